@@ -1,0 +1,3 @@
+"""One pool of workers out of any set of machines."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,179 @@
+"""One tree of errors, whose axis is what the caller should do.
+
+    OrchestratorError
+    ├─ Mistaken           78   somebody can fix it by editing something
+    │   ├─ ConfigInvalid           a file or setting of ours
+    │   └─ RequestInvalid          what came over the wire
+    ├─ Refused             1   the other side said no, and will say no again
+    │   ├─ NotFound · AlreadyExists · Forbidden · Unauthenticated
+    │   ├─ IllegalTransition       the lifecycle has no such row
+    │   ├─ LeaseLost               stale, or out of time: stop the process
+    │   └─ VersionUnsupported
+    ├─ Unavailable        75   not now; try again, with backoff
+    │   ├─ ServerUnreachable  69
+    │   └─ StoreBusy · Overloaded
+    ├─ PeerBroken         70   the other side broke the protocol
+    └─ Broken             70   an invariant of ours does not hold: crash
+        └─ InvariantViolated · JournalCorrupt
+
+It knows neither HTTP nor terminals: `server/api/problems.py` and `orchestrator/cli.py` render it.
+Every message says what happened and to what; `hint` says what a person can do.
+"""
+
+from typing import ClassVar
+
+
+class OrchestratorError(Exception):
+    """The root: a sentence, a stable code, and a hint."""
+
+    exit_code: ClassVar[int] = 1
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, hint: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.problem_code = code or type(self).code
+
+
+class Mistaken(OrchestratorError):
+    """Somebody can fix it by editing something."""
+
+    exit_code = 78
+    code = "mistaken"
+
+
+class ConfigInvalid(Mistaken):
+    """A file or a setting of ours is wrong."""
+
+    code = "config_invalid"
+
+
+class RequestInvalid(Mistaken):
+    """What came over the wire is wrong; `fields` names each place and fault."""
+
+    exit_code = 2
+    code = "request_invalid"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        code: str | None = None,
+        fields: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.fields = fields
+
+
+class Refused(OrchestratorError):
+    """The other side said no, and will say no again."""
+
+    code = "refused"
+
+
+class NotFound(Refused):
+    """No such thing, or not yours: the two are one answer, so that ids cannot be probed."""
+
+    code = "not_found"
+
+
+class AlreadyExists(Refused):
+    """It is there already, and differs."""
+
+    code = "already_exists"
+
+
+class Forbidden(Refused):
+    """Known, but not allowed."""
+
+    exit_code = 77
+    code = "forbidden"
+
+
+class Unauthenticated(Refused):
+    """No valid credential came with the request."""
+
+    exit_code = 77
+    code = "unauthenticated"
+
+
+class IllegalTransition(Refused):
+    """The lifecycle has no row for this pair of state and event."""
+
+    code = "illegal_transition"
+
+
+class LeaseLost(Refused):
+    """The attempt is stale: stop its process, report nothing more."""
+
+    code = "lease_lost"
+
+
+class VersionUnsupported(Refused):
+    """The other side is too old or too new for this one."""
+
+    code = "version_unsupported"
+
+
+class Unavailable(OrchestratorError):
+    """Not now: try again, with backoff."""
+
+    exit_code = 75
+    code = "unavailable"
+
+
+class ServerUnreachable(Unavailable):
+    """No answer from the control server."""
+
+    exit_code = 69
+    code = "server_unreachable"
+
+
+class StoreBusy(Unavailable):
+    """The database did not answer in time."""
+
+    code = "store_busy"
+
+
+class Overloaded(Unavailable):
+    """A limit was met; `retry_after_s` says when to come back."""
+
+    code = "overloaded"
+
+    def __init__(self, message: str, *, retry_after_s: float, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class PeerBroken(OrchestratorError):
+    """The other side broke the protocol: its bug, so log all of it and back off."""
+
+    exit_code = 70
+    code = "peer_broken"
+
+
+class Broken(OrchestratorError):
+    """An invariant of ours does not hold: our bug, so crash and be restarted."""
+
+    exit_code = 70
+    code = "broken"
+
+
+class InvariantViolated(Broken):
+    """`invariant()` found its condition false."""
+
+    code = "invariant_violated"
+
+
+class JournalCorrupt(Broken):
+    """A file of ours does not read back as it was written."""
+
+    code = "journal_corrupt"
+
+
+def invariant(condition: bool, message: str) -> None:
+    """Crash with `message` unless `condition` holds. On in production, never caught below `cli`."""
+    if not condition:
+        raise InvariantViolated(message)

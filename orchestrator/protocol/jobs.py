@@ -1,0 +1,170 @@
+"""What a person may ask for: the spec of a job, and the params of each built-in kind."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+
+from orchestrator.protocol import limits
+from orchestrator.protocol.base import Label, Request, Sha256, Text
+
+Name = Annotated[Label, Field(min_length=1, max_length=limits.NAME_CHARS)]
+Tag = Annotated[Label, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/=+-]*$", max_length=limits.TAG_CHARS)]
+Platform = Literal["linux", "macos", "windows"]
+
+
+def _encoded_within(text: str, limit: int, what: str) -> str:
+    size = len(text.encode())
+    if size > limit:
+        msg = f"{what} is {size} bytes long; at most {limit} are allowed"
+        raise ValueError(msg)
+    return text
+
+
+def _argument(text: str) -> str:
+    return _encoded_within(text, limits.ARG_BYTES, "an argument")
+
+
+Argument = Annotated[Text, AfterValidator(_argument)]
+
+
+class CommandParams(Request):
+    """A command: either `argv`, run as it is, or a `script` for `/bin/sh` with `shell: true`.
+
+    `shell` must be said out loud, so that no text is ever interpreted by a shell by accident.
+    """
+
+    argv: list[Argument] | None = Field(default=None, min_length=1, max_length=limits.ARGV_ITEMS)
+    script: Text | None = Field(default=None, min_length=1)
+    shell: bool = False
+    cwd: Text | None = Field(default=None, min_length=1, max_length=4096)
+    stdin: Text | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "CommandParams":
+        if (self.argv is None) == (self.script is None):
+            msg = "give either argv (a list) or script (a text) with shell: true"
+            raise ValueError(msg)
+        if self.script is not None and not self.shell:
+            msg = "a script is run by a shell: say shell: true"
+            raise ValueError(msg)
+        if self.argv is not None and self.shell:
+            msg = "argv is never given to a shell: use script with shell: true"
+            raise ValueError(msg)
+        if self.argv is not None and not self.argv[0]:
+            msg = "the first item of argv names the program and must not be empty"
+            raise ValueError(msg)
+        if self.script is not None:
+            _encoded_within(self.script, limits.SCRIPT_BYTES, "script")
+        if self.stdin is not None:
+            _encoded_within(self.stdin, limits.STDIN_BYTES, "stdin")
+        return self
+
+
+class DelayParams(Request):
+    """Wait for `ms` milliseconds, then succeed with `{"ok": true, "took_ms": …}`."""
+
+    ms: int = Field(ge=0, le=limits.TIMEOUT_MAX_S * 1000)
+
+
+class Requirements(Request):
+    """What a worker must have to be given the job. All of it."""
+
+    tags: list[Tag] = Field(default=[], max_length=limits.TAGS)
+    platform: Platform | None = None
+    worker: Text | None = Field(default=None, max_length=limits.NAME_CHARS)
+
+
+class Retry(Request):
+    """How often the job's own failures are tried again. Lost attempts count elsewhere."""
+
+    max_attempts: int = Field(default=1, ge=1, le=limits.ATTEMPTS_MAX)
+    initial_s: float = Field(default=2.0, ge=0, le=limits.TIMEOUT_MAX_S)
+    factor: float = Field(default=2.0, ge=1, le=10)
+    max_s: float = Field(default=300.0, ge=0, le=limits.TIMEOUT_MAX_S)
+
+
+class Input(Request):
+    """A file for the job's fresh workspace: unpacked there, or put there under `name`."""
+
+    file: Sha256
+    unpack: Literal["zip"] | None = None
+    name: Text | None = Field(default=None, min_length=1, max_length=limits.ZIP_PART_BYTES)
+
+    @model_validator(mode="after")
+    def _placed(self) -> "Input":
+        if (self.unpack is None) == (self.name is None):
+            msg = "say either unpack: zip, or the name that the file gets in the workspace"
+            raise ValueError(msg)
+        if self.name is not None and ("/" in self.name or self.name in {".", ".."}):
+            msg = "name is a file name, without folders"
+            raise ValueError(msg)
+        return self
+
+
+def _environment(env: dict[str, str]) -> dict[str, str]:
+    if len(env) > limits.ENV_ENTRIES:
+        msg = f"{len(env)} variables; at most {limits.ENV_ENTRIES} are allowed"
+        raise ValueError(msg)
+    for name in env:
+        if not name or "=" in name:
+            msg = f"{name!r} cannot be the name of a variable"
+            raise ValueError(msg)
+        if name.startswith("ORCHESTRATOR_"):
+            msg = f"{name} is reserved: names that begin with ORCHESTRATOR_ are set by the worker"
+            raise ValueError(msg)
+    total = sum(len(name.encode()) + len(value.encode()) + 2 for name, value in env.items())
+    if total > limits.ENV_BYTES:
+        msg = f"the environment is {total} bytes long; at most {limits.ENV_BYTES} are allowed"
+        raise ValueError(msg)
+    return env
+
+
+Environment = Annotated[dict[Text, Argument], AfterValidator(_environment)]
+PARAMS: dict[str, type[Request]] = {"command": CommandParams, "delay": DelayParams}
+"""The params model of each built-in kind."""
+
+
+class JobSpec(Request):
+    """What somebody asked for. It never changes once it is accepted."""
+
+    kind: Text = Field(min_length=1, max_length=limits.NAME_CHARS)
+    params: dict[str, Any] = Field(default={})
+    name: Name | None = None
+    priority: int = Field(default=0, ge=limits.PRIORITY_MIN, le=limits.PRIORITY_MAX)
+    run_at: datetime | None = None
+    requires: Requirements = Requirements()
+    timeout_s: float = Field(default=limits.TIMEOUT_DEFAULT_S, gt=0, le=limits.TIMEOUT_MAX_S)
+    silence_s: float | None = Field(default=None, gt=0, le=limits.TIMEOUT_MAX_S)
+    grace_s: float = Field(default=limits.GRACE_DEFAULT_S, ge=0, le=limits.GRACE_MAX_S)
+    retry: Retry = Retry()
+    max_lost: int = Field(default=limits.LOST_DEFAULT, ge=0, le=limits.ATTEMPTS_MAX)
+    inputs: list[Input] = Field(default=[], max_length=limits.INPUTS)
+    env: Environment = Field(default={})
+    labels: dict[Label, Label] = Field(default={}, max_length=limits.LABELS)
+
+    @field_validator("run_at")
+    @classmethod
+    def _aware(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            msg = "give a time zone, for example 2026-01-31T09:00:00Z"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _short(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        for key, text in value.items():
+            if not key or len(key) > limits.TAG_CHARS or len(text) > limits.LABEL_CHARS:
+                msg = (
+                    f"{info.field_name}: keys hold 1 to {limits.TAG_CHARS} characters, "
+                    f"values at most {limits.LABEL_CHARS}"
+                )
+                raise ValueError(msg)
+        return value
+
+
+class CancelRequest(Request):
+    """Why a job is cancelled, for the people who look at it later."""
+
+    comment: Text | None = Field(default=None, max_length=limits.LABEL_CHARS)

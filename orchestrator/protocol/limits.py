@@ -1,0 +1,81 @@
+"""Every limit of the wire, each with its reason.
+
+A limit that is met is answered with a clear refusal, never by cutting silently.
+"""
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+JSON_BODY_BYTES: Final = 1 * MIB
+"""A submit with the longest allowed argv and environment fits several times."""
+JSON_DEPTH: Final = 32
+"""Deeper JSON is an attack on recursion, not a job."""
+JSON_KEYS: Final = 10_000
+"""Bounds the time to parse one body."""
+
+NAME_CHARS: Final = 200
+TAGS: Final = 64
+TAG_CHARS: Final = 100
+LABELS: Final = 64
+LABEL_CHARS: Final = 1000
+
+ARG_BYTES: Final = 128 * KIB - 1
+"""Linux refuses a single argument above 128 KiB (MAX_ARG_STRLEN) with E2BIG."""
+ARGV_ITEMS: Final = 10_000
+SCRIPT_BYTES: Final = 64 * KIB
+STDIN_BYTES: Final = 256 * KIB
+"""More than this is a file: upload it as an input."""
+ENV_ENTRIES: Final = 256
+ENV_BYTES: Final = 256 * KIB
+PARAMS_BYTES: Final = 512 * KIB
+RESULT_BYTES: Final = 256 * KIB
+
+INPUTS: Final = 32
+UPLOAD_BYTES: Final = 256 * MIB
+"""The default; `ORCHESTRATOR_MAX_UPLOAD_BYTES` changes it."""
+ZIP_ENTRIES: Final = 20_000
+ZIP_TOTAL_BYTES: Final = 2 * 1024 * MIB
+ZIP_RATIO: Final = 200
+ZIP_RATIO_FREE_BYTES: Final = 1 * MIB
+"""Small entries of zeros compress well and harm nobody: the ratio counts above this size."""
+ZIP_NAME_BYTES: Final = 1024
+ZIP_PART_BYTES: Final = 255
+
+TIMEOUT_MAX_S: Final = 30 * 24 * 3600
+TIMEOUT_DEFAULT_S: Final = 3600.0
+GRACE_DEFAULT_S: Final = 10.0
+GRACE_MAX_S: Final = 3600
+PRIORITY_MIN: Final = -100
+PRIORITY_MAX: Final = 100
+ATTEMPTS_MAX: Final = 100
+LOST_DEFAULT: Final = 3
+
+PAGE_DEFAULT: Final = 50
+PAGE_MAX: Final = 500
+WAIT_MAX_S: Final = 30.0
+
+SLOTS_MAX: Final = 1024
+CLAIM_BATCH: Final = 256
+"""Attempts in one claim: bounds the reply, and what is lost if that reply is."""
+CLAIM_WAIT_S: Final = 25.0
+"""Shorter than the 30 s after which proxies commonly cut an idle request."""
+REPORT_EVENTS: Final = 1_000
+REPORT_BYTES: Final = 1 * MIB
+OUTPUT_INLINE_BYTES: Final = 8 * KIB
+"""Output frames up to here ride in a report and live in the attempt's row; more goes to a file."""
+OUTPUT_POST_BYTES: Final = 4 * MIB
+OUTPUT_CAP_BYTES: Final = 64 * MIB
+"""Of an attempt's own bytes, both streams together; more keeps the head and the tail."""
+OUTPUT_HEAD_BYTES: Final = 8 * MIB
+OUTPUT_PART_BYTES: Final = 4 * MIB
+FRAME_DATA_BYTES: Final = 64 * KIB
+"""The size of a pipe, so one read is at most one frame."""
+
+HEARTBEAT_S: Final = 15.0
+OFFLINE_AFTER_S: Final = 30.0
+LEASE_S: Final = 60.0
+REAPER_S: Final = 5.0
+
+IDEMPOTENCY_KEY_CHARS: Final = 200

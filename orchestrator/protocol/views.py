@@ -1,0 +1,147 @@
+"""What people and programs are shown: jobs, attempts, events, output, workers, problems."""
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from orchestrator.protocol.base import Reply
+from orchestrator.protocol.words import JobEventType, JobState, Outcome, PendingReason, Reason
+
+T = TypeVar("T")
+
+
+class Page(Reply, Generic[T]):
+    """One page of a list; `next_cursor` is `None` on the last one."""
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+class JobView(Reply):
+    """A job as lists show it. Times are UTC; `attempt` is 0 before the first claim."""
+
+    id: str
+    kind: str
+    name: str | None = None
+    state: JobState
+    reason: Reason | None = None
+    pending_reason: PendingReason | None = None
+    message: str | None = None
+    priority: int = 0
+    attempt: int = 0
+    exit_code: int | None = None
+    signal: int | None = None
+    result: Any = None
+    owner: str = ""
+    labels: dict[str, str] = {}
+    created_at: datetime
+    run_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    worker: str | None = None
+
+
+class AttemptView(Reply):
+    """One try: who ran it, when, and how it ended. Sizes are the command's own bytes."""
+
+    number: int
+    worker: str | None = None
+    outcome: Outcome | None = None
+    reason: Reason | None = None
+    message: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    pid: int | None = None
+    claimed_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    output_dropped_bytes: int = 0
+    output_missing_bytes: int = 0
+    late_result: dict[str, Any] | None = None
+
+
+class JobDetail(JobView):
+    """A job with everything that was asked for and every attempt."""
+
+    spec: dict[str, Any]
+    attempts: list[AttemptView] = []
+
+
+class EventView(Reply):
+    """One committed fact of a job's timeline; `seq` counts from 1 without gaps."""
+
+    seq: int
+    at: datetime
+    type: JobEventType
+    attempt: int | None = None
+    data: dict[str, Any] = {}
+
+
+class OutputFrame(Reply):
+    """A piece of output; exactly one of `text` (valid UTF-8) and `base64` is set.
+
+    `cursor` is `attempt.offset`: what to give as `after` to read on strictly behind this piece.
+    """
+
+    cursor: str
+    at: datetime
+    stream: str
+    text: str | None = None
+    base64: str | None = None
+
+
+class OutputPage(Reply):
+    """A page of output; `next_cursor` continues it; `eof` says that no more will ever come."""
+
+    items: list[OutputFrame]
+    next_cursor: str
+    eof: bool = False
+
+
+class FileView(Reply):
+    """A stored file: its content's SHA-256 is its name."""
+
+    sha256: str
+    size: int
+    created_at: datetime
+
+
+class WorkerView(Reply):
+    """A worker as it was last seen."""
+
+    id: str
+    name: str
+    machine_id: str
+    hostname: str
+    platform: str
+    version: str | None = None
+    online: bool
+    slots: int = 0
+    busy: int = 0
+    tags: list[str] = []
+    kinds: list[str] = []
+    cpu_count: int = 0
+    memory_bytes: int = 0
+    registered_at: datetime
+    last_seen_at: datetime | None = None
+
+
+class FieldFault(Reply):
+    """A place in a request and what is wrong there."""
+
+    field: str
+    fault: str
+
+
+class Problem(Reply):
+    """An error as RFC 9457 says, with a stable `code`, a `hint`, and the faults by field."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+    hint: str | None = None
+    request_id: str | None = None
+    fields: list[FieldFault] = []

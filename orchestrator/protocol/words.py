@@ -1,0 +1,142 @@
+"""The closed lists of words that SQL, wire, logs and people see.
+
+Adding a word is a change of the protocol: old peers must be able to show it, so it needs a line in
+CHANGELOG.md. What each state *means* is in `core/job_lifecycle.py`.
+"""
+
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """Where a job is in its life."""
+
+    SCHEDULED = "scheduled"
+    BLOCKED = "blocked"
+    HELD = "held"
+    QUEUED = "queued"
+    LEASED = "leased"
+    RUNNING = "running"
+    WAITING = "waiting"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    INDETERMINATE = "indeterminate"
+    RELEASED = "released"
+    PREEMPTED = "preempted"
+    SUSPENDED = "suspended"
+
+
+class Reason(StrEnum):
+    """Why an attempt or a job ended as it did. A metric label, so the list is closed."""
+
+    EXIT_NONZERO = "exit_nonzero"
+    SIGNAL = "signal"
+    OOM = "oom"
+    DISK_FULL = "disk_full"
+    SPAWN_ERROR = "spawn_error"
+    INPUT_UNAVAILABLE = "input_unavailable"
+    INVALID_PARAMS = "invalid_params"
+    INVALID_RESULT = "invalid_result"
+    RESULT_TOO_LARGE = "result_too_large"
+    HANDLER_ERROR = "handler_error"
+    TIMEOUT_RUN = "timeout_run"
+    TIMEOUT_SILENCE = "timeout_silence"
+    TIMEOUT_TOTAL = "timeout_total"
+    WORKER_LOST = "worker_lost"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    POISON = "poison"
+    PREEMPTED = "preempted"
+    INTERRUPTED = "interrupted"
+    DEPENDENCY_FAILED = "dependency_failed"
+    CHECKPOINT_REJECTED = "checkpoint_rejected"
+    CHECKPOINT_EXPIRED = "checkpoint_expired"
+    CANCELLED_BY_USER = "cancelled_by_user"
+    CANCELLED_BY_POLICY = "cancelled_by_policy"
+    QUEUE_TTL = "queue_ttl"
+    RESTORED = "restored"
+
+
+class PendingReason(StrEnum):
+    """Why a job that is not running is not running."""
+
+    NOT_BEFORE = "not_before"
+    BACKOFF = "backoff"
+    DEPENDENCIES = "dependencies"
+    HELD = "held"
+    QUEUE_PAUSED = "queue_paused"
+    QUEUE_LIMIT = "queue_limit"
+    CONCURRENCY_KEY = "concurrency_key"
+    RATE_LIMIT = "rate_limit"
+    NO_WORKER_ONLINE = "no_worker_online"
+    NO_WORKER_MATCHES = "no_worker_matches"
+    ALL_SLOTS_BUSY = "all_slots_busy"
+    WORKERS_QUARANTINED = "workers_quarantined"
+    APPROVAL_REQUIRED = "approval_required"
+    CHECKPOINT_OPEN = "checkpoint_open"
+    STARTING = "starting"
+
+
+class Execution(StrEnum):
+    """What may happen to a job whose worker was lost."""
+
+    AT_LEAST_ONCE = "at_least_once"
+    AT_MOST_ONCE = "at_most_once"
+
+
+class Directive(StrEnum):
+    """An order in the server's answer to a worker."""
+
+    CANCEL = "cancel"
+    ABANDON = "abandon"
+
+
+class Verdict(StrEnum):
+    """What a new session is told about an attempt that its spool still holds."""
+
+    KEEP = "keep"
+    REPORT = "report"
+    ABANDON = "abandon"
+
+
+class Scope(StrEnum):
+    """What a credential may do. `admin` stands for all of them but the worker's own."""
+
+    JOBS_READ = "jobs:read"
+    JOBS_WRITE = "jobs:write"
+    JOBS_CANCEL = "jobs:cancel"
+    OUTPUT_READ = "output:read"
+    FILES_WRITE = "files:write"
+    WORKERS_READ = "workers:read"
+    WORKER_ENROL = "worker:enrol"
+    ADMIN = "admin"
+    WORKER = "worker"
+
+
+class JobEventType(StrEnum):
+    """What a job's own timeline records. Past tense: each is a committed fact."""
+
+    SUBMITTED = "submitted"
+    FELL_DUE = "fell_due"
+    CLAIMED = "claimed"
+    STARTED = "started"
+    ENDED = "ended"
+    RELEASED = "released"
+    LOST = "lost"
+    PREEMPTED = "preempted"
+    RETRY_PLANNED = "retry_planned"
+    CANCEL_REQUESTED = "cancel_requested"
+    REATTACHED = "reattached"
+    LATE_RESULT = "late_result"
+    FINISHED = "finished"

@@ -1,0 +1,1 @@
+"""Layer 3, program two: the control server."""

@@ -1,0 +1,1 @@
+"""Layer 3, program one: `orchestrator run`, which keeps children alive."""

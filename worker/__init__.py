@@ -1,0 +1,1 @@
+"""Layer 3, program three: the worker, which runs attempts."""

@@ -1,0 +1,1 @@
+"""What a worker decides, without clock, disk, process or socket."""
