@@ -1,0 +1,210 @@
+"""What becomes of a job when something happens to it: the one decision of the server.
+
+`decide` is asked inside the transaction that will apply its answer.  It answers with the path
+through the lifecycle's table and with what the row must then say; it does not know rows.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from orchestrator.core.job_lifecycle import PENDING, TERMINAL, JobEvent, next_state
+from orchestrator.core.retry import LOST_BACKOFF, RetryPolicy, due_after
+from orchestrator.kernel.errors import IllegalTransition
+from orchestrator.protocol.words import Execution, JobState, Outcome, PendingReason, Reason
+
+E = JobEvent
+S = JobState
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the rules need to know of a job. Counters rise and never fall."""
+
+    state: JobState
+    failures: int = 0
+    lost: int = 0
+    retry: RetryPolicy = RetryPolicy()
+    max_lost: int = 3
+    execution: Execution = Execution.AT_LEAST_ONCE
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A worker took an attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The command of the attempt runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The attempt was given back before anything of it ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The attempt is over, as its worker says."""
+
+    outcome: Outcome
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Nobody can say how the attempt ended: its lease ran out, or its worker forgot it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FellDue:
+    """The moment came that the job was waiting for."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """Somebody wants it to end."""
+
+
+Happening = Claimed | Started | Released | Ended | Lost | FellDue | CancelAsked
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The path taken, and what the job's row says after it.
+
+    `due_us` is set only for `scheduled`; `reason` only for a terminal state.
+    """
+
+    path: tuple[JobEvent, ...]
+    state: JobState
+    failures: int
+    lost: int
+    reason: Reason | None = None
+    pending_reason: PendingReason | None = None
+    due_us: int | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether nothing will ever follow."""
+        return self.state in TERMINAL
+
+
+def decide(job: Job, happened: Happening, *, now_us: int, draw: float = 0.0) -> Change:
+    """Return what becomes of the job, or raise `IllegalTransition` when it cannot happen now.
+
+    `draw` is a uniform number from [0, 1) for the jitter of a retry.
+    """
+    match happened:
+        case Claimed():
+            return _walk(job, E.CLAIMED, pending_reason=PendingReason.STARTING)
+        case Started():
+            return _walk(job, E.STARTED) if job.state is not S.CANCELLING else _stay(job)
+        case FellDue():
+            return _walk(job, E.FELL_DUE)
+        case CancelAsked():
+            return _cancel(job)
+        case Released():
+            return _released(job)
+        case Lost():
+            return _lost(job, now_us=now_us, draw=draw)
+        case Ended():
+            return _ended(job, happened, now_us=now_us, draw=draw)
+
+
+def _walk(
+    job: Job,
+    *path: JobEvent,
+    reason: Reason | None = None,
+    pending_reason: PendingReason | None = None,
+) -> Change:
+    state = job.state
+    for event in path:
+        state = next_state(state, event)
+    return Change(path, state, job.failures, job.lost, reason, pending_reason)
+
+
+def _stay(job: Job) -> Change:
+    return Change((), job.state, job.failures, job.lost)
+
+
+def _cancel(job: Job) -> Change:
+    """A job without an attempt is cancelled at once; a live one when its processes are gone."""
+    if job.state is S.CANCELLING or job.state in TERMINAL:
+        return _stay(job)
+    if job.state in PENDING:
+        return _walk(job, E.CANCELLED, reason=Reason.CANCELLED_BY_USER)
+    return _walk(job, E.CANCEL_ORDERED)
+
+
+def _released(job: Job) -> Change:
+    if job.state is S.CANCELLING:
+        return _walk(job, E.CANCEL_CONFIRMED, reason=Reason.CANCELLED_BY_USER)
+    return _walk(job, E.RELEASED)
+
+
+def _lost(job: Job, *, now_us: int, draw: float) -> Change:
+    """A lost attempt costs one of `max_lost`; `at_most_once` never gets another."""
+    if job.state is S.CANCELLING:
+        return _walk(job, E.CANCEL_FORCED, reason=Reason.CANCELLED_BY_USER)
+    counted = replace(job, lost=job.lost + 1)
+    if job.execution is Execution.AT_MOST_ONCE:
+        return _walk(counted, E.GAVE_UP, reason=Reason.OUTCOME_UNKNOWN)
+    if counted.lost > job.max_lost:
+        reason = Reason.POISON if job.max_lost else Reason.WORKER_LOST
+        return _walk(counted, E.GAVE_UP, reason=reason)
+    due_us = due_after(LOST_BACKOFF, counted.lost, now_us=now_us, draw=draw)
+    return _retried(counted, due_us=due_us)
+
+
+def _retried(job: Job, *, due_us: int) -> Change:
+    change = _walk(job, E.RETRY_PLANNED, pending_reason=PendingReason.BACKOFF)
+    return replace(change, due_us=due_us)
+
+
+_UNKNOWN: Final = frozenset({Outcome.LOST, Outcome.INDETERMINATE})
+
+
+def _ended(job: Job, ended: Ended, *, now_us: int, draw: float) -> Change:
+    """The first commit wins: a job that is cancelling is cancelled, however its command ended."""
+    if ended.outcome in _UNKNOWN:
+        return _lost(job, now_us=now_us, draw=draw)
+    if job.state is S.CANCELLING:
+        return _walk(job, E.CANCEL_CONFIRMED, reason=Reason.CANCELLED_BY_USER)
+    match ended.outcome:
+        case Outcome.SUCCEEDED:
+            return _walk(job, *_begun(job), E.SUCCEEDED)
+        case Outcome.FAILED | Outcome.TIMED_OUT:
+            return _failed(job, ended, now_us=now_us, draw=draw)
+        case Outcome.PREEMPTED:
+            return _preempted(job)
+        case Outcome.RELEASED:
+            return _walk(job, E.RELEASED)
+        case Outcome.CANCELLED:
+            path = (E.CANCEL_ORDERED, E.CANCEL_CONFIRMED)
+            return _walk(job, *path, reason=Reason.CANCELLED_BY_POLICY)
+        case _:
+            message = f"a job that is {job.state} cannot have an attempt that ends {ended.outcome}"
+            raise IllegalTransition(message)
+
+
+def _begun(job: Job) -> tuple[JobEvent, ...]:
+    """An end implies the start whose report it overtook."""
+    return (E.STARTED,) if job.state is S.LEASED else ()
+
+
+def _failed(job: Job, ended: Ended, *, now_us: int, draw: float) -> Change:
+    counted = replace(job, failures=job.failures + 1)
+    if not job.retry.allows(counted.failures):
+        return _walk(counted, E.GAVE_UP, reason=ended.reason)
+    due_us = due_after(job.retry.backoff, counted.failures, now_us=now_us, draw=draw)
+    return _retried(counted, due_us=due_us)
+
+
+def _preempted(job: Job) -> Change:
+    """An interrupted attempt goes back to the queue and counts in nothing."""
+    if job.state is S.LEASED:
+        return _walk(job, E.RELEASED)
+    if job.execution is Execution.AT_MOST_ONCE:
+        return _walk(job, E.GAVE_UP, reason=Reason.INTERRUPTED)
+    return _walk(job, E.PREEMPTED)

@@ -1,0 +1,38 @@
+"""Which worker may run which job.
+
+Many jobs ask for the same, so what they ask for is interned as a *requirement*: a session is matched
+once against each distinct requirement, and a claim then looks up plain numbers.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What a worker must have: all of it. `worker` is a worker's name or id."""
+
+    kind: str
+    tags: frozenset[str] = frozenset()
+    platform: str | None = None
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a session brings."""
+
+    worker_id: str
+    worker_name: str
+    platform: str
+    kinds: frozenset[str]
+    tags: frozenset[str] = frozenset()
+
+
+def satisfies(offer: Offer, requirement: Requirement) -> bool:
+    """Tell whether that session may be given a job with that requirement."""
+    return (
+        requirement.kind in offer.kinds
+        and requirement.tags <= offer.tags
+        and requirement.platform in {None, offer.platform}
+        and requirement.worker in {None, offer.worker_id, offer.worker_name}
+    )

@@ -1,0 +1,28 @@
+"""Why a queued job is not running, in the order in which a person would ask.
+
+The answer is computed when somebody looks: a stored reason would be wrong a moment later.
+"""
+
+from dataclasses import dataclass
+
+from orchestrator.protocol.words import PendingReason
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """How many sessions are online, how many of them match, and how many of those are free."""
+
+    online: int
+    matching: int
+    matching_free: int
+
+
+def why_queued(fleet: Fleet) -> PendingReason:
+    """Return the first thing that keeps a queued job from running."""
+    if fleet.online == 0:
+        return PendingReason.NO_WORKER_ONLINE
+    if fleet.matching == 0:
+        return PendingReason.NO_WORKER_MATCHES
+    if fleet.matching_free == 0:
+        return PendingReason.ALL_SLOTS_BUSY
+    return PendingReason.STARTING
