@@ -33,7 +33,7 @@ class Reply(BaseModel):
     )
 
 
-def _without_nul(text: str) -> str:
+def without_nul(text: str) -> str:
     """Refuse NUL: SQLite would cut it, PostgreSQL and `execve` would refuse it later."""
     if "\0" in text:
         msg = "must not contain NUL (\\u0000)"
@@ -41,7 +41,7 @@ def _without_nul(text: str) -> str:
     return text
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Refuse control characters in what is shown in tables and logs."""
     if not text.isprintable():
         msg = "must not contain control characters"
@@ -49,8 +49,8 @@ def _printable(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_without_nul)]
-Label = Annotated[str, AfterValidator(_printable), AfterValidator(_without_nul)]
+Text = Annotated[str, AfterValidator(without_nul)]
+Label = Annotated[str, AfterValidator(printable), AfterValidator(without_nul)]
 JobId = Annotated[str, StringConstraints(pattern=r"^job_[0-9a-z]{26}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 

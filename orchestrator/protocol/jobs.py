@@ -6,9 +6,21 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from orchestrator.protocol import limits
-from orchestrator.protocol.base import Label, Request, Sha256, Text
+from orchestrator.protocol.base import Label, Request, Sha256, Text, printable, without_nul
 
-Name = Annotated[Label, Field(min_length=1, max_length=limits.NAME_CHARS)]
+# The length is checked before the characters, so that its message speaks of characters.
+Name = Annotated[
+    str, Field(min_length=1, max_length=limits.NAME_CHARS), AfterValidator(printable)
+]
+Kind = Annotated[
+    str, Field(min_length=1, max_length=limits.NAME_CHARS), AfterValidator(without_nul)
+]
+Folder = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(without_nul)]
+Script = Annotated[str, Field(min_length=1), AfterValidator(without_nul)]
+Comment = Annotated[str, Field(max_length=limits.LABEL_CHARS), AfterValidator(without_nul)]
+FileName = Annotated[
+    str, Field(min_length=1, max_length=limits.ZIP_PART_BYTES), AfterValidator(without_nul)
+]
 Tag = Annotated[Label, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/=+-]*$", max_length=limits.TAG_CHARS)]
 Platform = Literal["linux", "macos", "windows"]
 
@@ -35,9 +47,9 @@ class CommandParams(Request):
     """
 
     argv: list[Argument] | None = Field(default=None, min_length=1, max_length=limits.ARGV_ITEMS)
-    script: Text | None = Field(default=None, min_length=1)
+    script: Script | None = None
     shell: bool = False
-    cwd: Text | None = Field(default=None, min_length=1, max_length=4096)
+    cwd: Folder | None = None
     stdin: Text | None = None
 
     @model_validator(mode="after")
@@ -72,7 +84,7 @@ class Requirements(Request):
 
     tags: list[Tag] = Field(default=[], max_length=limits.TAGS)
     platform: Platform | None = None
-    worker: Text | None = Field(default=None, max_length=limits.NAME_CHARS)
+    worker: Name | None = None
 
 
 class Retry(Request):
@@ -89,7 +101,7 @@ class Input(Request):
 
     file: Sha256
     unpack: Literal["zip"] | None = None
-    name: Text | None = Field(default=None, min_length=1, max_length=limits.ZIP_PART_BYTES)
+    name: FileName | None = None
 
     @model_validator(mode="after")
     def _placed(self) -> "Input":
@@ -128,7 +140,7 @@ PARAMS: dict[str, type[Request]] = {"command": CommandParams, "delay": DelayPara
 class JobSpec(Request):
     """What somebody asked for. It never changes once it is accepted."""
 
-    kind: Text = Field(min_length=1, max_length=limits.NAME_CHARS)
+    kind: Kind
     params: dict[str, Any] = Field(default={})
     name: Name | None = None
     priority: int = Field(default=0, ge=limits.PRIORITY_MIN, le=limits.PRIORITY_MAX)
@@ -167,4 +179,4 @@ class JobSpec(Request):
 class CancelRequest(Request):
     """Why a job is cancelled, for the people who look at it later."""
 
-    comment: Text | None = Field(default=None, max_length=limits.LABEL_CHARS)
+    comment: Comment | None = None

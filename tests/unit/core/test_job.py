@@ -1,0 +1,139 @@
+"""What becomes of a job when something happens to it."""
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.core.job import (
+    CancelAsked,
+    Claimed,
+    Ended,
+    FellDue,
+    Happening,
+    Job,
+    Lost,
+    Released,
+    Started,
+    decide,
+)
+from orchestrator.core.job_lifecycle import TERMINAL
+from orchestrator.core.retry import RetryPolicy
+from orchestrator.kernel.backoff import Backoff
+from orchestrator.kernel.errors import IllegalTransition
+from orchestrator.protocol.words import Execution, JobState, Outcome, PendingReason, Reason
+
+NOW = 1_700_000_000_000_000
+RUNNING = Job(state=JobState.RUNNING)
+TWICE = RetryPolicy(max_attempts=2, backoff=Backoff(initial_s=10.0, factor=2.0, max_s=60.0))
+FAILED = Ended(Outcome.FAILED, Reason.EXIT_NONZERO)
+
+ENDS: list[tuple[Job, Happening, JobState, Reason | None]] = [
+    (RUNNING, Ended(Outcome.SUCCEEDED), JobState.SUCCEEDED, None),
+    (RUNNING, FAILED, JobState.FAILED, Reason.EXIT_NONZERO),
+    (RUNNING, Ended(Outcome.TIMED_OUT, Reason.TIMEOUT_RUN), JobState.FAILED, Reason.TIMEOUT_RUN),
+    (RUNNING, Ended(Outcome.PREEMPTED), JobState.QUEUED, None),
+    (RUNNING, Ended(Outcome.CANCELLED), JobState.CANCELLED, Reason.CANCELLED_BY_POLICY),
+    (RUNNING, Ended(Outcome.INDETERMINATE), JobState.SCHEDULED, None),
+    (RUNNING, Lost(), JobState.SCHEDULED, None),
+    (replace(RUNNING, lost=3), Lost(), JobState.FAILED, Reason.POISON),
+    (replace(RUNNING, max_lost=0), Lost(), JobState.FAILED, Reason.WORKER_LOST),
+    (replace(RUNNING, retry=TWICE), FAILED, JobState.SCHEDULED, None),
+    (replace(RUNNING, retry=TWICE, failures=1), FAILED, JobState.FAILED, Reason.EXIT_NONZERO),
+    (
+        replace(RUNNING, execution=Execution.AT_MOST_ONCE),
+        Lost(),
+        JobState.FAILED,
+        Reason.OUTCOME_UNKNOWN,
+    ),
+    (
+        replace(RUNNING, execution=Execution.AT_MOST_ONCE),
+        Ended(Outcome.PREEMPTED),
+        JobState.FAILED,
+        Reason.INTERRUPTED,
+    ),
+    (Job(JobState.LEASED), FAILED, JobState.FAILED, Reason.EXIT_NONZERO),
+    (Job(JobState.LEASED), Ended(Outcome.SUCCEEDED), JobState.SUCCEEDED, None),
+    (Job(JobState.LEASED), Ended(Outcome.PREEMPTED), JobState.QUEUED, None),
+    (Job(JobState.LEASED), Ended(Outcome.RELEASED), JobState.QUEUED, None),
+    (Job(JobState.LEASED), Released(), JobState.QUEUED, None),
+    (Job(JobState.LEASED), Lost(), JobState.SCHEDULED, None),
+    (Job(JobState.LEASED), Started(), JobState.RUNNING, None),
+    (Job(JobState.QUEUED), Claimed(), JobState.LEASED, None),
+    (Job(JobState.SCHEDULED), FellDue(), JobState.QUEUED, None),
+    (Job(JobState.QUEUED), CancelAsked(), JobState.CANCELLED, Reason.CANCELLED_BY_USER),
+    (Job(JobState.SCHEDULED), CancelAsked(), JobState.CANCELLED, Reason.CANCELLED_BY_USER),
+    (Job(JobState.LEASED), CancelAsked(), JobState.CANCELLING, None),
+    (RUNNING, CancelAsked(), JobState.CANCELLING, None),
+]
+CANCELLING = Job(JobState.CANCELLING)
+
+
+@pytest.mark.parametrize(("job", "happened", "state", "reason"), ENDS)
+def test_each_happening_leads_where_it_should(
+    job: Job, happened: Happening, state: JobState, reason: Reason | None
+) -> None:
+    """A job goes where the rules say, with the reason that people will read."""
+    change = decide(job, happened, now_us=NOW)
+
+    assert (change.state, change.reason) == (state, reason)
+    assert change.finished == (state in TERMINAL)
+
+
+@pytest.mark.parametrize(
+    "happened",
+    [Ended(Outcome.SUCCEEDED), FAILED, Ended(Outcome.PREEMPTED), Lost(), Released()],
+)
+def test_a_job_that_is_cancelling_ends_cancelled_however_its_attempt_ended(
+    happened: Happening,
+) -> None:
+    """The cancel was committed first, so it wins over any later outcome."""
+    change = decide(CANCELLING, happened, now_us=NOW)
+
+    assert (change.state, change.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
+
+
+@pytest.mark.parametrize("state", sorted(TERMINAL))
+def test_a_finished_job_refuses_every_report(state: JobState) -> None:
+    """Nothing that a worker says changes a finished job."""
+    for happened in (Claimed(), Started(), Released(), FAILED, Lost(), FellDue()):
+        with pytest.raises(IllegalTransition):
+            decide(Job(state), happened, now_us=NOW)
+
+
+@pytest.mark.parametrize("state", [*sorted(TERMINAL), JobState.CANCELLING])
+def test_cancelling_twice_or_too_late_changes_nothing(state: JobState) -> None:
+    """A cancel of a job that is over, or already cancelling, is a quiet no-op."""
+    change = decide(Job(state), CancelAsked(), now_us=NOW)
+
+    assert (change.path, change.state) == ((), state)
+
+
+def test_a_late_start_does_not_undo_a_cancel() -> None:
+    """A start that is reported after the cancel leaves the job cancelling."""
+    assert decide(CANCELLING, Started(), now_us=NOW).state is JobState.CANCELLING
+
+
+def test_a_retry_waits_for_its_backoff() -> None:
+    """A failed attempt is tried again after a jittered pause below its exponential ceiling."""
+    job = replace(RUNNING, retry=TWICE)
+
+    change = decide(job, FAILED, now_us=NOW, draw=0.5)
+
+    assert change.pending_reason is PendingReason.BACKOFF
+    assert change.due_us == NOW + 5_000_000
+    assert (change.failures, change.lost) == (1, 0)
+
+
+def test_a_lost_attempt_does_not_use_up_the_tries_of_a_flaky_job() -> None:
+    """Losing a worker counts apart from the job's own failures."""
+    change = decide(replace(RUNNING, retry=TWICE), Lost(), now_us=NOW)
+
+    assert (change.failures, change.lost) == (0, 1)
+
+
+def test_preempted_and_released_attempts_count_in_nothing() -> None:
+    """What was not the job's doing costs it neither a try nor a loss."""
+    for job, happened in ((RUNNING, Ended(Outcome.PREEMPTED)), (Job(JobState.LEASED), Released())):
+        change = decide(job, happened, now_us=NOW)
+
+        assert (change.failures, change.lost) == (0, 0)
