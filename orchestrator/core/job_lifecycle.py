@@ -1,8 +1,8 @@
 """The life of a job, as one table.
 
-A job is what somebody asked for; an attempt is one try at it.  This module owns which job state may
-follow which, and nothing else: it reads no clock, picks no worker, and does not know that a database
-exists.
+A job is what somebody asked for; an attempt is one try at it.  This module owns which job state
+may follow which, and nothing else: it reads no clock, picks no worker, and does not know that a
+database exists.
 
 The table is the truth.  The SQL CHECK, the diagram in ORCHESTRATOR.md and the exhaustive test are
 derived from it, so they cannot disagree with it.

@@ -15,7 +15,7 @@ wakes up believing that ten seconds went by, which is what its workers need."""
 
 
 def lease_ends(*, claimed_at: int, renewed_at: int) -> int:
-    """Return when a right ends that was granted at `claimed_at` and last renewed at `renewed_at`."""
+    """Return when a right ends that was granted and last renewed at those moments."""
     return max(claimed_at, renewed_at) + LEASE_US
 
 

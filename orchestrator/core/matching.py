@@ -1,7 +1,7 @@
 """Which worker may run which job.
 
-Many jobs ask for the same, so what they ask for is interned as a *requirement*: a session is matched
-once against each distinct requirement, and a claim then looks up plain numbers.
+Many jobs ask for the same, so what they ask for is interned as a *requirement*: a session is
+matched once against each distinct requirement, and a claim then looks up plain numbers.
 """
 
 from dataclasses import dataclass

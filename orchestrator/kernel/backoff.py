@@ -1,7 +1,7 @@
 """How long to wait before the next try: one rule for jobs, children and calls.
 
-Full jitter (a uniform draw below an exponential ceiling) spreads a crowd that failed together, which
-a fixed delay would send back together.  The draw is an argument, so this file stays pure.
+Full jitter (a uniform draw below an exponential ceiling) spreads a crowd that failed together,
+which a fixed delay would send back together.  The draw is an argument, so this file stays pure.
 """
 
 from dataclasses import dataclass

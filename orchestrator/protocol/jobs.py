@@ -9,9 +9,7 @@ from orchestrator.protocol import limits
 from orchestrator.protocol.base import Label, Request, Sha256, Text, printable, without_nul
 
 # The length is checked before the characters, so that its message speaks of characters.
-Name = Annotated[
-    str, Field(min_length=1, max_length=limits.NAME_CHARS), AfterValidator(printable)
-]
+Name = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARS), AfterValidator(printable)]
 Kind = Annotated[
     str, Field(min_length=1, max_length=limits.NAME_CHARS), AfterValidator(without_nul)
 ]
@@ -21,7 +19,9 @@ Comment = Annotated[str, Field(max_length=limits.LABEL_CHARS), AfterValidator(wi
 FileName = Annotated[
     str, Field(min_length=1, max_length=limits.ZIP_PART_BYTES), AfterValidator(without_nul)
 ]
-Tag = Annotated[Label, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/=+-]*$", max_length=limits.TAG_CHARS)]
+Tag = Annotated[
+    Label, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/=+-]*$", max_length=limits.TAG_CHARS)
+]
 Platform = Literal["linux", "macos", "windows"]
 
 

@@ -82,7 +82,7 @@ class Installation:
     def start(self) -> None:
         """Start it, and wait until it says that it is ready."""
         self.launch()
-        wait_until(lambda: self._ready(), timeout_s=30)
+        wait_until(self._ready, timeout_s=30)
 
     def launch(self) -> None:
         """Start it without waiting."""
