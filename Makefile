@@ -1,0 +1,83 @@
+# Everything that is done to this project from outside. `make help` lists it.
+#
+#   make run ARGS="--listen 127.0.0.1:9000"     make test ARGS="-k retry"     make bench ARGS="--quick"
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.NOTPARALLEL:
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+JOBS ?= 2
+# A run that hangs ends; each test has a limit of its own as well.
+SUITE := -n $(JOBS) --session-timeout=1080
+SOURCES := orchestrator worker tests benchmarks .ci
+
+# The environment is as new as the lock; it is made anew where the checkout was moved.
+STAMP := .venv/.installed
+ifneq ($(shell cat $(STAMP) 2>/dev/null)$(wildcard $(BIN)/python),$(CURDIR)$(BIN)/python)
+.PHONY: $(STAMP)
+endif
+$(STAMP): requirements.lock pyproject.toml
+	@sh .ci/install
+
+.PHONY: run
+run: $(STAMP)  ## start server, supervisor and one worker here (Ctrl-C ends them all)
+	@exec $(BIN)/orchestrator run --local $(ARGS)
+
+.PHONY: test
+test: $(STAMP)  ## run every test
+	@$(PYTEST) $(SUITE) $(ARGS)
+
+.PHONY: check
+check: format-check lint types contracts test  ## all that has to hold before a merge; CI runs this
+
+.PHONY: unit
+unit: $(STAMP)  ## run the tests without disk, socket or process
+	@$(PYTEST) tests/unit $(ARGS)
+
+.PHONY: integration
+integration: $(STAMP)  ## run the tests against one real thing at a time
+	@$(PYTEST) -n $(JOBS) tests/integration $(ARGS)
+
+.PHONY: e2e
+e2e: $(STAMP)  ## run the real programs, from outside
+	@$(PYTEST) tests/e2e $(ARGS)
+
+.PHONY: format
+format: $(STAMP)  ## format the source
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --quiet --fix --select I $(SOURCES)
+
+.PHONY: format-check
+format-check: $(STAMP)
+	@$(BIN)/ruff format --quiet --check $(SOURCES) || { echo "run 'make format'"; exit 1; }
+
+.PHONY: lint
+lint: $(STAMP)  ## look for mistakes in the source
+	@$(BIN)/ruff check --quiet $(SOURCES)
+
+.PHONY: types
+types: $(STAMP)  ## check the types, tests included
+	@$(BIN)/mypy
+
+.PHONY: contracts
+contracts: $(STAMP)  ## check who may import whom
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: bench
+bench: $(STAMP)  ## measure, against what this machine can do at best
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: lock
+lock: $(STAMP)  ## choose the newest packages again, and write requirements.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --group dev --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements.lock
+
+.PHONY: clean
+clean:  ## remove the environment and every cache, never your data
+	@rm -rf .venv build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find $(SOURCES) -type d -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: help
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
