@@ -8,9 +8,11 @@
     │   ├─ NotFound · AlreadyExists · Forbidden · Unauthenticated
     │   ├─ IllegalTransition       the lifecycle has no such row
     │   ├─ LeaseLost               stale, or out of time: stop the process
-    │   └─ VersionUnsupported
+    │   ├─ VersionUnsupported
+    │   └─ AlreadyRunning      5   another process of ours holds the lock
     ├─ Unavailable        75   not now; try again, with backoff
     │   ├─ ServerUnreachable  69
+    │   ├─ StateUnavailable   73   a folder, file or port of ours cannot be had
     │   └─ StoreBusy · Overloaded
     ├─ PeerBroken         70   the other side broke the protocol
     └─ Broken             70   an invariant of ours does not hold: crash
@@ -117,6 +119,13 @@ class VersionUnsupported(Refused):
     code = "version_unsupported"
 
 
+class AlreadyRunning(Refused):
+    """Another process of ours works with the same data."""
+
+    exit_code = 5
+    code = "already_running"
+
+
 class Unavailable(OrchestratorError):
     """Not now: try again, with backoff."""
 
@@ -129,6 +138,13 @@ class ServerUnreachable(Unavailable):
 
     exit_code = 69
     code = "server_unreachable"
+
+
+class StateUnavailable(Unavailable):
+    """A folder, a file or a port that we need cannot be created or opened."""
+
+    exit_code = 73
+    code = "state_unavailable"
 
 
 class StoreBusy(Unavailable):

@@ -1,0 +1,147 @@
+"""Private files and folders, written so that a crash leaves the old content or the new.
+
+It knows nothing of what is in them. Everything here is readable by its owner alone, because these
+are keys, tokens and databases, and everything is refused that somebody else could have put there.
+"""
+
+import contextlib
+import fcntl
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from orchestrator.kernel.errors import AlreadyRunning, Forbidden, StateUnavailable
+
+_TEMPORARY = ".new-"
+_PID_BYTES = 32
+
+
+def sync_dir(path: Path) -> None:
+    """Make the names in a folder durable: a rename is not, until its folder is synced."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner reads; after a crash it holds the old text or the new."""
+    temporary = path.with_name(f"{_TEMPORARY}{path.name}.{os.getpid()}")
+    try:
+        # Left over by a process that had this pid and died here: nobody else writes this name.
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_dir(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StateUnavailable(
+            f"cannot write {path}: {error.strerror}",
+            hint="check that the folder exists, is writable and has room",
+        ) from error
+
+
+def private_dir(path: Path) -> Path:
+    """Return the real path of a folder that is ours alone, creating it with mode 0700 if needed.
+
+    A folder that others may enter is tightened only while it is empty: one with content may be
+    `/tmp` or somebody's home, and locking others out of that is not ours to decide.
+    """
+    try:
+        _create(path)
+        real = path.resolve(strict=True)
+        entry = real.stat()
+        if not stat.S_ISDIR(entry.st_mode):
+            raise StateUnavailable(f"{path} is not a folder", hint="choose another path")
+        if entry.st_uid != os.geteuid():
+            raise Forbidden(
+                f"{path} belongs to user {entry.st_uid}, and this runs as {os.geteuid()}",
+                hint="run as its owner, or choose another folder",
+            )
+        if entry.st_mode & 0o077:
+            _tighten(real)
+    except OSError as error:
+        raise StateUnavailable(
+            f"cannot create or open the folder {path}: {error.strerror}",
+            hint="check its parents' permissions, or choose another folder",
+        ) from error
+    return real
+
+
+def _create(path: Path) -> None:
+    """Create a folder and its missing parents, all 0700: `mkdir(parents=True)` opens parents."""
+    if path.is_dir():
+        return
+    if path.parent != path:
+        _create(path.parent)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+
+
+def _tighten(path: Path) -> None:
+    """Take a still empty folder's permissions from others, or refuse."""
+    if any(path.iterdir()):
+        raise Forbidden(
+            f"{path} is open to other users",
+            hint=f"if it is meant for this, close it with: chmod 700 {path}",
+        )
+    path.chmod(0o700)
+
+
+class Lock:
+    """A claim on a file that ends with the process, however the process ends.
+
+    It is an flock: the kernel releases it, so there is no stale lock to clean up, and the pid in
+    the file is only for people.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    def take(self, what: str) -> Self:
+        """Take it, or raise `AlreadyRunning`, which says that `what` runs and names its pid."""
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StateUnavailable(f"cannot open {self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(descriptor, _PID_BYTES, 0).decode(errors="replace").strip()
+            os.close(descriptor)
+            if not isinstance(error, BlockingIOError):
+                raise StateUnavailable(f"cannot lock {self.path}: {error.strerror}") from error
+            raise AlreadyRunning(
+                f"{what} already runs (pid {holder or 'unknown'}) and holds {self.path}",
+                hint="stop that one first, or give this one a folder of its own",
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+        return self
+
+    def release(self) -> None:
+        """Give it up. The file stays: removing it would let two processes lock two files."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()

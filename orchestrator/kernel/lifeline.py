@@ -1,0 +1,106 @@
+"""The line between a parent and its child process: messages both ways, and its end is an end.
+
+The parent gives orders (`{"do": "drain"}`), the child gives news (`{"state": "ready"}`), and each
+learns from the closed line that the other is gone: the kernel closes it however a process ends, so
+no child outlives its parent unnoticed and no pid has to be watched. It does not know what any
+message means.
+
+It is a pair of SOCK_SEQPACKET sockets: messages keep their bounds, and neither end can be opened by
+anybody else.
+"""
+
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Mapping
+from typing import Self
+
+import anyio
+
+from orchestrator.kernel.errors import PeerBroken
+
+Message = dict[str, object]
+MESSAGE_BYTES = 16 * 1024
+"""News and orders are a few words; whatever is longer does not belong here."""
+_PATIENCE_S = 5.0
+"""A peer that leaves hundreds of messages unread has stopped listening."""
+
+
+class _End:
+    """What both ends can do."""
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        end.set_inheritable(False)
+        self._socket = end
+
+    async def tell(self, message: Mapping[str, object]) -> None:
+        """Send a message.
+
+        To a peer that is gone it does nothing: who cares learns that by reading, once and in one
+        place, not from whichever message came too late.
+        """
+        data = json.dumps(message).encode()
+        with anyio.move_on_after(_PATIENCE_S), contextlib.suppress(ConnectionError):
+            while True:
+                try:
+                    self._socket.send(data)
+                except BlockingIOError:
+                    await anyio.wait_writable(self._socket)
+                else:
+                    return
+
+    async def _messages(self) -> AsyncIterator[Message]:
+        while True:
+            try:
+                data = self._socket.recv(MESSAGE_BYTES)
+            except BlockingIOError:
+                await anyio.wait_readable(self._socket)
+                continue
+            except ConnectionError:
+                # A peer that died with messages of ours unread: the same as an orderly end.
+                return
+            if not data:
+                return
+            yield _parsed(data)
+
+    def close(self) -> None:
+        """End the line: the other side reads an end."""
+        self._socket.close()
+
+
+class Lifeline(_End):
+    """The child's end."""
+
+    @classmethod
+    def from_fd(cls, fd: int) -> Self:
+        """Take over the descriptor that the parent passed."""
+        return cls(socket.socket(fileno=fd))
+
+    def orders(self) -> AsyncIterator[Message]:
+        """Yield the parent's orders; it ends when the parent is gone."""
+        return self._messages()
+
+
+class ParentEnd(_End):
+    """The parent's end."""
+
+    def news(self) -> AsyncIterator[Message]:
+        """Yield what the child tells; it ends when the child is gone."""
+        return self._messages()
+
+
+def pair() -> tuple[ParentEnd, socket.socket]:
+    """Return a new line: the parent's end, and the socket to pass to the child and then close."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return ParentEnd(ours), theirs
+
+
+def _parsed(data: bytes) -> Message:
+    try:
+        message = json.loads(data)
+    except ValueError:
+        message = None
+    if not isinstance(message, dict):
+        raise PeerBroken(f"not a message of a lifeline: {data[:100]!r}")
+    return message

@@ -1,0 +1,117 @@
+"""One way to log: an event with keys, as a JSON line for programs or an aligned line for people.
+
+    2026-08-21T09:14:03.118Z info     child.restarted  child=server pid=4711
+
+It knows no event and decides no level. An event is a dotted name in the past tense with keys, never
+a sentence built on the spot, so that a line in a log leads to the line of source with one search.
+Records of libraries pass through unchanged, as the event `log` of their logger.
+"""
+
+import contextlib
+import contextvars
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Final, TextIO
+
+_KEYS: Final = "event_keys"
+_NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+_EVENT_COLUMNS: Final = 24
+"""Most event names are shorter, so the keys of most lines begin in one column."""
+_bound: contextvars.ContextVar[Mapping[str, object]] = contextvars.ContextVar(
+    "bound_log_keys", default=_NOTHING
+)
+
+
+def event(logger: logging.Logger, level: int, name: str, **keys: object) -> None:
+    """Log that something happened; keys with the value `None` are left out."""
+    if logger.isEnabledFor(level):
+        logger.log(level, name, extra={_KEYS: keys}, stacklevel=2)
+
+
+@contextlib.contextmanager
+def bound(**keys: object) -> Iterator[None]:
+    """Put keys such as `worker` or `job` into every event that is logged within the block."""
+    token = _bound.set({**_bound.get(), **keys})
+    try:
+        yield
+    finally:
+        _bound.reset(token)
+
+
+def set_up(*, level: int = logging.INFO, stream: TextIO | None = None) -> None:
+    """Log to `stream` (by default standard error): lines for a terminal, JSON for anything else."""
+    target = sys.stderr if stream is None else stream
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(_ForPeople() if target.isatty() else _ForPrograms())
+    handler.addFilter(_add_bound_keys)
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    # A log that cannot be written (a closed pipe, a full disk) must not harm what it tells about.
+    logging.raiseExceptions = False
+
+
+def _add_bound_keys(record: logging.LogRecord) -> bool:
+    """Join the bound keys to the event's own; here, because a handler runs in the caller's context.
+
+    The event's own keys win: they are nearer to what happened.
+    """
+    record.__dict__[_KEYS] = {**_bound.get(), **record.__dict__.get(_KEYS, _NOTHING)}
+    return True
+
+
+def _moment(record: logging.LogRecord) -> str:
+    when = datetime.fromtimestamp(record.created, UTC)
+    return f"{when:%Y-%m-%dT%H:%M:%S}.{when.microsecond // 1000:03d}Z"
+
+
+def _parts(record: logging.LogRecord) -> tuple[str, dict[str, object]]:
+    """Return the event and its keys; a library's sentence becomes the key `message`."""
+    keys = dict(record.__dict__.get(_KEYS, _NOTHING))
+    name = record.msg
+    if record.args or not _is_event(name):
+        keys = {"logger": record.name, "message": record.getMessage(), **keys}
+        name = "log"
+    if record.exc_info:
+        keys["trace"] = logging.Formatter().formatException(record.exc_info)
+    return str(name), {key: value for key, value in keys.items() if value is not None}
+
+
+def _is_event(message: object) -> bool:
+    return isinstance(message, str) and "." in message and message.replace(".", "_").isidentifier()
+
+
+class _ForPrograms(logging.Formatter):
+    """One JSON object in one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record with its keys beside `time`, `level` and `event`."""
+        name, keys = _parts(record)
+        head = {"time": _moment(record), "level": record.levelname.lower(), "event": name}
+        return json.dumps({**keys, **head}, ensure_ascii=False, default=str)
+
+
+class _ForPeople(logging.Formatter):
+    """One aligned line; a value that could be misread is quoted."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return time, level, event and `key=value` pairs, and a traceback below them."""
+        name, keys = _parts(record)
+        trace = keys.pop("trace", None)
+        pairs = " ".join(f"{key}={_shown(value)}" for key, value in keys.items())
+        head = f"{_moment(record)} {record.levelname.lower():<8} {name:<{_EVENT_COLUMNS}}"
+        line = f"{head} {pairs}".rstrip()
+        return line if trace is None else f"{line}\n{trace}"
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    # json.dumps, because a newline in a value must not look like a second event.
+    plain = text.isprintable() and text != "" and not set(text) & set(' "=')
+    return text if plain else json.dumps(text, ensure_ascii=False)
