@@ -1,0 +1,1 @@
+"""What this system does in a second, against what the machine can do at best: `make bench`."""
