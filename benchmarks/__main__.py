@@ -14,18 +14,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from benchmarks import latency, throughput
 from benchmarks.house import House, Unusable, running
-from benchmarks.load import Refused
+from benchmarks.load import Client, Refused
 from benchmarks.memory import Weight, weigh
 from benchmarks.report import Figure, percentile, table
 from benchmarks.yardstick import Yardstick, cores, file_system, sync_ms
 
+Load = Callable[[Client, list[str]], Coroutine[None, None, float]]
 COMMAND_SLOTS: Final = 8
 NOOP_SLOTS: Final = 256
 LONGEST_S: Final = 600
@@ -65,23 +66,22 @@ class Bench:
         with running(self.folder / "commands", slots=COMMAND_SLOTS) as house:
             self._warm_up(house)
             self._weigh(house)
-            self._throughput(house, Figure("command jobs, end to end, durable", "/s"), "commands")
+            commands = Figure("command jobs, end to end, durable", "/s")
+            self._throughput(house, commands, throughput.commands, self.size.commands)
             self._latency(house)
         with running(self.folder / "noops", slots=NOOP_SLOTS) as house:
             self._warm_up(house)
-            self._throughput(
-                house, Figure("no-op jobs (delay 0), end to end, durable", "/s"), "noops"
-            )
+            noops = Figure("no-op jobs (delay 0), end to end, durable", "/s")
+            self._throughput(house, noops, throughput.noops, self.size.noops)
 
     def _warm_up(self, house: House) -> None:
         asyncio.run(throughput.commands(house.client, self.words(50)))
 
-    def _throughput(self, house: House, figure: Figure, what: str) -> None:
-        count = getattr(self.size, what)
+    def _throughput(self, house: House, figure: Figure, what: Load, count: int) -> None:
         for number in range(self.size.runs):
             _say(f"{figure.name}: run {number + 1} of {self.size.runs}")
             yard = self.yardstick.measure()
-            rate = asyncio.run(getattr(throughput, what)(house.client, self.words(count)))
+            rate = asyncio.run(what(house.client, self.words(count)))
             figure.add(rate, yardstick=yard)
         self.figures.append(figure)
 
@@ -160,7 +160,8 @@ def _arguments() -> argparse.Namespace:
 def _heading(bench: Bench) -> Iterator[str]:
     yards = [yard for figure in bench.figures if figure.unit == "/s" for yard in figure.yardsticks]
     yield f"{time.strftime('%Y-%m-%d')}, commit {_commit()}, Python {sys.version.split()[0]}"
-    yield f"{cores()} processors; {file_system(bench.folder)}, a synced write takes {sync_ms(bench.folder):.2f} ms"
+    disk, sync = file_system(bench.folder), sync_ms(bench.folder)
+    yield f"{cores()} processors; {disk}, where a synced write takes {sync:.2f} ms"
     yield f"yardstick: {min(yards):,.0f} – {max(yards):,.0f} programs/s ({bench.yardstick.what})"
 
 
@@ -178,8 +179,11 @@ def main() -> int:
         bench = Bench(folder, QUICK if arguments.quick else FULL)
         bench.measure()
         print("\n".join(_heading(bench)), table(bench.figures), sep="\n\n")
-    except (Unusable, throughput.Wrong, Refused, KeyboardInterrupt) as fault:
-        _say(f"no figures: {fault or 'interrupted, or longer than ten minutes'}")
+    except KeyboardInterrupt:
+        _say(f"no figures: interrupted, or longer than {LONGEST_S} s")
+        return 1
+    except (Unusable, throughput.Wrong, Refused) as fault:
+        _say(f"no figures: {fault}")
         return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -77,7 +77,8 @@ async def _all_finished(client: Client, last: str) -> None:
 
 async def _check(client: Client, ids: list[str]) -> None:
     """Fail unless every job succeeded with its first attempt."""
-    expected, cursor, good = set(ids), "", set()
+    expected, cursor = set(ids), ""
+    good: set[str] = set()
     while len(good) < len(expected):
         page = await client.json(f"/api/v1/jobs?limit={PAGE}{cursor}")
         good |= {job["id"] for job in page["items"] if _is_good(job)} & expected
