@@ -1,0 +1,100 @@
+"""The one reviewed table of who may call what, and how long a body may be.
+
+A route that is not in this table cannot be called, whatever the router says: absence is refusal.
+A test walks the router and compares, so that neither can have what the other has not.
+"""
+
+import re
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from orchestrator.protocol import limits
+from orchestrator.protocol.words import Scope
+
+PUBLIC: Final = frozenset({"/health", "/api/health", "/ready"})
+"""Exactly these paths need no credential: they say nothing that an address does not say."""
+PUBLIC_METHODS: Final = frozenset({"GET", "HEAD"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One route: the scope that it asks for, and the longest body that it reads."""
+
+    method: str
+    path: str
+    scope: Scope
+    body: int = 0
+
+
+_JSON: Final = limits.JSON_BODY_BYTES
+_UPLOAD: Final = 2**63
+"""Bounded by the setting for uploads, where the file is received."""
+
+RULES: Final = (
+    Rule("POST", "/api/v1/jobs", Scope.JOBS_WRITE, _JSON),
+    Rule("GET", "/api/v1/jobs", Scope.JOBS_READ),
+    Rule("GET", "/api/v1/jobs/{job_id}", Scope.JOBS_READ),
+    Rule("POST", "/api/v1/jobs/{job_id}/cancel", Scope.JOBS_CANCEL, _JSON),
+    Rule("GET", "/api/v1/jobs/{job_id}/events", Scope.JOBS_READ),
+    Rule("GET", "/api/v1/jobs/{job_id}/events/stream", Scope.JOBS_READ),
+    Rule("GET", "/api/v1/jobs/{job_id}/output", Scope.OUTPUT_READ),
+    Rule("GET", "/api/v1/jobs/{job_id}/output/raw", Scope.OUTPUT_READ),
+    Rule("GET", "/api/v1/jobs/{job_id}/output/stream", Scope.OUTPUT_READ),
+    Rule("POST", "/api/v1/files", Scope.FILES_WRITE, _UPLOAD),
+    Rule("GET", "/api/v1/workers", Scope.WORKERS_READ),
+    Rule("GET", "/api/openapi.json", Scope.JOBS_READ),
+    Rule("POST", "/api/worker/v1/enrol", Scope.WORKER_ENROL, _JSON),
+    Rule("POST", "/api/worker/v1/sessions", Scope.WORKER, _JSON),
+    Rule("POST", "/api/worker/v1/claim", Scope.WORKER, _JSON),
+    Rule("POST", "/api/worker/v1/report", Scope.WORKER, limits.REPORT_BYTES),
+    Rule("POST", "/api/worker/v1/heartbeat", Scope.WORKER, _JSON),
+    Rule("POST", "/api/worker/v1/goodbye", Scope.WORKER, _JSON),
+    Rule("POST", "/api/worker/v1/output", Scope.WORKER, limits.OUTPUT_POST_BYTES),
+    Rule("GET", "/api/worker/v1/files/{sha256}", Scope.WORKER),
+)
+
+_PART: Final = re.compile(r"\{[a-z0-9_]+\}")
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """Return what matches a path template; a part is one segment, never empty."""
+    fixed = [re.escape(piece) for piece in _PART.split(path)]
+    return re.compile("[^/]+".join(fixed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A path and the rules of its methods."""
+
+    pattern: re.Pattern[str]
+    rules: MappingProxyType[str, Rule]
+
+
+def _places() -> dict[str, _Place]:
+    methods: dict[str, dict[str, Rule]] = {}
+    for rule in RULES:
+        methods.setdefault(rule.path, {})[rule.method] = rule
+    return {
+        path: _Place(_pattern(path), MappingProxyType(rules)) for path, rules in methods.items()
+    }
+
+
+_PLACES: Final = _places()
+_EXACT: Final = {path: place for path, place in _PLACES.items() if "{" not in path}
+_TEMPLATES: Final = tuple(place for path, place in _PLACES.items() if "{" in path)
+
+
+def rules_for(path: str) -> MappingProxyType[str, Rule] | None:
+    """Return the rules of a path by method, or `None` when there is nothing at that path."""
+    if exact := _EXACT.get(path):
+        return exact.rules
+    for place in _TEMPLATES:
+        if place.pattern.fullmatch(path):
+            return place.rules
+    return None
+
+
+def allows(scopes: frozenset[Scope], wanted: Scope) -> bool:
+    """Tell whether scopes suffice. `admin` stands for all of them but a worker's own."""
+    return wanted in scopes or (Scope.ADMIN in scopes and wanted is not Scope.WORKER)

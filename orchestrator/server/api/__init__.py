@@ -1,0 +1,1 @@
+"""The routes: parse, call one operation, render. Whatever is decided is decided elsewhere."""

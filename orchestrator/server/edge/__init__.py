@@ -1,0 +1,1 @@
+"""The outermost ring: sockets, heads of requests, bodies on their way in. It knows no job."""

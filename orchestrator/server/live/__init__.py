@@ -1,0 +1,1 @@
+"""Everything that waits: long polls, event streams, claims that found nothing."""

@@ -1,0 +1,154 @@
+"""Claims that found nothing wait here, and work that appears wakes exactly those that match.
+
+It hands out no job: who is woken claims again, in a transaction. What it keeps is only who waits,
+which requirements each session satisfies, and how much work each waiter has been promised, so that
+ten jobs do not wake a hundred workers and no job is left lying beside a worker that sleeps.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import anyio
+
+from orchestrator.server.facts import (
+    Claimable,
+    Fact,
+    RequirementAdded,
+    SessionEnded,
+    SessionOpened,
+)
+
+K = TypeVar("K")
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """One claim on its way, and the work that it was woken for, counted by requirement."""
+
+    session_id: str
+    slots: int
+    requirements: set[int] = field(default_factory=set)
+    promised: Counter[int] = field(default_factory=Counter)
+    _woken: anyio.Event = field(default_factory=anyio.Event)
+
+    @property
+    def room(self) -> int:
+        """Return how many more jobs it could take."""
+        return self.slots - self.promised.total()
+
+    def wake(self) -> None:
+        """End its sleep."""
+        self._woken.set()
+
+    async def sleep(self) -> None:
+        """Wait until it is woken; return at once if that happened since the last `take()`."""
+        await self._woken.wait()
+
+    def take(self) -> Counter[int]:
+        """Return the promises so far and begin anew: the claim that follows looks for them."""
+        taken, self.promised = self.promised, Counter()
+        self._woken = anyio.Event()
+        return taken
+
+
+class Dispatch:
+    """The waiting claims of all workers."""
+
+    def __init__(self) -> None:
+        self._satisfied: dict[str, set[int]] = {}
+        self._waiting: dict[int, dict[Waiter, None]] = {}
+        self._of_session: dict[str, dict[Waiter, None]] = {}
+        self.closing = False
+
+    def know(self, sessions: Mapping[str, frozenset[int]]) -> None:
+        """Learn which requirements the sessions satisfy that were open when the server started."""
+        for session_id, requirements in sessions.items():
+            self._learn(session_id, requirements)
+
+    def hear(self, facts: Sequence[Fact]) -> None:
+        """Follow sessions and requirements, and wake waiters for work that appeared."""
+        for fact in facts:
+            match fact:
+                case Claimable():
+                    self._offer(fact.requirement_id, fact.count)
+                case RequirementAdded():
+                    for session_id in fact.session_ids:
+                        self._learn(session_id, {fact.requirement_id})
+                case SessionOpened():
+                    self._learn(fact.session_id, fact.requirement_ids)
+                case SessionEnded():
+                    self._satisfied.pop(fact.session_id, None)
+                    self._wake(self._of_session.get(fact.session_id, {}))
+                case _:
+                    pass
+
+    def _learn(self, session_id: str, requirements: AbstractSet[int]) -> None:
+        self._satisfied.setdefault(session_id, set()).update(requirements)
+        for waiter in self._of_session.get(session_id, {}):
+            self._enlist(waiter, requirements)
+
+    def _enlist(self, waiter: Waiter, requirements: AbstractSet[int]) -> None:
+        waiter.requirements |= requirements
+        for requirement in requirements:
+            self._waiting.setdefault(requirement, {})[waiter] = None
+
+    def _offer(self, requirement: int, count: int) -> None:
+        """Promise `count` jobs to waiters that satisfy the requirement, the longest waiting first.
+
+        A promise binds nobody: whoever claims first has the job.
+        """
+        for waiter in self._waiting.get(requirement, ()):
+            if count <= 0:
+                return
+            part = min(count, waiter.room)
+            if part > 0:
+                waiter.promised[requirement] += part
+                waiter.wake()
+                count -= part
+
+    @staticmethod
+    def _wake(waiters: Mapping[Waiter, None]) -> None:
+        for waiter in waiters:
+            waiter.wake()
+
+    @contextmanager
+    def waiter(self, session_id: str, slots: int) -> Iterator[Waiter]:
+        """Give a place in the queue for the length of a claim, from before its first look.
+
+        What was promised to one that leaves without looking again is promised to the next.
+        """
+        waiter = Waiter(session_id, slots)
+        self._of_session.setdefault(session_id, {})[waiter] = None
+        self._enlist(waiter, self._satisfied.get(session_id, frozenset()))
+        try:
+            yield waiter
+        finally:
+            self._remove(waiter)
+            self.pass_on(waiter.promised)
+
+    def _remove(self, waiter: Waiter) -> None:
+        _discard(self._of_session, waiter.session_id, waiter)
+        for requirement in waiter.requirements:
+            _discard(self._waiting, requirement, waiter)
+
+    def pass_on(self, promises: Mapping[int, int]) -> None:
+        """Promise to others what one waiter could not take."""
+        for requirement, count in promises.items():
+            self._offer(requirement, count)
+
+    def close(self) -> None:
+        """Wake everybody for good: the server stops."""
+        self.closing = True
+        for waiters in self._of_session.values():
+            self._wake(waiters)
+
+
+def _discard(index: dict[K, dict[Waiter, None]], key: K, waiter: Waiter) -> None:
+    waiters = index.get(key, {})
+    waiters.pop(waiter, None)
+    if not waiters:
+        index.pop(key, None)

@@ -1,0 +1,88 @@
+"""Server-sent events: how they are written, sent, counted, and ended when the server stops.
+
+It knows no job: it is given pieces of a stream that are already encoded. Many events go out in one
+piece, because a piece costs a system call and an event does not.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from orchestrator.server.edge.refusals import Declined
+
+PING_S: Final = 15.0
+"""Proxies commonly cut what is silent for 30 or 60 seconds."""
+PING: Final = b": ping\n\n"
+STREAMS: Final = 300
+STREAMS_PER_PRINCIPAL: Final = 64
+"""A person who follows a screen full of jobs, not a program that forgot to close."""
+_RETRY_AFTER_S: Final = 5
+_HEADERS: Final = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-store, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+def encode(name: str, data: str | bytes, *, id: str | None = None) -> bytes:
+    """Return one event. `data` must be JSON, which has no line breaks of its own."""
+    head = f"id: {id}\nevent: {name}\ndata: " if id is not None else f"event: {name}\ndata: "
+    return head.encode() + (data.encode() if isinstance(data, str) else data) + b"\n\n"
+
+
+class StreamLimits:
+    """How many streams are open, of whom."""
+
+    def __init__(self, *, total: int = STREAMS, per_principal: int = STREAMS_PER_PRINCIPAL) -> None:
+        self._total = total
+        self._per_principal = per_principal
+        self._open: Counter[str] = Counter()
+
+    @contextmanager
+    def stream(self, principal: str) -> Iterator[None]:
+        """Count a stream for the length of a block, or refuse it."""
+        full = self._open.total() >= self._total
+        if full or self._open[principal] >= self._per_principal:
+            whose = "are open on this server" if full else "are open with this credential"
+            raise Declined(
+                429,
+                "too_many_streams",
+                f"{self._total if full else self._per_principal} event streams {whose}",
+                hint="close streams that nobody reads, or poll the same path without /stream",
+                headers=(("retry-after", str(_RETRY_AFTER_S)),),
+            )
+        self._open[principal] += 1
+        try:
+            yield
+        finally:
+            self._open[principal] -= 1
+            if not self._open[principal]:
+                del self._open[principal]
+
+
+class EventStream(Response):
+    """An answer that is written as its pieces come, for as long as the client is there."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, pieces: AsyncIterator[bytes], limits: StreamLimits, principal: str) -> None:
+        super().__init__()
+        self._pieces = pieces
+        self._limits = limits
+        self._principal = principal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI
+        """Send the stream; it is refused before its first byte when there are too many."""
+        with self._limits.stream(self._principal):
+            await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
+            try:
+                async for piece in self._pieces:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            except ClientDisconnect:
+                return
+            await send({"type": "http.response.body", "body": b""})

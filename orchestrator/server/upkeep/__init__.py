@@ -1,0 +1,1 @@
+"""The server's periodic work: leases, due jobs, retention."""
