@@ -36,6 +36,12 @@ class SourceFile:
         """Return every node of the tree."""
         return list(ast.walk(self.tree))
 
+    @property
+    def functions(self) -> list[str]:
+        """Return the names of all functions, at any depth."""
+        kinds = ast.FunctionDef | ast.AsyncFunctionDef
+        return [node.name for node in self.nodes if isinstance(node, kinds)]
+
     @cached_property
     def imports(self) -> dict[str, str]:
         """Return local name → dotted name of everything that it imports, at any depth."""
