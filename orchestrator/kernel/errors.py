@@ -13,10 +13,10 @@
     ├─ Unavailable        75   not now; try again, with backoff
     │   ├─ ServerUnreachable  69
     │   ├─ StateUnavailable   73   a folder, file or port of ours cannot be had
-    │   └─ StoreBusy · Overloaded
+    │   └─ StoreBusy · Overloaded · LaunchFailed
     ├─ PeerBroken         70   the other side broke the protocol
     └─ Broken             70   an invariant of ours does not hold: crash
-        └─ InvariantViolated · JournalCorrupt
+        └─ InvariantViolated · JournalCorrupt · LauncherGone
 
 It knows neither HTTP nor terminals: `server/api/problems.py` and `orchestrator/cli.py` render it.
 Every message says what happened and to what; `hint` says what a person can do.
@@ -163,6 +163,12 @@ class Overloaded(Unavailable):
         self.retry_after_s = retry_after_s
 
 
+class LaunchFailed(Unavailable):
+    """A child process could not be started."""
+
+    code = "launch_failed"
+
+
 class PeerBroken(OrchestratorError):
     """The other side broke the protocol: its bug, so log all of it and back off."""
 
@@ -187,6 +193,12 @@ class JournalCorrupt(Broken):
     """A file of ours does not read back as it was written."""
 
     code = "journal_corrupt"
+
+
+class LauncherGone(Broken):
+    """The process that starts our children has ended, and with it our knowledge of them."""
+
+    code = "launcher_gone"
 
 
 def invariant(condition: bool, message: str) -> None:

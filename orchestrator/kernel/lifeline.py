@@ -10,16 +10,15 @@ anybody else.
 """
 
 import contextlib
-import json
 import socket
 from collections.abc import AsyncIterator, Mapping
 from typing import Self
 
 import anyio
 
-from orchestrator.kernel.errors import PeerBroken
+from orchestrator.kernel import packets
+from orchestrator.kernel.packets import Message
 
-Message = dict[str, object]
 MESSAGE_BYTES = 16 * 1024
 """News and orders are a few words; whatever is longer does not belong here."""
 _PATIENCE_S = 5.0
@@ -33,6 +32,7 @@ class _End:
         end.setblocking(False)
         end.set_inheritable(False)
         self._socket = end
+        self._closed = False
 
     async def tell(self, message: Mapping[str, object]) -> None:
         """Send a message.
@@ -40,9 +40,10 @@ class _End:
         To a peer that is gone it does nothing: who cares learns that by reading, once and in one
         place, not from whichever message came too late.
         """
-        data = json.dumps(message).encode()
-        with anyio.move_on_after(_PATIENCE_S), contextlib.suppress(ConnectionError):
-            while True:
+        data = packets.encode(message)
+        quiet = contextlib.suppress(ConnectionError, anyio.ClosedResourceError)
+        with anyio.move_on_after(_PATIENCE_S), quiet:
+            while not self._closed:
                 try:
                     self._socket.send(data)
                 except BlockingIOError:
@@ -52,21 +53,31 @@ class _End:
 
     async def _messages(self) -> AsyncIterator[Message]:
         while True:
-            try:
-                data = self._socket.recv(MESSAGE_BYTES)
-            except BlockingIOError:
-                await anyio.wait_readable(self._socket)
-                continue
-            except ConnectionError:
-                # A peer that died with messages of ours unread: the same as an orderly end.
-                return
+            data = await self._receive()
             if not data:
                 return
-            yield _parsed(data)
+            yield packets.parsed(data)
+
+    async def _receive(self) -> bytes:
+        """Return the next message, or nothing at the end."""
+        while not self._closed:
+            try:
+                return self._socket.recv(MESSAGE_BYTES)
+            except BlockingIOError:
+                with contextlib.suppress(anyio.ClosedResourceError):
+                    await anyio.wait_readable(self._socket)
+            except ConnectionError:
+                # A peer that died with messages of ours unread: the same as an orderly end.
+                break
+        return b""
 
     def close(self) -> None:
-        """End the line: the other side reads an end."""
-        self._socket.close()
+        """End the line: the other side reads an end, and so does who reads on this side."""
+        if not self._closed:
+            self._closed = True
+            # Whoever waits for a closed descriptor would wait for ever, or for its next owner.
+            anyio.notify_closing(self._socket)
+            self._socket.close()
 
 
 class Lifeline(_End):
@@ -92,15 +103,5 @@ class ParentEnd(_End):
 
 def pair() -> tuple[ParentEnd, socket.socket]:
     """Return a new line: the parent's end, and the socket to pass to the child and then close."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = packets.pair()
     return ParentEnd(ours), theirs
-
-
-def _parsed(data: bytes) -> Message:
-    try:
-        message = json.loads(data)
-    except ValueError:
-        message = None
-    if not isinstance(message, dict):
-        raise PeerBroken(f"not a message of a lifeline: {data[:100]!r}")
-    return message

@@ -49,6 +49,7 @@ PRODUCT_BANS = {
     "environment": Ban(
         "os.environ os.environb os.getenv",
         "read settings once, in a settings module, and hand them on",
+        {"orchestrator/kernel/brood.py": "hands on its own, unread"},
     ),
     "printing": Ban(
         "print sys.stdout sys.stderr",
@@ -56,6 +57,7 @@ PRODUCT_BANS = {
         {
             "orchestrator/commands/output.py": "is where words for people are written",
             "orchestrator/kernel/logs.py": "is where log lines are written",
+            "orchestrator/kernel/launcher.py": "empties them before a fork doubles what is in them",
         },
     ),
     "orphan tasks": Ban(
@@ -84,6 +86,7 @@ TEST_BANS = {
     ),
 }
 CATCH_ALLS: dict[str, str] = {
+    "orchestrator/kernel/launcher.py": "around a forked child, which must not go on as its parent",
     "orchestrator/server/edge/envelope.py": "around a request",
 }
 """path → why it may say `except Exception`: around a child service, a request, or the program."""
