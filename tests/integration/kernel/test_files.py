@@ -1,0 +1,148 @@
+"""Private files, folders and locks, on a real disk."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from orchestrator.kernel.errors import AlreadyRunning, Forbidden, StateUnavailable
+from orchestrator.kernel.files import Lock, private_dir, write_private
+from tests.support.processes import program, python
+
+HOLDER = (
+    "import sys; from pathlib import Path; from orchestrator.kernel.files import Lock;"
+    "Lock(Path(sys.argv[1])).take('a test'); print('held', flush=True); sys.stdin.read();"
+    "import signal; signal.pause()"
+)
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_private_file_is_read_by_its_owner_alone(tmp_path: Path) -> None:
+    """Whatever the umask, the mode is 0600, and nothing but the file is left."""
+    before = os.umask(0)
+    try:
+        write_private(tmp_path / "token", "secret\n")
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "token").read_text() == "secret\n"
+    assert _mode(tmp_path / "token") == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["token"]
+
+
+def test_a_private_file_replaces_the_old_one(tmp_path: Path) -> None:
+    """The new text takes the place of the old, even of a file that was open to all."""
+    (tmp_path / "token").write_text("old and longer")
+    (tmp_path / "token").chmod(0o666)
+
+    write_private(tmp_path / "token", "new")
+
+    assert (tmp_path / "token").read_text() == "new"
+    assert _mode(tmp_path / "token") == 0o600
+
+
+def test_a_private_file_is_not_written_through_a_link(tmp_path: Path) -> None:
+    """A link under that name is replaced: what it points to stays as it is."""
+    (tmp_path / "elsewhere").write_text("untouched")
+    (tmp_path / "token").symlink_to(tmp_path / "elsewhere")
+
+    write_private(tmp_path / "token", "secret")
+
+    assert (tmp_path / "elsewhere").read_text() == "untouched"
+    assert not (tmp_path / "token").is_symlink()
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """The error names the file, and the exit code is the one for state that cannot be made."""
+    with pytest.raises(StateUnavailable, match=str(tmp_path / "gone" / "token")) as caught:
+        write_private(tmp_path / "gone" / "token", "secret")
+
+    assert caught.value.exit_code == 73
+
+
+def test_a_private_folder_is_made_with_its_parents(tmp_path: Path) -> None:
+    """Every folder that had to be made is closed to others."""
+    made = private_dir(tmp_path / "a" / "b")
+
+    assert made == tmp_path / "a" / "b"
+    assert [_mode(tmp_path / "a"), _mode(tmp_path / "a" / "b")] == [0o700, 0o700]
+
+
+def test_a_private_folder_may_be_a_link_to_one(tmp_path: Path) -> None:
+    """Data may live on another disk: what counts is the folder behind the link."""
+    (tmp_path / "disk").mkdir(mode=0o700)
+    (tmp_path / "data").symlink_to(tmp_path / "disk")
+
+    assert private_dir(tmp_path / "data") == tmp_path / "disk"
+
+
+def test_an_open_folder_is_closed_only_while_it_is_empty(tmp_path: Path) -> None:
+    """One that holds something may be in use by others: it is refused with what to type."""
+    open_one = tmp_path / "open"
+    open_one.mkdir()
+    open_one.chmod(0o755)
+    (open_one / "file").touch()
+
+    with pytest.raises(Forbidden) as caught:
+        private_dir(open_one)
+    (open_one / "file").unlink()
+    private_dir(open_one)
+
+    assert caught.value.hint is not None
+    assert f"chmod 700 {open_one}" in caught.value.hint
+    assert _mode(open_one) == 0o700
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    """The error names the path, wherever on it the file is."""
+    (tmp_path / "file").touch()
+
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StateUnavailable, match=str(path)):
+            private_dir(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_somebody_elses_folder_is_refused(tmp_path: Path) -> None:
+    """Root must not write keys into a user's folder: the user could swap them."""
+    (tmp_path / "theirs").mkdir(mode=0o700)
+    os.chown(tmp_path / "theirs", 12345, 12345)
+
+    with pytest.raises(Forbidden, match="12345"):
+        private_dir(tmp_path / "theirs")
+
+
+def test_a_second_lock_is_refused_and_names_the_holder(tmp_path: Path) -> None:
+    """The error names the pid that holds it, and the exit code says that it runs already."""
+    with program(*python("-c", HOLDER, str(tmp_path / "lock"))) as holder:
+        holder.wait_for("held")
+
+        with pytest.raises(AlreadyRunning, match=f"pid {holder.pid}") as caught:
+            Lock(tmp_path / "lock").take("the test")
+
+    assert caught.value.exit_code == 5
+
+
+def test_a_lock_ends_with_its_holder(tmp_path: Path) -> None:
+    """However the holder died, the next one gets the lock, and puts in its own pid."""
+    with program(*python("-c", HOLDER, str(tmp_path / "lock"))) as holder:
+        holder.wait_for("held")
+        holder.signal(9)
+        holder.wait()
+
+        with Lock(tmp_path / "lock").take("the test"):
+            assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_released_lock_can_be_taken_again(tmp_path: Path) -> None:
+    """Releasing gives it up, and doing so twice harms nobody."""
+    lock = Lock(tmp_path / "lock").take("the test")
+
+    lock.release()
+    lock.release()
+
+    Lock(tmp_path / "lock").take("the test").release()
