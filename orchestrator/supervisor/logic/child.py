@@ -1,0 +1,296 @@
+"""The life of a child as its supervisor sees it, as one table.
+
+A child is a process that we started and keep as it is wanted. This module owns which state may
+follow which, and what to do about the difference between what is wanted and what is; it knows no
+process, no clock and no chance (a draw from [0, 1) comes with each event).
+
+*Wanted* is not *actual*: an order changes what is wanted, and only a fact from the world, or our
+own doing, changes the state. So an order that comes while a child is being started is neither lost
+nor acted upon too early: it is pursued when the child has appeared.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from orchestrator.kernel.backoff import Backoff
+from orchestrator.kernel.errors import IllegalTransition
+
+
+class ChildState(StrEnum):
+    """Where a child is."""
+
+    DOWN = "down"
+    LAUNCHING = "launching"
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    STOPPING = "stopping"
+    KILLED = "killed"
+    BACKOFF = "backoff"
+    FAILED = "failed"
+
+
+class ChildEvent(StrEnum):
+    """What can happen to it: facts, and what we did."""
+
+    LAUNCHED = "launched"
+    APPEARED = "appeared"
+    BECAME_READY = "became_ready"
+    TOLD_TO_DRAIN = "told_to_drain"
+    TOLD_TO_STOP = "told_to_stop"
+    KILL_SENT = "kill_sent"
+    ENDED = "ended"
+    RESTART_PLANNED = "restart_planned"
+    GAVE_UP = "gave_up"
+    DISMISSED = "dismissed"
+
+
+class Wanted(StrEnum):
+    """What somebody wants of a child, mildest first. It only ever gets stricter."""
+
+    RUN = "run"
+    DRAIN = "drain"
+    STOP = "stop"
+
+
+S = ChildState
+E = ChildEvent
+
+TRANSITIONS: Final = MappingProxyType(
+    {
+        (S.DOWN, E.LAUNCHED): S.LAUNCHING,
+        (S.BACKOFF, E.LAUNCHED): S.LAUNCHING,
+        (S.LAUNCHING, E.APPEARED): S.STARTING,
+        (S.STARTING, E.BECAME_READY): S.READY,
+        # What it said before it heard our order is no news any more.
+        (S.DRAINING, E.BECAME_READY): S.DRAINING,
+        (S.STOPPING, E.BECAME_READY): S.STOPPING,
+        (S.KILLED, E.BECAME_READY): S.KILLED,
+        (S.STARTING, E.TOLD_TO_DRAIN): S.DRAINING,
+        (S.READY, E.TOLD_TO_DRAIN): S.DRAINING,
+        (S.STARTING, E.TOLD_TO_STOP): S.STOPPING,
+        (S.READY, E.TOLD_TO_STOP): S.STOPPING,
+        (S.DRAINING, E.TOLD_TO_STOP): S.STOPPING,
+        (S.STARTING, E.KILL_SENT): S.KILLED,
+        (S.STOPPING, E.KILL_SENT): S.KILLED,
+        (S.LAUNCHING, E.RESTART_PLANNED): S.BACKOFF,
+        (S.STARTING, E.RESTART_PLANNED): S.BACKOFF,
+        (S.READY, E.RESTART_PLANNED): S.BACKOFF,
+        (S.KILLED, E.RESTART_PLANNED): S.BACKOFF,  # it was killed for not becoming ready
+        (S.LAUNCHING, E.GAVE_UP): S.FAILED,
+        (S.STARTING, E.GAVE_UP): S.FAILED,
+        (S.KILLED, E.GAVE_UP): S.FAILED,
+        (S.LAUNCHING, E.ENDED): S.DOWN,
+        (S.DRAINING, E.ENDED): S.DOWN,
+        (S.STOPPING, E.ENDED): S.DOWN,
+        (S.KILLED, E.ENDED): S.DOWN,
+        (S.BACKOFF, E.DISMISSED): S.DOWN,
+        (S.FAILED, E.DISMISSED): S.DOWN,
+    }
+)
+
+
+def next_state(state: ChildState, event: ChildEvent) -> ChildState:
+    """Return the state that follows, or raise `IllegalTransition`."""
+    following = TRANSITIONS.get((state, event))
+    if following is None:
+        raise IllegalTransition(f"a child that is {state} cannot have {event}")
+    return following
+
+
+def mermaid() -> str:
+    """Return the table as a Mermaid state diagram, for ORCHESTRATOR.md."""
+    arrows = [f"    {source} --> {to}: {event}" for (source, event), to in TRANSITIONS.items()]
+    return "\n".join(["stateDiagram-v2", "    [*] --> down", *arrows])
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPolicy:
+    """How patient we are with a child; all durations in seconds."""
+
+    drain_s: float | None = None
+    """Until a draining child is told to stop; `None`: there is nothing to drain."""
+    stop_s: float = 10.0
+    """Until a child that was told to stop is killed."""
+    ready_s: float | None = None
+    """Until a child that is not ready is killed and started again; `None`: it may wait for ever."""
+    healthy_s: float = 60.0
+    """Ready for this long, and what happened before is forgiven: its next start is immediate."""
+    backoff: Backoff = Backoff()
+    first_tries: int = 5
+    """Failures in a row before it was ever ready: then it will not become better by itself."""
+    final_codes: frozenset[int] = frozenset({73, 77, 78})
+    """Exit codes that say the same at once: somebody has to mend something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """What is known of one child, and what is wanted of it."""
+
+    policy: ChildPolicy
+    wanted: Wanted = Wanted.RUN
+    state: ChildState = ChildState.DOWN
+    act_at: float = math.inf
+    """When the present state has lasted long enough."""
+    ready_at: float | None = None
+    was_ready: bool = False
+    failures: int = 0
+    overdrawn: bool = False
+    """It did not finish its work within the time to drain."""
+    last_code: int | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether nothing will happen any more: it is down as wanted, or has failed."""
+        return self.state is S.FAILED or (self.state is S.DOWN and self.wanted is not Wanted.RUN)
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Somebody wants something of it."""
+
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Appeared:
+    """Its process exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class BecameReady:
+    """It says that it is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Its process is gone, or never came to be (then there is no code)."""
+
+    code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time went by."""
+
+
+Happening = Want | Appeared | BecameReady | Ended | Tick
+
+
+class Effect(StrEnum):
+    """What the shell is to do."""
+
+    LAUNCH = "launch"
+    TELL_DRAIN = "tell_drain"
+    TELL_STOP = "tell_stop"
+    KILL = "kill"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The child as it is from now on, and what to do."""
+
+    child: Child
+    effects: tuple[Effect, ...] = field(default=())
+
+
+def decide(child: Child, happening: Happening, *, now: float, draw: float) -> Decision:
+    """Return what follows from something that happened at `now`.
+
+    Every decision ends by pursuing what is wanted, so an order and a fact that come in either order
+    lead to the same end.
+    """
+    match happening:
+        case Want(wanted):
+            child = replace(child, wanted=_stricter(child.wanted, wanted))
+        case Appeared():
+            child = _moved(child, E.APPEARED, until=_after(now, child.policy.ready_s))
+        case BecameReady():
+            child = _became_ready(child, now)
+        case Ended(code):
+            child = _ended(replace(child, last_code=code), now, draw)
+        case Tick():
+            pass
+    return _pursue(child, now)
+
+
+def _stricter(one: Wanted, other: Wanted) -> Wanted:
+    return max(one, other, key=list(Wanted).index)
+
+
+def _after(now: float, wait_s: float | None) -> float:
+    return math.inf if wait_s is None else now + wait_s
+
+
+def _moved(child: Child, event: ChildEvent, *, until: float = math.inf) -> Child:
+    return replace(child, state=next_state(child.state, event), act_at=until)
+
+
+def _became_ready(child: Child, now: float) -> Child:
+    following = next_state(child.state, E.BECAME_READY)
+    if following is not S.READY:
+        return child
+    return replace(child, state=following, act_at=math.inf, ready_at=now, was_ready=True)
+
+
+def _ended(child: Child, now: float, draw: float) -> Child:
+    """Plan what comes after an end: nothing, another start, or no start any more."""
+    policy, ready_at = child.policy, child.ready_at
+    child = replace(child, ready_at=None)
+    if child.wanted is not Wanted.RUN:
+        return _moved(child, E.ENDED)
+    if ready_at is not None and now - ready_at >= policy.healthy_s:
+        return replace(_moved(child, E.RESTART_PLANNED, until=now), failures=0)
+    child = replace(child, failures=child.failures + 1)
+    hopeless = child.last_code in policy.final_codes or child.failures >= policy.first_tries
+    if hopeless and not child.was_ready:
+        return _moved(child, E.GAVE_UP)
+    wait_s = policy.backoff.delay(child.failures, draw=draw)
+    return _moved(child, E.RESTART_PLANNED, until=now + wait_s)
+
+
+def _pursue(child: Child, now: float) -> Decision:
+    """Take the next step from what is to what is wanted, if it is time."""
+    overdue = now >= child.act_at
+    match child.wanted:
+        case Wanted.RUN:
+            return _pursue_running(child, overdue=overdue)
+        case Wanted.DRAIN if child.state in {S.STARTING, S.READY}:
+            drain_s = child.policy.drain_s
+            if drain_s is None:
+                return _tell_to_stop(child, now)
+            drained = _moved(child, E.TOLD_TO_DRAIN, until=now + drain_s)
+            return Decision(drained, (Effect.TELL_DRAIN,))
+        case Wanted.DRAIN if child.state is S.DRAINING:
+            if overdue:
+                return _tell_to_stop(replace(child, overdrawn=True), now)
+            return Decision(child)
+        case Wanted.STOP if child.state in {S.STARTING, S.READY, S.DRAINING}:
+            return _tell_to_stop(child, now)
+        case Wanted.DRAIN | Wanted.STOP:
+            return _see_off(child, overdue=overdue)
+
+
+def _pursue_running(child: Child, *, overdue: bool) -> Decision:
+    if child.state is S.DOWN or (child.state is S.BACKOFF and overdue):
+        return Decision(_moved(child, E.LAUNCHED), (Effect.LAUNCH,))
+    if child.state is S.STARTING and overdue:
+        return Decision(_moved(child, E.KILL_SENT), (Effect.KILL,))
+    return Decision(child)
+
+
+def _tell_to_stop(child: Child, now: float) -> Decision:
+    told = _moved(child, E.TOLD_TO_STOP, until=now + child.policy.stop_s)
+    return Decision(told, (Effect.TELL_STOP,))
+
+
+def _see_off(child: Child, *, overdue: bool) -> Decision:
+    """A child on its way out: kill it when it takes too long; one without a process just goes."""
+    if child.state is S.STOPPING and overdue:
+        return Decision(_moved(child, E.KILL_SENT), (Effect.KILL,))
+    if child.state in {S.BACKOFF, S.FAILED}:
+        return Decision(_moved(child, E.DISMISSED))
+    return Decision(child)

@@ -1,0 +1,55 @@
+"""What `orchestrator run --local` is told when it starts.
+
+It reads nothing: the command line fills it in.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.kernel import paths
+
+WORKER_NAME = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """Which programs the children are; tests put small ones in their place."""
+
+    server: tuple[str, ...] = ("-P", "-m", "orchestrator", "server", "run")
+    """Arguments of this interpreter. `-P`, so that a folder that holds somebody's `orchestrator/`
+    or `json.py` is not searched for ours."""
+    worker: str = "worker.main:run_forked"
+    worker_modules: tuple[str, ...] = ("worker.main", "httpx", "anyio._backends._asyncio")
+    """What the nursery imports, so that no worker has to."""
+    shim: str = "worker.shim:main"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalSettings:
+    """One server and one worker on this machine."""
+
+    directory: Path
+    """Where jobs without an upload run."""
+    listen: tuple[str, int] = ("127.0.0.1", 8700)
+    data_dir: Path = field(default_factory=paths.data_dir)
+    slots: int = field(default_factory=lambda: os.cpu_count() or 1)
+    tags: tuple[str, ...] = ()
+    drain_timeout_s: float = 600.0
+    programs: Programs = Programs()
+
+    @property
+    def server_dir(self) -> Path:
+        """Return the folder in which the server keeps its data."""
+        return self.data_dir / "server"
+
+    @property
+    def worker_dir(self) -> Path:
+        """Return the folder in which the worker's token and its memory are."""
+        return self.data_dir / "worker"
+
+    @property
+    def address(self) -> str:
+        """Return `host:port`, as it is written on a command line."""
+        host, port = self.listen
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
