@@ -49,7 +49,10 @@ PRODUCT_BANS = {
     "environment": Ban(
         "os.environ os.environb os.getenv",
         "read settings once, in a settings module, and hand them on",
-        {"orchestrator/kernel/brood.py": "hands on its own, unread"},
+        {
+            "orchestrator/cli.py": "takes it from the process, once, for everybody",
+            "orchestrator/kernel/brood.py": "hands on its own, unread",
+        },
     ),
     "printing": Ban(
         "print sys.stdout sys.stderr",
@@ -86,8 +89,10 @@ TEST_BANS = {
     ),
 }
 CATCH_ALLS: dict[str, str] = {
+    "orchestrator/cli.py": "around the program",
     "orchestrator/kernel/launcher.py": "around a forked child, which must not go on as its parent",
     "orchestrator/server/edge/envelope.py": "around a request",
+    "orchestrator/server/store/sqlite_writer.py": "around an operation; whoever waits hears of it",
 }
 """path → why it may say `except Exception`: around a child service, a request, or the program."""
 

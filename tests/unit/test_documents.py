@@ -5,6 +5,7 @@ generated from it or tested against it; nothing else keeps it true.
 """
 
 import re
+import shlex
 from pathlib import Path
 
 import click
@@ -62,7 +63,7 @@ def test_the_exit_codes_are_those_of_the_programs() -> None:
     """The table of exit codes has the programs' numbers and words."""
     table = documents.rows(documents.section(MANUAL, "Exit codes"))
 
-    assert {int(number): words for number, words, *_ in table} == cli.EXIT_CODES
+    assert {int(number): words for number, words, *_ in table} == dict(cli.EXIT_CODES)
 
 
 def test_the_settings_are_those_of_the_programs() -> None:
@@ -91,7 +92,7 @@ def _number(told: str) -> float:
 
 def _subcommand(words: list[str]) -> tuple[click.Command, list[str]]:
     """Return the command that a line names, and the words that follow."""
-    command: click.Command = cli.main
+    command: click.Command = cli.root
     rest = words
     while isinstance(command, click.Group) and rest:
         found = command.get_command(click.Context(command), rest[0])
@@ -110,9 +111,10 @@ def test_every_command_line_in_a_document_exists(name: str) -> None:
         found = re.search(r"(?:^|\s|/)orchestrator ([a-z].*)", line)
         if found is None or "|" in found[1].split(" -- ")[0]:
             continue
-        command, rest = _subcommand(found[1].split(" -- ")[0].split())
+        words = shlex.split(found[1].split(" -- ")[0], comments=True)
+        command, rest = _subcommand(words)
         known = {option for parameter in command.params for option in parameter.opts}
-        options = {word.partition("=")[0] for word in rest if re.match(r"--?[a-z]", word)}
+        options = {word.partition("=")[0] for word in rest if re.match(r"--?[a-z-]+(=|$)", word)}
         assert options <= known | {"--help"}, line
 
 
@@ -155,7 +157,7 @@ def test_every_claim_of_the_mission_is_proven() -> None:
     """Each row that is done names tests, and these tests exist."""
     claims = documents.rows(documents.text("docs/mission.md"))
 
-    assert len(claims) >= 23
+    assert len(claims) >= 22
     assert len({row[0] for row in claims}) == len(claims)
     for number, _, *cells in claims:
         proofs = re.findall(r"`([^`]+)`", cells[-1])
