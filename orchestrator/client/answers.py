@@ -44,7 +44,6 @@ BY_STATUS: Final[Mapping[int, type[OrchestratorError]]] = {
     415: errors.RequestInvalid,
     422: errors.RequestInvalid,
     426: errors.VersionUnsupported,
-    429: errors.Unavailable,
     502: errors.Unavailable,
     503: errors.Unavailable,
     504: errors.Unavailable,
@@ -92,10 +91,11 @@ def refusal(answer: Answer) -> OrchestratorError | None:
 
 def _from_problem(problem: Problem, answer: Answer) -> OrchestratorError:
     message, code = problem.detail or problem.title, problem.code
-    after = answer.headers.get("retry-after")
-    if code == Overloaded.code or (answer.status in {429, 503} and after is not None):
-        return Overloaded(message, retry_after_s=_seconds(after), hint=problem.hint)
-    kind = BY_CODE.get(code) or BY_STATUS.get(answer.status)
+    kind = BY_CODE.get(code)
+    if code == Overloaded.code or (kind is None and answer.status == 429):
+        after_s = _seconds(answer.headers.get("retry-after"))
+        return Overloaded(message, retry_after_s=after_s, hint=problem.hint)
+    kind = kind or BY_STATUS.get(answer.status)
     if kind is RequestInvalid:
         fields = tuple((fault.field, fault.fault) for fault in problem.fields)
         return RequestInvalid(message, hint=problem.hint, code=code, fields=fields)

@@ -37,6 +37,8 @@ IDLE_S: Final = 60.0
 KEEP_ALIVE_S: Final = 4.0
 """Shorter than a server keeps an idle connection (5 s is common), so that we never write into one
 that it is closing."""
+CONNECTION_LOST: Final = "connection_lost"
+"""The code of a failure after which nobody knows whether the server got the request."""
 REPLY_BYTES: Final = 256 * 1024 * 1024
 """No reply of ours is near it; it bounds what a wrong address can make us hold."""
 PIECE_BYTES: Final = 1024 * 1024
@@ -232,7 +234,7 @@ class AsyncApi:
                 async with self._response(request, timeout_s) as response:
                     return _answer(request, response, await _body(response))
         except TimeoutError:
-            raise _unreachable(self.endpoint, f"no answer within {timeout_s:g} s") from None
+            raise _lost(self.endpoint, f"no answer within {timeout_s:g} s") from None
 
 
 def _trust(endpoint: Endpoint) -> ssl.SSLContext:
@@ -337,15 +339,21 @@ def _translated(endpoint: Endpoint) -> Iterator[None]:
 
     try:
         yield
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        raise ServerUnreachable(
+            f"cannot reach the server at {endpoint.url}: {_why(error)}",
+            hint="is it running? `orchestrator run --local` starts one on this machine; "
+            "ORCHESTRATOR_URL says which one is called",
+        ) from error
     except (httpx.TransportError, httpx.StreamError) as error:
-        raise _unreachable(endpoint, _why(error)) from error
+        raise _lost(endpoint, _why(error)) from error
 
 
-def _unreachable(endpoint: Endpoint, why: str) -> ServerUnreachable:
+def _lost(endpoint: Endpoint, why: str) -> ServerUnreachable:
     return ServerUnreachable(
-        f"cannot reach the server at {endpoint.url}: {why}",
-        hint="is it running? `orchestrator run --local` starts one on this machine; "
-        "ORCHESTRATOR_URL says which one is called",
+        f"the connection to the server at {endpoint.url} was lost: {why}",
+        hint="it may be starting again, or the network is disturbed: try again",
+        code=CONNECTION_LOST,
     )
 
 

@@ -1,0 +1,181 @@
+"""Follow a job's output as it is written, over as many connections as it takes.
+
+It shows and decides nothing: a `Show` is given each piece, and the job as it ended is returned. The
+stream's own ids say where to go on, so nothing is shown twice and nothing is missed.
+"""
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.client.http import CONNECTION_LOST
+from orchestrator.client.sse import EventReader, ServerSentEvent
+from orchestrator.commands import output
+from orchestrator.commands.jobs.patience import Patience
+from orchestrator.commands.remote import JOBS, Remote
+from orchestrator.kernel.errors import PeerBroken, ServerUnreachable, Unavailable
+from orchestrator.protocol.views import JobView, OutputFrame
+
+T = TypeVar("T", bound=BaseModel)
+
+BOTH: Final = frozenset({"stdout", "stderr"})
+IDLE_S: Final = 50.0
+"""Three missed keep-alives (one every 15 s) mean that nobody is there."""
+
+
+class Show(Protocol):
+    """Where the pieces of output go."""
+
+    def frame(self, frame: OutputFrame, written: str) -> None:
+        """Show a piece; `written` is the JSON that it came as."""
+        ...
+
+    def remark(self, text: str) -> None:
+        """Show what is worth knowing and is not output."""
+        ...
+
+    def finish(self) -> None:
+        """Show what was held back."""
+        ...
+
+
+class Streams:
+    """The job's own streams, byte for byte; what goes to `None` is not shown."""
+
+    def __init__(self, stdout: output.Sink | None, stderr: output.Sink | None) -> None:
+        self._sinks = {"stdout": stdout, "stderr": stderr}
+
+    def frame(self, frame: OutputFrame, written: str) -> None:  # noqa: ARG002 - see Show
+        """Write a piece to where the job wrote it."""
+        data = content(frame)
+        if frame.stream not in self._sinks:  # a note of the worker's, not of the job's
+            self.remark(data.decode("utf-8", "backslashreplace").rstrip("\n"))
+            return
+        sink = self._sinks[frame.stream]
+        if sink is not None:
+            sink.write(data)
+
+    def remark(self, text: str) -> None:
+        """Say it on standard error, with our prefix."""
+        self.finish()
+        output.say(text)
+
+    def finish(self) -> None:
+        """Let the next words begin a line."""
+        for sink in self._sinks.values():
+            if sink is not None:
+                sink.finish()
+
+
+class JsonLines:
+    """Each piece of some streams as a line of JSON, as the API gives it."""
+
+    def __init__(self, wanted: frozenset[str]) -> None:
+        self._wanted = wanted
+
+    def frame(self, frame: OutputFrame, written: str) -> None:
+        """Write the piece as it came."""
+        if frame.stream in self._wanted:
+            output.line(written.encode())
+
+    def remark(self, text: str) -> None:
+        """Say it on standard error, with our prefix."""
+        output.say(text)
+
+    def finish(self) -> None:
+        """Nothing is held back."""
+
+
+def content(frame: OutputFrame) -> bytes:
+    """Return the bytes of a piece, exactly as the job wrote them."""
+    if frame.base64 is not None:
+        return base64.b64decode(frame.base64)
+    return (frame.text or "").encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The job at its end, and the JSON that said so."""
+
+    job: JobView
+    written: str
+
+
+class Follower:
+    """One job being followed."""
+
+    def __init__(
+        self, remote: Remote, job_id: str, show: Show, *, attempt: int | None = None
+    ) -> None:
+        self._api = remote.api
+        self._path = f"{JOBS}/{job_id}/output/stream"
+        self._params = {"attempt": attempt}
+        self._show = show
+        self._reader = EventReader()
+        self._connected = False
+
+    def run(self, patience: Patience, *, known: bool) -> Ended:
+        """Return the job when it has ended.
+
+        A job that is `known` to exist is looked for patiently from the start; otherwise a server
+        that cannot be reached at all is simply not there.
+        """
+        while True:
+            try:
+                return self._one_connection(patience)
+            except Unavailable as error:
+                if not known and not self._connected:
+                    raise
+                patience.lost(error)
+
+    def _one_connection(self, patience: Patience) -> Ended:
+        headers = self._reader.headers()
+        with self._api.stream(self._path, self._params, headers=headers, idle_s=IDLE_S) as pieces:
+            self._connected = True
+            patience.answered()
+            for event in self._reader.events(pieces):
+                ended = self._handle(event)
+                if ended is not None:
+                    self._show.finish()
+                    return ended
+        raise ServerUnreachable("the server ended the stream", code=CONNECTION_LOST)
+
+    def _handle(self, event: ServerSentEvent) -> Ended | None:
+        match event.name:
+            case "output":
+                self._show.frame(_read(OutputFrame, event), event.data)
+            case "gap":
+                self._show.remark(gap_words(json.loads(event.data)))
+            case "attempt":
+                self._note_attempt(json.loads(event.data))
+            case "eof":
+                return Ended(_read(JobView, event), event.data)
+            case _:
+                pass  # states, and what a newer server may say besides
+        return None
+
+    def _note_attempt(self, told: dict[str, object]) -> None:
+        number = told.get("attempt", told.get("number"))
+        if isinstance(number, int) and number > 1:
+            self._show.remark(f"attempt {number} begins")
+
+
+def _read(model: type[T], event: ServerSentEvent) -> T:
+    try:
+        return model.model_validate_json(event.data)
+    except ValidationError as error:
+        raise PeerBroken(
+            f"the server sent an event {event.name!r} that is no {model.__name__}: "
+            f"{error.error_count()} faults",
+            hint="are the server's version and this one's the same?",
+        ) from None
+
+
+def gap_words(told: dict[str, object]) -> str:
+    """Return what is said where output is missing."""
+    size = next((told[name] for name in ("bytes", "dropped_bytes") if name in told), None)
+    amount = f"{size} bytes" if isinstance(size, int) else "some output"
+    return f"{amount} left out here: the job wrote more than is kept"

@@ -1,0 +1,93 @@
+"""`orchestrator jobs list`: the newest jobs, or those that somebody looks for."""
+
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+import click
+
+from orchestrator.commands import output
+from orchestrator.commands.options import json_option
+from orchestrator.commands.surroundings import Surroundings
+from orchestrator.protocol import limits
+from orchestrator.protocol.words import JobState
+
+if TYPE_CHECKING:
+    from orchestrator.commands.remote import Remote
+
+
+class Options(TypedDict):
+    """What click hands over, by the names of the parameters."""
+
+    states: tuple[str, ...]
+    kind: str | None
+    name: str | None
+    limit: int
+    cursor: str | None
+    as_json: bool
+
+
+@click.command("list")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice([state.value for state in JobState]),
+    multiple=True,
+    metavar="STATE",
+    help="Only jobs in this state; several may be given.",
+)
+@click.option("--kind", help="Only jobs of this kind.")
+@click.option("--name", help="Only jobs of this name.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=limits.PAGE_DEFAULT,
+    show_default=True,
+    help="How many at most.",
+)
+@click.option("--cursor", help="Go on behind an earlier list: its next_cursor.")
+@json_option
+@click.pass_obj
+def list_jobs(surroundings: Surroundings, **options: Unpack[Options]) -> int:
+    """List jobs, the newest first."""
+    with surroundings.connect() as remote:
+        items, following = _collected(remote, options)
+    if options["as_json"]:
+        output.document({"items": items, "next_cursor": following})
+        return 0
+    if not items:
+        output.say("no such jobs" if _narrowed(options) else "no jobs yet")
+        return 0
+    from orchestrator.commands.jobs import tables
+    from orchestrator.kernel.clock import SystemClock
+
+    rows = tables.job_rows(items, now=SystemClock().now())
+    output.table(tables.JOB_HEADERS, rows, styles=[tables.style(job.state) for job in items])
+    if following is not None:
+        output.say(f"there are more: --limit {2 * options['limit']}, or --cursor {following}")
+    return 0
+
+
+def _collected(remote: "Remote", options: Options) -> tuple[list[Any], str | None]:
+    """Return the items of as many pages as it takes: as the API wrote them, or as models."""
+    from orchestrator.protocol.views import JobView, Page
+
+    items: list[Any] = []
+    cursor = options["cursor"]
+    while True:
+        answer = remote.jobs(
+            {
+                "state": list(options["states"]) or None,
+                "kind": options["kind"],
+                "name": options["name"],
+                "cursor": cursor,
+                "limit": min(options["limit"] - len(items), limits.PAGE_MAX),
+            }
+        )
+        page = answer.read(Page[Any]) if options["as_json"] else answer.read(Page[JobView])
+        items += page.items
+        cursor = page.next_cursor
+        if cursor is None or not page.items or len(items) >= options["limit"]:
+            return items, cursor
+
+
+def _narrowed(options: Options) -> bool:
+    return bool(options["states"] or options["kind"] or options["name"] or options["cursor"])

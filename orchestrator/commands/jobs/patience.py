@@ -1,0 +1,86 @@
+"""Staying with a job although the server may come and go, and leaving without harm.
+
+It knows no stream and no page. A job never depends on who watches it, so everything said here ends
+with the same two facts: the job goes on, and this is how to come back to it.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from orchestrator.commands import output
+from orchestrator.commands.remote import draw
+from orchestrator.kernel.backoff import Backoff
+from orchestrator.kernel.errors import (
+    OrchestratorError,
+    Overloaded,
+    ServerUnreachable,
+    Unavailable,
+)
+
+BACKOFF: Final = Backoff(initial_s=0.1, factor=2.0, max_s=5.0)
+"""A restarted server is back within a second; a crowd of followers must not meet it at once."""
+
+
+class Left(OrchestratorError):
+    """The person left; the job did not."""
+
+    exit_code = 130
+    code = "left"
+
+
+def next_steps(job_id: str) -> tuple[str, str]:
+    """Return the two things that are most often done next."""
+    return (
+        f"follow it: orchestrator jobs logs -f {job_id}",
+        f"cancel it: orchestrator jobs cancel {job_id}",
+    )
+
+
+@contextmanager
+def may_be_left(job_id: str, verb: str = "logs -f") -> Iterator[None]:
+    """Let Ctrl-C end the watching and not the job."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Left(
+            f"interrupted; the job goes on; resume with: orchestrator jobs {verb} {job_id}; "
+            f"or cancel it with: orchestrator jobs cancel {job_id}"
+        ) from None
+
+
+class Patience:
+    """How long a server that is gone is looked for, and what is said when it stays away."""
+
+    def __init__(self, job_id: str, total_s: float, *, verb: str = "logs -f") -> None:
+        self._job_id = job_id
+        self._total_s = total_s
+        self._verb = verb
+        self._since: float | None = None
+        self._failures = 0
+
+    def answered(self) -> None:
+        """Note that the server is there."""
+        if self._failures > 1:
+            output.say("connected again")
+        self._since, self._failures = None, 0
+
+    def lost(self, error: Unavailable) -> None:
+        """Wait before the next try, or raise when there has been enough of it."""
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        left_s = self._since + self._total_s - now
+        self._failures += 1
+        if left_s <= 0:
+            raise ServerUnreachable(
+                "connection lost; the job goes on without us; "
+                f"resume with: orchestrator jobs {self._verb} {self._job_id}",
+                hint=error.message,
+            ) from error
+        if self._failures == 2:  # the first try succeeds when the server was only restarted
+            output.say(f"connection lost, trying again for {left_s:.0f} s ({error.message})")
+        wait_s = BACKOFF.delay(self._failures, draw=draw())
+        if isinstance(error, Overloaded):
+            wait_s += error.retry_after_s
+        time.sleep(min(left_s, wait_s))

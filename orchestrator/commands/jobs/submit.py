@@ -1,0 +1,226 @@
+"""`orchestrator jobs submit`: ask for something to be done, and perhaps stay to see it.
+
+It decides nothing about jobs. What was typed becomes a spec in `request`, a folder becomes a file
+in `upload`, and whoever stays is served by `follow`.
+"""
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
+
+import click
+
+from orchestrator.commands import output
+from orchestrator.commands.options import (
+    Assignment,
+    Duration,
+    json_option,
+    patience_option,
+    raw_option,
+)
+from orchestrator.commands.surroundings import Surroundings
+from orchestrator.protocol import limits
+
+if TYPE_CHECKING:
+    from orchestrator.client.answers import Answer
+    from orchestrator.commands.jobs.request import Asked
+    from orchestrator.commands.remote import Remote
+    from orchestrator.protocol.jobs import JobSpec
+
+Pairs = tuple[tuple[str, str | None], ...]
+
+
+class Options(TypedDict):
+    """What click hands over, by the names of the parameters."""
+
+    command: tuple[str, ...]
+    name: str | None
+    env: Pairs
+    cwd: str | None
+    tags: tuple[str, ...]
+    stdin: str | None
+    priority: int | None
+    timeout_s: float | None
+    silence_s: float | None
+    grace_s: float | None
+    retries: int | None
+    labels: Pairs
+    kind: str | None
+    params: str | None
+    shell: str | None
+    upload: str | None
+    exclude: tuple[str, ...]
+    wait: bool
+    follow: bool
+    as_json: bool
+    idempotency_key: str | None
+    patience_s: float
+    raw: bool
+
+
+_DURATION: Final = Duration()
+_EXAMPLES: Final = """\b
+orchestrator jobs submit -- make test
+orchestrator jobs submit --follow --shell 'make 2>&1 | tee log'
+orchestrator jobs submit --upload ./project --follow -- make test
+orchestrator jobs submit --kind delay --params '{"ms": 20}' --wait
+"""
+
+
+@click.command(context_settings={"allow_interspersed_args": False}, epilog=_EXAMPLES)
+@click.option("--name", help="What people call the job.")
+@click.option(
+    "--env",
+    type=Assignment(bare=True),
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="A variable of the job; without a value, yours is taken.",
+)
+@click.option("--cwd", metavar="FOLDER", help="Where to run, relative to the worker's directory.")
+@click.option("--tag", "tags", multiple=True, help="A tag that the worker must have.")
+@click.option(
+    "--stdin",
+    is_flag=False,
+    flag_value="-",
+    metavar="[FILE]",
+    help="What the command reads; without a file, what you pipe in.",
+)
+@click.option("--priority", type=int, help="-100 to 100; higher goes first.")
+@click.option("--timeout", "timeout_s", type=_DURATION, help="The longest run (1h by default).")
+@click.option("--silence", "silence_s", type=_DURATION, help="The longest time without output.")
+@click.option("--grace", "grace_s", type=_DURATION, help="From SIGTERM to SIGKILL (10s).")
+@click.option(
+    "--retries",
+    type=click.IntRange(0, limits.ATTEMPTS_MAX - 1),
+    help="How often a failed command is tried again (0).",
+)
+@click.option("--label", "labels", type=Assignment(), multiple=True, help="A note on the job.")
+@click.option("--kind", metavar="KIND", help="The kind of job, if it is no command.")
+@click.option("--params", metavar="JSON|@FILE", help="What a kind is given.")
+@click.option("--shell", metavar="SCRIPT", help="A script for /bin/sh instead of a command.")
+@click.option(
+    "--upload",
+    metavar="DIR|ZIP",
+    help="Run in a fresh copy of this folder or zip file.",
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out of the upload, as a line of .orchestratorignore does.",
+)
+@click.option("--wait", is_flag=True, help="Wait for the end: 0 if it succeeded, 1 if not.")
+@click.option("--follow", is_flag=True, help="Show the output and end with the job's own code.")
+@click.option("--idempotency-key", metavar="KEY", help="The same key never makes two jobs.")
+@json_option
+@patience_option
+@raw_option
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[--] [CMD]...")
+@click.pass_obj
+def submit(surroundings: Surroundings, **options: Unpack[Options]) -> int:
+    """Submit a job and print its id."""
+    if options["wait"] and options["follow"]:
+        raise click.UsageError("--wait and --follow exclude each other: --follow waits, too")
+    if options["exclude"] and options["upload"] is None:
+        raise click.UsageError("--exclude says what not to upload: it needs --upload")
+    from orchestrator.commands.jobs.request import spec_of
+
+    spec = spec_of(_asked(surroundings, options))  # a typing error costs no connection
+    with surroundings.connect() as remote:
+        if options["upload"] is not None:
+            spec = _with_upload(remote, spec, options)
+        key = options["idempotency_key"] or secrets.token_urlsafe(24)
+        return _stay(remote, _submitted(remote, spec, key), options)
+
+
+def _asked(surroundings: Surroundings, options: Options) -> "Asked":
+    from orchestrator.commands.jobs.request import Asked
+
+    return Asked(
+        command=options["command"],
+        shell=options["shell"],
+        kind=options["kind"],
+        params=options["params"],
+        cwd=options["cwd"],
+        stdin=_stdin(options["stdin"]),
+        name=options["name"],
+        env=_env(options["env"], surroundings.environ),
+        tags=options["tags"],
+        labels={name: text or "" for name, text in options["labels"]},
+        priority=options["priority"],
+        timeout_s=options["timeout_s"],
+        silence_s=options["silence_s"],
+        grace_s=options["grace_s"],
+        retries=options["retries"],
+    )
+
+
+def _env(pairs: Pairs, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the job's variables; one without a value keeps a secret off our command line."""
+    env = {}
+    for name, text in pairs:
+        if text is None and name not in environ:
+            raise click.BadParameter(
+                f"{name!r} has no value, neither here nor in your environment; write {name}=VALUE",
+                param_hint="--env",
+            )
+        env[name] = environ[name] if text is None else text
+    return env
+
+
+def _stdin(source: str | None) -> bytes | None:
+    if source is None:
+        return None
+    if source == "-":
+        return output.read_stdin(limits.STDIN_BYTES)
+    try:
+        with Path(source).open("rb") as file:
+            return file.read(limits.STDIN_BYTES + 1)
+    except OSError as error:
+        raise click.BadParameter(
+            f"{source!r} cannot be read: {error.strerror}", param_hint="--stdin"
+        ) from None
+
+
+def _with_upload(remote: "Remote", spec: "JobSpec", options: Options) -> "JobSpec":
+    from orchestrator.commands.upload.sending import send
+    from orchestrator.protocol.jobs import Input
+
+    stored = send(remote, Path(options["upload"] or "."), options["exclude"])
+    return spec.model_copy(update={"inputs": [Input(file=stored.sha256, unpack="zip")]})
+
+
+def _submitted(remote: "Remote", spec: "JobSpec", key: str) -> "Answer":
+    from orchestrator.client.http import CONNECTION_LOST
+    from orchestrator.kernel.errors import Unavailable
+
+    try:
+        return remote.submit(spec, key=key)
+    except Unavailable as error:
+        if error.problem_code == CONNECTION_LOST:
+            error.hint = (
+                "nobody knows whether the job was accepted; submit it again with "
+                f"--idempotency-key {key}, and it is never there twice"
+            )
+        raise
+
+
+def _stay(remote: "Remote", answer: "Answer", options: Options) -> int:
+    from orchestrator.commands.jobs import ending, patience, staying
+    from orchestrator.protocol.views import JobView
+
+    job = answer.read(JobView)
+    manner = staying.Manner(options["patience_s"], options["raw"], options["as_json"])
+    if options["follow"]:
+        return staying.follow_submitted(remote, job, manner)
+    if options["as_json"] and not options["wait"]:
+        output.document(answer.body)
+        return 0
+    if not options["as_json"]:
+        output.data(job.id)
+    if options["wait"]:
+        return staying.wait(remote, job.id, manner, known=True)
+    output.say(f"{job.id} is {ending.short(job)}")
+    output.advise(*patience.next_steps(job.id))
+    return 0

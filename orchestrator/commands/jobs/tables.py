@@ -1,0 +1,120 @@
+"""Jobs and attempts as cells of text.
+
+Pure: it is given views and the time, and prints nothing.
+"""
+
+import json
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from orchestrator.commands.jobs import ending
+from orchestrator.commands.moments import ago, duration, moment
+from orchestrator.protocol.views import AttemptView, JobDetail, JobView
+from orchestrator.protocol.words import JobState
+
+JOB_HEADERS: Final = ("ID", "STATE", "KIND", "NAME", "TRY", "WORKER", "AGE", "TOOK")
+ATTEMPT_HEADERS: Final = ("TRY", "WORKER", "OUTCOME", "STARTED", "TOOK", "STDOUT", "STDERR", "NOTE")
+_STYLES: Final = {
+    JobState.SUCCEEDED: "green",
+    JobState.FAILED: "red",
+    JobState.EXPIRED: "red",
+    JobState.CANCELLED: "dim",
+    JobState.CANCELLING: "yellow",
+    JobState.RUNNING: "cyan",
+    JobState.LEASED: "cyan",
+}
+
+
+def style(state: JobState) -> str:
+    """Return the colour of a state; it repeats the word, and never stands for it."""
+    return _STYLES.get(state, "")
+
+
+def job_rows(jobs: Sequence[JobView], *, now: float) -> list[tuple[str, ...]]:
+    """Return a row for each job, below `JOB_HEADERS`."""
+    today = datetime.fromtimestamp(now, UTC)
+    return [
+        (
+            job.id,
+            ending.short(job),
+            job.kind,
+            job.name or "",
+            str(job.attempt) if job.attempt else "",
+            job.worker or "",
+            ago(job.created_at, now=today),
+            duration(job.started_at, job.finished_at),
+        )
+        for job in jobs
+    ]
+
+
+def attempt_rows(attempts: Sequence[AttemptView]) -> list[tuple[str, ...]]:
+    """Return a row for each attempt, below `ATTEMPT_HEADERS`."""
+    return [
+        (
+            str(attempt.number),
+            attempt.worker or "",
+            _outcome(attempt),
+            moment(attempt.started_at),
+            duration(attempt.started_at, attempt.finished_at),
+            str(attempt.stdout_bytes),
+            str(attempt.stderr_bytes),
+            _note(attempt),
+        )
+        for attempt in attempts
+    ]
+
+
+def job_facts(job: JobDetail) -> list[tuple[str, str]]:
+    """Return names and values of what is known of a job; empty ones are left to be skipped."""
+    return [
+        ("id", job.id),
+        ("name", job.name or ""),
+        ("state", ending.short(job)),
+        ("message", job.message or ""),
+        ("kind", job.kind),
+        *((f"  {name}", _value(value)) for name, value in job.spec.get("params", {}).items()),
+        ("labels", ", ".join(f"{name}={text}" for name, text in job.labels.items())),
+        ("tags", ", ".join(job.spec.get("requires", {}).get("tags", []))),
+        ("priority", str(job.priority) if job.priority else ""),
+        ("owner", job.owner),
+        ("worker", job.worker or ""),
+        ("exit code", "" if job.exit_code is None else str(job.exit_code)),
+        ("signal", "" if job.signal is None else str(job.signal)),
+        ("result", "" if job.result is None else _value(job.result)),
+        ("created", moment(job.created_at)),
+        ("due", moment(job.run_at)),
+        ("started", moment(job.started_at)),
+        ("finished", moment(job.finished_at)),
+        ("took", duration(job.started_at, job.finished_at)),
+    ]
+
+
+def _outcome(attempt: AttemptView) -> str:
+    if attempt.outcome is None:
+        return "running" if attempt.started_at else "starting"
+    why = attempt.reason or ""
+    if attempt.signal is not None:
+        why = f"signal {attempt.signal}"
+    elif attempt.exit_code:
+        why = f"exit {attempt.exit_code}"
+    return f"{attempt.outcome} ({why})" if why else str(attempt.outcome)
+
+
+def _note(attempt: AttemptView) -> str:
+    notes = [attempt.message or ""]
+    if attempt.output_dropped_bytes:
+        notes.append(f"{attempt.output_dropped_bytes} bytes of output over the limit")
+    if attempt.output_missing_bytes:
+        notes.append(f"{attempt.output_missing_bytes} bytes of output missing")
+    return "; ".join(note for note in notes if note)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return shlex.join(value)
+    return json.dumps(value, ensure_ascii=False)

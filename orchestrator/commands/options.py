@@ -1,0 +1,104 @@
+"""What people type: durations, assignments, addresses and ids, each with a clear refusal.
+
+It knows no command and imports nothing heavy, because `--help` does. A refusal names the option
+(click adds it), shows the value, and says what would be right.
+"""
+
+import re
+from typing import Final
+
+import click
+
+from orchestrator.protocol.ids import is_id
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd]|)")
+_WHOLE: Final = re.compile(r"\d+(?:\.\d+)?|(?:\d+(?:\.\d+)?(?:ms|[smhd]))+", re.ASCII)
+_ADDRESS: Final = re.compile(
+    r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):(?P<port>\d{1,5})", re.ASCII
+)
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, or a text such as `90`, `1m30s`, `500ms`, `2h`."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return seconds."""
+        text = str(value).strip()
+        if not _WHOLE.fullmatch(text):
+            self.fail(f"{text!r} is no duration; write 90 (seconds), 1m30s or 2h", param, ctx)
+        return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text) if number)
+
+
+class Assignment(click.ParamType[tuple[str, str | None]]):
+    """`NAME=VALUE`; where a bare `NAME` is allowed its value is `None`."""
+
+    name = "name=value"
+
+    def __init__(self, *, bare: bool = False) -> None:
+        self._bare = bare
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str | None]:
+        """Return name and value."""
+        name, equals, text = str(value).partition("=")
+        if not name or (not equals and not self._bare):
+            self.fail(f"{value!r} is no assignment; write NAME=VALUE", param, ctx)
+        return name, text if equals else None
+
+
+class Address(click.ParamType[tuple[str, int]]):
+    """`HOST:PORT`, as two values; an IPv6 address stands in brackets."""
+
+    name = "host:port"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        """Return host and port."""
+        match = _ADDRESS.fullmatch(str(value))
+        if match is None or int(match["port"]) > 65_535:
+            self.fail(f"{value!r} is no address; write 127.0.0.1:8700 or [::1]:8700", param, ctx)
+        return match["host"].strip("[]"), int(match["port"])
+
+
+class JobId(click.ParamType[str]):
+    """The id of a job."""
+
+    name = "job id"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the id."""
+        if not is_id("job", str(value)):
+            self.fail(
+                f"{value!r} is no job id; one looks like job_ and 26 letters and digits, "
+                "and `orchestrator jobs list` shows them",
+                param,
+                ctx,
+            )
+        return str(value)
+
+
+job_argument = click.argument("job_id", metavar="ID", type=JobId())
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the API's JSON instead of words."
+)
+patience_option = click.option(
+    "--reconnect-for",
+    "patience_s",
+    type=Duration(),
+    default="60",
+    show_default=True,
+    metavar="DURATION",
+    help="How long to look for a server that is gone.",
+)
+raw_option = click.option(
+    "--raw", is_flag=True, help="Do not escape control characters on a terminal."
+)

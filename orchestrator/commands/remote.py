@@ -1,0 +1,105 @@
+"""The server as commands see it: one method per thing that can be asked.
+
+It prints nothing. What may be sent twice is sent again after a short wait: a submit, because it
+carries an idempotency key, and an upload, because a file's content is its name.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from orchestrator.client.answers import Answer
+from orchestrator.client.http import Api
+from orchestrator.kernel.backoff import Backoff
+from orchestrator.kernel.errors import Overloaded, Unavailable
+from orchestrator.protocol import limits
+from orchestrator.protocol.jobs import CancelRequest, JobSpec
+from orchestrator.protocol.views import FileView
+
+T = TypeVar("T")
+
+JOBS: Final = "/api/v1/jobs"
+TRIES: Final = 4
+"""With the waits below a server that is not there is told within three seconds."""
+BACKOFF: Final = Backoff(initial_s=0.25, factor=2.0, max_s=5.0)
+PATIENCE_FOR_WAIT_S: Final = 10.0
+"""On top of the time for which we asked the server to hold its answer."""
+
+
+def draw() -> float:
+    """Return a uniform number from [0, 1), for a wait that nobody else has."""
+    return secrets.randbelow(1 << 30) / (1 << 30)
+
+
+def again(call: Callable[[], T]) -> T:
+    """Return what `call` returns, trying again while the server is not available."""
+    for failures in range(1, TRIES):
+        try:
+            return call()
+        except Unavailable as error:
+            wait_s = BACKOFF.delay(failures, draw=draw())
+            if isinstance(error, Overloaded):
+                wait_s += min(error.retry_after_s, BACKOFF.max_s)
+            time.sleep(wait_s)
+    return call()
+
+
+class Remote:
+    """One server."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    def submit(self, spec: JobSpec, *, key: str) -> Answer:
+        """Submit a job once, however often the request is sent."""
+        headers = {"Idempotency-Key": key}
+        return again(lambda: self.api.post(JOBS, spec, headers=headers))
+
+    def upload(self, pieces: Callable[[], Iterator[bytes]], *, size: int) -> FileView:
+        """Store a zip file; `pieces` is asked anew for each try."""
+        params = {"check": "zip"}
+        answer = again(lambda: self.api.upload("/api/v1/files", params, pieces(), size=size))
+        return answer.read(FileView)
+
+    def job(self, job_id: str, *, wait_s: float = 0) -> Answer:
+        """Return a job, after its end if that comes within `wait_s`."""
+        held_s = min(wait_s, limits.WAIT_MAX_S)
+        headers = {"Prefer": f"wait={int(held_s)}"} if held_s >= 1 else {}
+        return self.api.get(
+            f"{JOBS}/{job_id}", headers=headers, timeout_s=held_s + PATIENCE_FOR_WAIT_S
+        )
+
+    def jobs(self, params: dict[str, str | int | list[str] | None]) -> Answer:
+        """Return one page of the list of jobs."""
+        return self.api.get(JOBS, params)
+
+    def cancel(self, job_id: str, comment: str | None) -> Answer:
+        """Ask for a job's end; asking twice changes nothing, so it is asked again when needed."""
+        request = CancelRequest() if comment is None else CancelRequest(comment=comment)
+        return again(lambda: self.api.post(f"{JOBS}/{job_id}/cancel", request))
+
+    def output(self, job_id: str, *, attempt: int | None, after: str | None) -> Answer:
+        """Return one page of output."""
+        params = {"attempt": attempt, "after": after, "limit": limits.PAGE_MAX}
+        return self.api.get(f"{JOBS}/{job_id}/output", params)
+
+    def workers(self, cursor: str | None) -> Answer:
+        """Return one page of the list of workers."""
+        return self.api.get("/api/v1/workers", {"cursor": cursor})
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.api.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,63 @@
+"""`orchestrator server`: the control server by itself."""
+
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+import click
+
+from orchestrator.commands.lazy import LazyGroup
+from orchestrator.commands.options import Address
+from orchestrator.commands.surroundings import Surroundings
+
+
+class Options(TypedDict):
+    """What click hands over, by the names of the parameters."""
+
+    data_dir: Path | None
+    listen: tuple[str, int]
+    lifeline_fd: int | None
+    insecure_http: bool
+
+
+@click.group("server", cls=LazyGroup)
+def server() -> None:
+    """Run the control server."""
+
+
+server.members = {"run": "orchestrator.commands.server:run_server"}
+
+
+@click.command("run")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the server keeps everything (by default where the platform says).",
+)
+@click.option(
+    "--listen",
+    type=Address(),
+    default="127.0.0.1:8700",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where it is reached.",
+)
+@click.option("--lifeline-fd", type=click.IntRange(min=3), hidden=True)
+@click.option(
+    "--insecure-http",
+    is_flag=True,
+    help="Serve other machines without encryption: keys are readable on the way.",
+)
+@click.pass_obj
+def run_server(surroundings: Surroundings, **options: Unpack[Options]) -> int:
+    """Run the control server until it is told to stop."""
+    from orchestrator.kernel.paths import data_dir
+    from orchestrator.server import main, settings
+
+    host, port = options["listen"]
+    loaded = settings.load(
+        options["data_dir"] or data_dir() / "server",
+        f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        insecure_http=options["insecure_http"],
+        environ=surroundings.environ,
+    )
+    return main.run(loaded, options["lifeline_fd"])

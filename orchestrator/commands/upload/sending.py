@@ -1,0 +1,104 @@
+"""Send a folder or a zip file, and show how far it is.
+
+It decides nothing about content. A folder is packed into a temporary file that has no name, so that
+it is gone whatever happens to us; every archive is looked at here as the server will look at it,
+because a refusal after the upload would cost the upload.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+from orchestrator.commands import output
+from orchestrator.commands.remote import Remote
+from orchestrator.commands.upload import archive
+from orchestrator.kernel import ziparchive
+from orchestrator.kernel.errors import PeerBroken, RequestInvalid
+from orchestrator.protocol.views import FileView
+
+_PIECE: Final = 256 * 1024
+Advance = Callable[[int], None]
+
+
+def send(remote: Remote, path: Path, excluded: Sequence[str]) -> FileView:
+    """Store what is at `path`, and return what the server calls it."""
+    with _opened(path, excluded) as file:
+        ziparchive.check(Path(f"/dev/fd/{file.fileno()}"))
+        return _upload(remote, file)
+
+
+@contextmanager
+def _opened(path: Path, excluded: Sequence[str]) -> Iterator[IO[bytes]]:
+    if path.is_dir():
+        content = archive.look(path, excluded)
+        with tempfile.TemporaryFile() as file:
+            with _progress(f"packing {content.files} files", content.size) as advance:
+                for size in archive.pack(content, file):
+                    advance(size)
+            file.flush()
+            yield file
+        return
+    if excluded:
+        raise RequestInvalid(
+            f"--exclude cannot take anything out of {path}",
+            hint="give the folder; a zip file is sent as it is",
+        )
+    try:
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise RequestInvalid(
+            f"--upload: {path} does not exist", hint="give a folder or a zip file"
+        ) from None
+
+
+def _upload(remote: Remote, file: IO[bytes]) -> FileView:
+    size = os.fstat(file.fileno()).st_size
+    digest = hashlib.sha256()
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal digest
+        digest = hashlib.sha256()
+        file.seek(0)
+        with _progress("uploading", size) as advance:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+                yield piece
+                advance(len(piece))
+
+    stored = remote.upload(pieces, size=size)
+    if stored.sha256 != digest.hexdigest():
+        raise PeerBroken(
+            f"the server stored {stored.sha256}, and {digest.hexdigest()} was sent",
+            hint="the upload was damaged on its way: try again",
+        )
+    return stored
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Advance]:
+    """Show a bar on standard error while a person looks at it."""
+    if not output.people_read_words():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True)),
+        *(TransferSpeedColumn(), TimeRemainingColumn()),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda size: progress.advance(task, size)
