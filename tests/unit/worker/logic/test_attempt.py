@@ -1,0 +1,218 @@
+"""The life of an attempt as its worker sees it: the table is total, and orders win over plans."""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from orchestrator.kernel.errors import IllegalTransition
+from orchestrator.protocol.wire import Ended, Released, Started
+from orchestrator.protocol.words import Outcome, Reason
+from worker.logic.attempt import (
+    OCCUPYING,
+    TRANSITIONS,
+    Abandon,
+    Acknowledged,
+    Attempt,
+    AttemptEvent,
+    AttemptState,
+    Began,
+    Effect,
+    Happening,
+    Interrupt,
+    Key,
+    Over,
+    Prepared,
+    Say,
+    Settle,
+    Start,
+    StopAsked,
+    StopCause,
+    Unprepared,
+    Vanished,
+    Withdraw,
+    Withdrawn,
+    decide,
+    next_state,
+)
+from worker.logic.outcome import End
+
+S = AttemptState
+E = AttemptEvent
+JOB = "job_" + "0" * 26
+KEY = Key(JOB, 2)
+OVER = Over(End(outcome=Outcome.FAILED, at_us=9, reason=Reason.EXIT_NONZERO, exit_code=7), 30)
+ENDED = Ended(
+    job_id=JOB,
+    attempt=2,
+    at_us=9,
+    outcome=Outcome.FAILED,
+    reason=Reason.EXIT_NONZERO,
+    exit_code=7,
+    output_length=30,
+)
+CANCEL = StopAsked(StopCause.CANCELLED)
+PREEMPT = StopAsked(StopCause.PREEMPTED)
+HAPPENINGS: dict[AttemptEvent, Happening] = {
+    E.PREPARED: Prepared(),
+    E.REFUSED: Unprepared(Reason.INPUT_UNAVAILABLE, "gone", 5),
+    E.WITHDRAWN: Withdrawn(),
+    E.BEGAN: Began(5, 4711),
+    E.OVER: OVER,
+    E.VANISHED: Vanished(5),
+    E.ABANDON: Abandon(),
+    E.ACKNOWLEDGED: Acknowledged(),
+}
+
+
+def _attempt(state: AttemptState = S.PREPARING, **fields: object) -> Attempt:
+    return replace(Attempt(KEY, grace_s=3.0, state=state), **fields)  # type: ignore[arg-type]  # any
+
+
+def _effects(attempt: Attempt, *happenings: Happening) -> tuple[Attempt, list[Effect]]:
+    done: list[Effect] = []
+    for happening in happenings:
+        attempt, effects = decide(attempt, happening)
+        done += effects
+    return attempt, done
+
+
+@pytest.mark.parametrize(("state", "event"), list(product(AttemptState, AttemptEvent)))
+def test_what_is_not_in_the_table_cannot_happen(state: AttemptState, event: AttemptEvent) -> None:
+    """Every pair of state and event has its row or is refused, by the rules as by the table."""
+    if (state, event) in TRANSITIONS:
+        moved, _ = decide(_attempt(state), HAPPENINGS[event])
+        assert moved.state is TRANSITIONS[state, event] is next_state(state, event)
+    else:
+        with pytest.raises(IllegalTransition, match=f"{state} cannot be {event}"):
+            decide(_attempt(state), HAPPENINGS[event])
+
+
+def test_what_is_settled_is_settled() -> None:
+    """The last state has no row, and every other one leads there."""
+    assert not [pair for pair in TRANSITIONS if pair[0] is S.SETTLED]
+    assert {state for state, _ in TRANSITIONS} == set(S) - {S.SETTLED}
+    assert set(TRANSITIONS.values()) == set(S) - {S.PREPARING}
+
+
+def test_a_command_that_runs_to_its_end() -> None:
+    """Start and end are said once each, in order, and forgetting waits for the server's word."""
+    attempt, effects = _effects(_attempt(), Prepared(), Began(5, 4711), OVER)
+
+    started = Started(job_id=JOB, attempt=2, at_us=5, pid=4711)
+    assert effects == [Start(), Say(started), Say(ENDED)]
+    assert attempt.state is S.ENDED
+    assert _effects(attempt, Acknowledged())[1] == [Settle()]
+
+
+def test_a_command_that_never_began_is_only_ended() -> None:
+    """A missing executable has an end and no start."""
+    _, effects = _effects(_attempt(), Prepared(), OVER)
+
+    assert effects == [Start(), Say(ENDED)]
+
+
+def test_inputs_that_cannot_be_had_fail_the_attempt() -> None:
+    """What cannot be prepared ends with its reason, and nothing is started."""
+    _, effects = _effects(_attempt(), HAPPENINGS[E.REFUSED])
+
+    [said] = effects
+    assert isinstance(said, Say)
+    assert isinstance(said.event, Ended)
+    assert (said.event.outcome, said.event.reason) == (Outcome.FAILED, Reason.INPUT_UNAVAILABLE)
+    assert said.event.message == "gone"
+
+
+@pytest.mark.parametrize("order", [CANCEL, PREEMPT])
+def test_an_order_before_the_start_gives_the_attempt_back(order: StopAsked) -> None:
+    """What was stopped while it was prepared never starts, also when preparing had just ended."""
+    attempt, effects = _effects(_attempt(), order)
+    assert effects == [Withdraw()]
+
+    released = [Say(Released(job_id=JOB, attempt=2))]
+    assert _effects(attempt, Withdrawn())[1] == released
+    assert _effects(attempt, Prepared())[1] == released
+
+
+@pytest.mark.parametrize("state", [S.STARTING, S.RUNNING])
+def test_an_order_interrupts_what_runs_once(state: AttemptState) -> None:
+    """The first order ends the command; a cancel that comes later is only known."""
+    attempt, effects = _effects(_attempt(state), PREEMPT, PREEMPT, CANCEL)
+
+    assert effects == [Interrupt(StopCause.PREEMPTED, 3.0)]
+    assert attempt.state is state
+    assert attempt.cancelling
+
+
+def test_an_order_after_the_end_changes_nothing() -> None:
+    """What has ended by itself keeps its end."""
+    attempt, effects = _effects(_attempt(S.ENDED), CANCEL)
+
+    assert effects == []
+    assert attempt.state is S.ENDED
+
+
+@pytest.mark.parametrize(
+    ("state", "ordered", "news"),
+    [
+        (S.PREPARING, [Withdraw()], Withdrawn()),
+        (S.PREPARING, [Withdraw()], Prepared()),
+        (S.PREPARING, [Withdraw()], HAPPENINGS[E.REFUSED]),
+        (S.STARTING, [Interrupt(StopCause.CANCELLED, 3.0)], OVER),
+        (S.RUNNING, [Interrupt(StopCause.CANCELLED, 3.0)], OVER),
+        (S.RUNNING, [Interrupt(StopCause.CANCELLED, 3.0)], Vanished(5)),
+    ],
+)
+def test_what_is_abandoned_is_ended_in_silence(
+    state: AttemptState, ordered: list[Effect], news: Happening
+) -> None:
+    """A lost lease ends the processes; nothing is reported; at last it is forgotten."""
+    attempt, effects = _effects(_attempt(state), Abandon(), Abandon(), CANCEL)
+    assert effects == ordered
+    assert attempt.state in OCCUPYING
+
+    attempt, effects = _effects(attempt, news)
+
+    assert effects == [Settle()]
+    assert attempt.state not in OCCUPYING
+
+
+def test_a_start_that_overtakes_an_order_is_not_said() -> None:
+    """The command of an abandoned attempt may still begin; nobody hears of it."""
+    _, effects = _effects(_attempt(S.STARTING), Abandon(), Began(5, 4711), OVER)
+
+    assert not [effect for effect in effects if isinstance(effect, Say)]
+
+
+def test_what_is_stopped_and_then_abandoned_is_not_interrupted_twice() -> None:
+    """The grace of a cancel goes on; only the report falls away."""
+    _, effects = _effects(_attempt(S.RUNNING), CANCEL, Abandon(), OVER)
+
+    assert effects == [Interrupt(StopCause.CANCELLED, 3.0), Settle()]
+
+
+def test_an_end_that_nobody_wants_is_forgotten_at_once() -> None:
+    """An abandoned attempt without processes needs no waiting."""
+    _, effects = _effects(_attempt(S.ENDED), Abandon())
+
+    assert effects == [Settle()]
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome", "reason"),
+    [
+        (S.RUNNING, Outcome.LOST, Reason.WORKER_LOST),
+        (S.STARTING, Outcome.INDETERMINATE, Reason.OUTCOME_UNKNOWN),
+    ],
+)
+def test_what_vanished_is_not_guessed_at(
+    state: AttemptState, outcome: Outcome, reason: Reason
+) -> None:
+    """A killed shim leaves a lost attempt, or, before the start was seen, an unknown one."""
+    _, effects = _effects(_attempt(state), Vanished(5, 40, "a" * 64))
+
+    [said] = effects
+    assert isinstance(said, Say)
+    assert isinstance(said.event, Ended)
+    assert (said.event.outcome, said.event.reason) == (outcome, reason)
+    assert (said.event.output_length, said.event.output_digest) == (40, "a" * 64)

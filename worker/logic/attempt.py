@@ -1,0 +1,331 @@
+"""The life of an attempt as its worker sees it: one table, and what to do at each step.
+
+    preparing ─prepared─► starting ─began─► running ─over, vanished─► ended ─acknowledged─► settled
+      │  └── refused, withdrawn ──────────────────────────────────────►┘  └──── abandon ─────►┘
+      └── abandon, from each of the first three ──► abandoned ── over, vanished, withdrawn ──►┘
+
+It knows no process, no connection and no clock: what came of acting comes back as a happening.
+*Wanted* (`stop`) is not *actual* (`state`): an order changes what is wanted, and only news of the
+process changes what is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
+
+from orchestrator.kernel.errors import IllegalTransition
+from orchestrator.protocol.wire import Ended, Released, Started
+from orchestrator.protocol.words import Outcome, Reason
+from worker.logic.outcome import End
+
+Phase = Literal["granted", "running", "ended"]
+
+
+class AttemptState(StrEnum):
+    """Where an attempt is in its life."""
+
+    PREPARING = "preparing"
+    STARTING = "starting"
+    RUNNING = "running"
+    ENDED = "ended"
+    ABANDONED = "abandoned"
+    SETTLED = "settled"
+
+
+class AttemptEvent(StrEnum):
+    """What moves it on."""
+
+    PREPARED = "prepared"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    BEGAN = "began"
+    OVER = "over"
+    VANISHED = "vanished"
+    ABANDON = "abandon"
+    ACKNOWLEDGED = "acknowledged"
+
+
+class StopCause(StrEnum):
+    """Why a command is ended before its time; the words of a shim."""
+
+    CANCELLED = "cancelled"
+    PREEMPTED = "preempted"
+
+
+S = AttemptState
+E = AttemptEvent
+
+TRANSITIONS: Final[Mapping[tuple[AttemptState, AttemptEvent], AttemptState]] = MappingProxyType(
+    {
+        (S.PREPARING, E.PREPARED): S.STARTING,
+        (S.PREPARING, E.REFUSED): S.ENDED,
+        (S.PREPARING, E.WITHDRAWN): S.ENDED,
+        (S.PREPARING, E.ABANDON): S.ABANDONED,
+        (S.STARTING, E.BEGAN): S.RUNNING,
+        (S.STARTING, E.REFUSED): S.ENDED,  # nobody could be found to run it
+        (S.STARTING, E.OVER): S.ENDED,  # it never began: the executable is missing
+        (S.STARTING, E.VANISHED): S.ENDED,
+        (S.STARTING, E.ABANDON): S.ABANDONED,
+        (S.RUNNING, E.OVER): S.ENDED,
+        (S.RUNNING, E.VANISHED): S.ENDED,
+        (S.RUNNING, E.ABANDON): S.ABANDONED,
+        (S.ENDED, E.ACKNOWLEDGED): S.SETTLED,
+        (S.ENDED, E.ABANDON): S.SETTLED,
+        (S.ABANDONED, E.ABANDON): S.ABANDONED,  # said again, because our answer crossed it
+        (S.ABANDONED, E.BEGAN): S.ABANDONED,
+        (S.ABANDONED, E.REFUSED): S.SETTLED,
+        (S.ABANDONED, E.WITHDRAWN): S.SETTLED,
+        (S.ABANDONED, E.OVER): S.SETTLED,
+        (S.ABANDONED, E.VANISHED): S.SETTLED,
+    }
+)
+OCCUPYING: Final = frozenset({S.PREPARING, S.STARTING, S.RUNNING, S.ABANDONED})
+"""In these a process may be there, so the slot is taken."""
+
+
+def next_state(state: AttemptState, event: AttemptEvent) -> AttemptState:
+    """Return the state that follows, or raise `IllegalTransition`."""
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise IllegalTransition(f"an attempt that is {state} cannot be {event}") from None
+
+
+class Key(NamedTuple):
+    """Which attempt: the pair that every statement about it carries."""
+
+    job_id: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What the rules need to know. `cancelling` is what the server is told that we know."""
+
+    key: Key
+    grace_s: float
+    state: AttemptState = S.PREPARING
+    stop: StopCause | None = None
+    cancelling: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All is there that the command needs; what follows may run it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unprepared:
+    """It will not run here: the inputs, the params or the machine are at fault."""
+
+    reason: Reason
+    message: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """It was stopped before anything of it ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """The command runs; a handler in this process has no pid of its own."""
+
+    at_us: int
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """Nothing of it is left. `length` and `digest` are of its whole output log."""
+
+    end: End
+    length: int = 0
+    digest: str = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """Nobody can say how it ended: who watched it was killed."""
+
+    at_us: int
+    length: int = 0
+    digest: str = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """Somebody wants it to end: a person, or this worker, which must go."""
+
+    cause: StopCause
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """It is not ours any more: end it and say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The server has its end, for good."""
+
+
+Happening = (
+    Prepared | Unprepared | Withdrawn | Began | Over | Vanished | StopAsked | Abandon | Acknowledged
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Have it run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Stop preparing it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """End its processes: the signal now, the end after the grace."""
+
+    cause: StopCause
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Tell the server, in the order of the effects."""
+
+    event: Started | Ended | Released
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Forget it."""
+
+
+Effect = Start | Withdraw | Interrupt | Say | Settle
+Decision = tuple[Attempt, tuple[Effect, ...]]
+
+
+def decide(attempt: Attempt, happened: Happening) -> Decision:
+    """Return what the attempt is now and what is to be done, or raise `IllegalTransition`."""
+    match happened:
+        case Prepared():
+            return _prepared(attempt)
+        case Unprepared():
+            return _last_word(attempt, E.REFUSED, _unprepared(attempt.key, happened))
+        case Withdrawn():
+            return _last_word(attempt, E.WITHDRAWN, _released(attempt.key))
+        case Began():
+            return _began(attempt, happened)
+        case Over():
+            return _last_word(attempt, E.OVER, _over(attempt.key, happened))
+        case Vanished():
+            return _last_word(attempt, E.VANISHED, _vanished(attempt, happened))
+        case StopAsked():
+            return _stop(attempt, happened.cause)
+        case Abandon():
+            return _abandon(attempt)
+        case Acknowledged():
+            return _moved(attempt, E.ACKNOWLEDGED, Settle())
+
+
+def _moved(attempt: Attempt, event: AttemptEvent, *effects: Effect) -> Decision:
+    return replace(attempt, state=next_state(attempt.state, event)), effects
+
+
+def _prepared(attempt: Attempt) -> Decision:
+    """Start it, unless somebody stopped it while it was made ready."""
+    if attempt.stop is not None:
+        return decide(attempt, Withdrawn())
+    return _moved(attempt, E.PREPARED, Start())
+
+
+def _last_word(attempt: Attempt, event: AttemptEvent, word: Ended | Released) -> Decision:
+    """It is over: say so, unless nobody wants to hear it."""
+    moved, _ = _moved(attempt, event)
+    return moved, (Settle(),) if moved.state is S.SETTLED else (Say(word),)
+
+
+def _began(attempt: Attempt, began: Began) -> Decision:
+    if attempt.state is S.ABANDONED:
+        return _moved(attempt, E.BEGAN)
+    key = attempt.key
+    started = Started(job_id=key.job_id, attempt=key.number, at_us=began.at_us, pid=began.pid)
+    return _moved(attempt, E.BEGAN, Say(started))
+
+
+def _stop(attempt: Attempt, cause: StopCause) -> Decision:
+    """The first order ends it; a later one changes only what we say that we know."""
+    cancelling = attempt.cancelling or cause is StopCause.CANCELLED
+    if attempt.stop is not None or attempt.state not in {S.PREPARING, S.STARTING, S.RUNNING}:
+        return replace(attempt, cancelling=cancelling), ()
+    stopped = replace(attempt, stop=cause, cancelling=cancelling)
+    return stopped, (_ending(attempt, cause),)
+
+
+def _ending(attempt: Attempt, cause: StopCause) -> Effect:
+    return Withdraw() if attempt.state is S.PREPARING else Interrupt(cause, attempt.grace_s)
+
+
+def _abandon(attempt: Attempt) -> Decision:
+    moved, _ = _moved(attempt, E.ABANDON)
+    if moved.state is S.SETTLED:
+        return moved, (Settle(),)
+    if attempt.state is S.ABANDONED or attempt.stop is not None:
+        return moved, ()
+    return replace(moved, stop=StopCause.CANCELLED), (_ending(attempt, StopCause.CANCELLED),)
+
+
+def _unprepared(key: Key, why: Unprepared) -> Ended:
+    return Ended(
+        job_id=key.job_id,
+        attempt=key.number,
+        at_us=why.at_us,
+        outcome=Outcome.FAILED,
+        reason=why.reason,
+        message=why.message,
+    )
+
+
+def _released(key: Key) -> Released:
+    return Released(job_id=key.job_id, attempt=key.number)
+
+
+def _over(key: Key, over: Over) -> Ended:
+    end = over.end
+    return Ended(
+        job_id=key.job_id,
+        attempt=key.number,
+        at_us=end.at_us,
+        started_at_us=end.started_us,
+        outcome=end.outcome,
+        reason=end.reason,
+        message=end.message,
+        exit_code=end.exit_code,
+        signal=end.signal,
+        result=end.result,
+        output_length=over.length,
+        output_digest=over.digest,
+    )
+
+
+def _vanished(attempt: Attempt, vanished: Vanished) -> Ended:
+    """A command that was seen to run is lost; of one that was only granted nobody knows."""
+    ran = attempt.state is S.RUNNING
+    return Ended(
+        job_id=attempt.key.job_id,
+        attempt=attempt.key.number,
+        at_us=vanished.at_us,
+        outcome=Outcome.LOST if ran else Outcome.INDETERMINATE,
+        reason=Reason.WORKER_LOST if ran else Reason.OUTCOME_UNKNOWN,
+        message="the process that watched the command was killed"
+        + (", and the command with it" if ran else " before it could say whether the command ran"),
+        output_length=vanished.length,
+        output_digest=vanished.digest,
+    )
