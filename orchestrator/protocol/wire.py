@@ -141,7 +141,9 @@ class Output(Request):
 class Ended(Request):
     """The attempt is over, and no process of it is left.
 
-    `output_length` and `output_digest` (see `frames.chain`, hexadecimal) are of the whole log.
+    `output_length` and `output_digest` (see `frames.chain`, hexadecimal) are of the whole log. An
+    end is not settled before the server has all of it, unless `output_final` says that the worker
+    has no more to send: then the rest is shown as missing.
     """
 
     type: Literal["ended"] = "ended"
@@ -157,6 +159,7 @@ class Ended(Request):
     result: dict[str, Any] | None = None
     output_length: int = Field(default=0, ge=0, lt=2**62)
     output_digest: str = Field(default="0" * 64, pattern=r"^[0-9a-f]{64}$")
+    output_final: bool = False
 
 
 class Released(Request):

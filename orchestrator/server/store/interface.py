@@ -1,7 +1,7 @@
 """What the server asks of a database, and what every database must keep.
 
-It knows no job. An operation is a plain function of a `Transaction`, a query one of a `Reader`; both
-are synchronous, run off the event loop, and write portable SQL with `:name` parameters.
+It knows no job. An operation is a plain function of a `Transaction`, a query one of a `Reader`.
+Both are synchronous, run off the event loop, and write portable SQL with `:name` parameters.
 
 What is promised, each point with a test in `tests/integration/store/`:
 

@@ -1,0 +1,37 @@
+"""Let somebody end a job: at once when nothing of it runs, else when its processes are gone."""
+
+from orchestrator.core.job import CancelAsked, decide
+from orchestrator.kernel.errors import NotFound
+from orchestrator.protocol.views import JobView
+from orchestrator.protocol.words import JobEventType
+from orchestrator.server.facts import OrderPending
+from orchestrator.server.operations.changes import Changes, encoded
+from orchestrator.server.operations.jobs import view_job
+from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord
+from orchestrator.server.store.interface import Transaction
+
+
+def cancel(tx: Transaction, job_id: str, *, by: str, comment: str | None = None) -> JobView:
+    """Ask for a job's end and return it as it is now. Repeating it, or coming late, is no fault."""
+    row = tx.row(f"SELECT {JOB_COLUMNS} FROM job WHERE id = :job_id", job_id=job_id)
+    if row is None:
+        raise not_found(job_id)
+    job = JobRecord.of(row)
+    change = decide(job.rules(), CancelAsked(), now_us=tx.now_us)
+    if change.path:
+        changes = Changes(tx)
+        words = encoded({"by": by, "comment": comment})
+        changes.tell(job, JobEventType.CANCEL_REQUESTED, data=words)
+        if job.session_id is not None:
+            changes.announce(OrderPending(job.session_id))
+        changes.become(job, change)
+        changes.save()
+    view = view_job(tx, job_id)
+    if view is None:
+        raise not_found(job_id)
+    return view
+
+
+def not_found(job_id: str) -> NotFound:
+    """Return the one answer for a job that is not there and for one that is not yours."""
+    return NotFound(f"there is no job {job_id}", hint="`orchestrator jobs list` shows them")

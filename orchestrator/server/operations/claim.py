@@ -1,0 +1,114 @@
+"""Give a session attempts, in one statement for all of them.
+
+The statement is the pure rule `Claimed` written as SQL: only a queued job, the best ranked first,
+the attempt number one higher, and the session named as the one that is entitled. A model test holds
+the two against each other.
+"""
+
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from orchestrator.protocol.wire import ClaimReply, ClaimRequest, Grant
+from orchestrator.protocol.words import JobEventType, JobState
+from orchestrator.server.facts import JobChanged
+from orchestrator.server.operations.changes import encoded
+from orchestrator.server.operations.lease_clock import read_lease_clock
+from orchestrator.server.operations.ownership import open_session_of
+from orchestrator.server.store.interface import Row, Transaction
+
+_CLAIM: Final = """
+    WITH pick AS (
+        SELECT job.id FROM session_requirement AS fits
+        JOIN job ON job.id IN (
+            SELECT queued.id FROM job AS queued
+            WHERE queued.state = 'queued' AND queued.requirement_id = fits.requirement_id
+            ORDER BY queued.rank, queued.id LIMIT :slots
+        )
+        WHERE fits.session_id = :session_id
+        ORDER BY job.rank, job.id LIMIT :slots
+    )
+    UPDATE job SET state = 'leased', pending_reason = 'starting', attempt = attempt + 1,
+        session_id = :session_id, worker_id = :worker_id, event_seq = event_seq + 1,
+        started_us = NULL
+    WHERE state = 'queued' AND id IN (SELECT id FROM pick)
+    RETURNING id AS job_id, attempt AS number, event_seq, rank,
+        (SELECT spec FROM job_spec WHERE job_spec.job_id = job.id) AS spec
+"""
+_INSERT_ATTEMPT: Final = """
+    INSERT INTO attempt (job_id, number, session_id, worker_id, claim_number, claimed_us,
+        claimed_lease_us)
+    VALUES (:job_id, :number, :session_id, :worker_id, :claim_number, :now, :lease_now)
+"""
+_INSERT_EVENT: Final = """
+    INSERT INTO job_event (job_id, seq, at_us, type, attempt, data)
+    VALUES (:job_id, :event_seq, :now, :type, :number, :data)
+"""
+_REMEMBER: Final = """
+    UPDATE session SET claim_number = :number
+    WHERE id = :session_id AND ended_us IS NULL AND claim_number < :number
+"""
+_AGAIN: Final = """
+    SELECT job.id AS job_id, job.attempt AS number, job_spec.spec
+    FROM job
+    JOIN attempt ON attempt.job_id = job.id AND attempt.number = job.attempt
+    JOIN job_spec ON job_spec.job_id = job.id
+    WHERE job.session_id = :session_id AND attempt.claim_number = :number
+    ORDER BY job.rank, job.id
+"""
+
+
+def claim(tx: Transaction, request: ClaimRequest, *, worker_id: str) -> ClaimReply:
+    """Return attempts that are now the session's, or the same ones as before for a known number.
+
+    A number below the last one that was answered belongs to a call that went astray: its caller is
+    not listening any more, so it is given nothing that it would lose.
+    """
+    session = open_session_of(tx, request.session_id, worker_id)
+    if request.number < session["claim_number"]:
+        return ClaimReply()
+    if request.number == session["claim_number"]:
+        rows = tx.rows(_AGAIN, session_id=request.session_id, number=request.number)
+        return ClaimReply(grants=[_grant(row) for row in rows])
+    rows = tx.rows(_CLAIM, session_id=request.session_id, worker_id=worker_id, slots=request.slots)
+    if rows:
+        rows.sort(key=lambda row: (row["rank"], row["job_id"]))
+        _record(tx, request, rows, worker_id=worker_id)
+    return ClaimReply(grants=[_grant(row) for row in rows])
+
+
+def _record(tx: Transaction, request: ClaimRequest, rows: list[Row], *, worker_id: str) -> None:
+    common: dict[str, Any] = {
+        "session_id": request.session_id,
+        "worker_id": worker_id,
+        "claim_number": request.number,
+        "now": tx.now_us,
+        "lease_now": read_lease_clock(tx).now,
+        "type": JobEventType.CLAIMED.value,
+        "data": encoded({"worker": worker_id}),
+    }
+    params = [
+        {**common, "job_id": row["job_id"], "number": row["number"], "event_seq": row["event_seq"]}
+        for row in rows
+    ]
+    tx.many(_INSERT_ATTEMPT, params)
+    tx.many(_INSERT_EVENT, params)
+    tx.execute(_REMEMBER, session_id=request.session_id, number=request.number)
+    for row in rows:
+        tx.announce(JobChanged(row["job_id"], JobState.LEASED))
+
+
+def _grant(row: Row) -> Grant:
+    spec = from_json(row["spec"])
+    return Grant(
+        job_id=row["job_id"],
+        attempt=row["number"],
+        kind=spec["kind"],
+        params=spec["params"],
+        name=spec["name"],
+        env=spec["env"],
+        timeout_s=spec["timeout_s"],
+        silence_s=spec["silence_s"],
+        grace_s=spec["grace_s"],
+        inputs=spec["inputs"],
+    )

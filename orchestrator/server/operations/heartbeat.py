@@ -1,0 +1,95 @@
+"""Renew a session, and compare what the worker has with what it should have.
+
+A heartbeat renews one row, however many attempts the session holds. It also tells which grants
+never arrived: the worker names the last claim whose answer it got, and lists every attempt that is
+not settled, so a grant of that claim or an earlier one that it does not list was never heard of.
+"""
+
+from typing import Final
+
+from orchestrator.protocol.wire import HeartbeatReply, HeartbeatRequest, LiveAttempt, Order
+from orchestrator.protocol.words import Directive, JobState, Outcome
+from orchestrator.server.operations.changes import Changes
+from orchestrator.server.operations.lease_clock import read_lease_clock
+from orchestrator.server.operations.losses import give_back, held_by
+from orchestrator.server.operations.ownership import open_session_of
+from orchestrator.server.operations.records import Held
+from orchestrator.server.store.interface import Transaction
+from orchestrator.server.store.pairs import Pair, rows_of_pairs
+
+_RENEW: Final = """
+    UPDATE session SET renewed_us = :now, renewed_lease_us = :lease_now
+    WHERE id = :session_id AND ended_us IS NULL
+"""
+_SETTLED: Final = """
+    SELECT attempt.job_id, attempt.number, attempt.outcome
+    FROM {pairs} CROSS JOIN attempt
+        ON attempt.job_id = column1 AND attempt.number = column2
+    WHERE attempt.session_id = :session_id AND attempt.outcome IS NOT NULL
+"""
+_STATED: Final = frozenset({Outcome.LOST, Outcome.INDETERMINATE, Outcome.RELEASED})
+
+
+def heartbeat(tx: Transaction, request: HeartbeatRequest, *, worker_id: str) -> HeartbeatReply:
+    """Renew the session and return the orders that the worker does not show as known."""
+    open_session_of(tx, request.session_id, worker_id)
+    tx.execute(
+        _RENEW,
+        now=tx.now_us,
+        lease_now=read_lease_clock(tx).now,
+        session_id=request.session_id,
+    )
+    listed = {(one.job_id, one.attempt): one for one in request.attempts}
+    live = {(one.job.id, one.attempt.number): one for one in held_by(tx, request.session_id)}
+    _give_back_what_never_arrived(tx, request, live, listed)
+    orders = [
+        *(_order(pair, Directive.CANCEL) for pair in _to_cancel(live, listed)),
+        *(_order(pair, Directive.ABANDON) for pair in _to_abandon(tx, request, live)),
+    ]
+    return HeartbeatReply(server_time_us=tx.now_us, orders=orders)
+
+
+def _order(pair: Pair, directive: Directive) -> Order:
+    return Order(job_id=pair[0], attempt=pair[1], directive=directive)
+
+
+def _give_back_what_never_arrived(
+    tx: Transaction,
+    request: HeartbeatRequest,
+    live: dict[Pair, Held],
+    listed: dict[Pair, LiveAttempt],
+) -> None:
+    lost_on_the_way = [
+        held
+        for pair, held in live.items()
+        if pair not in listed
+        and held.attempt.started_us is None
+        and held.attempt.claim_number <= request.claim_seen
+    ]
+    if lost_on_the_way:
+        changes = Changes(tx)
+        give_back(tx, changes, lost_on_the_way)
+        changes.save()
+
+
+def _to_cancel(live: dict[Pair, Held], listed: dict[Pair, LiveAttempt]) -> list[Pair]:
+    """Return what somebody cancelled and the worker does not cancel yet."""
+    return [
+        pair
+        for pair, one in listed.items()
+        if not one.cancelling and pair in live and live[pair].job.state is JobState.CANCELLING
+    ]
+
+
+def _to_abandon(tx: Transaction, request: HeartbeatRequest, live: dict[Pair, Held]) -> list[Pair]:
+    """Return what is not the session's any more, or never was.
+
+    An attempt whose end the session itself reported is not among them: its answer is under way.
+    """
+    strange = [pair for one in request.attempts if (pair := (one.job_id, one.attempt)) not in live]
+    reported = {
+        (row["job_id"], row["number"])
+        for row in rows_of_pairs(tx, _SETTLED, strange, session_id=request.session_id)
+        if row["outcome"] not in _STATED
+    }
+    return [pair for pair in strange if pair not in reported]

@@ -1,0 +1,64 @@
+"""Do a thing once, however often it is asked for with the same key.
+
+The answer is stored in the transaction of the deed, so either both are there or neither. It knows
+nothing of the deed. A key lives as long as the job that its answer is about, and at least a day.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator.kernel.errors import RequestInvalid
+from orchestrator.protocol.base import Reply
+from orchestrator.protocol.views import JobView
+from orchestrator.server.store.interface import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """Who asked what of which route, under which key."""
+
+    principal: str
+    route: str
+    key: str
+    body_sha256: str
+
+
+def once(
+    tx: Transaction, key: IdempotencyKey | None, make: Callable[[], Reply]
+) -> tuple[bytes, bool]:
+    """Return the answer as JSON, and whether it is the one from an earlier call."""
+    if key is None:
+        return make().model_dump_json().encode(), False
+    known = tx.row(
+        "SELECT body_sha256, reply FROM idempotency "
+        "WHERE principal = :principal AND route = :route AND request_key = :key",
+        principal=key.principal,
+        route=key.route,
+        key=key.key,
+    )
+    if known is not None:
+        if known["body_sha256"] != key.body_sha256:
+            raise RequestInvalid(
+                "this Idempotency-Key was used before, with another request",
+                hint="use a new key for a new request; repeat the same bytes to repeat a request",
+                code="idempotency_key_reused",
+            )
+        return bytes(known["reply"]), True
+    return _first(tx, key, make()), False
+
+
+def _first(tx: Transaction, key: IdempotencyKey, reply: Reply) -> bytes:
+    encoded = reply.model_dump_json().encode()
+    tx.execute(
+        "INSERT INTO idempotency "
+        "(principal, route, request_key, body_sha256, reply, job_id, created_us) "
+        "VALUES (:principal, :route, :key, :body_sha256, :reply, :job_id, :now)",
+        principal=key.principal,
+        route=key.route,
+        key=key.key,
+        body_sha256=key.body_sha256,
+        reply=encoded,
+        job_id=reply.id if isinstance(reply, JobView) else None,
+        now=tx.now_us,
+    )
+    return encoded

@@ -1,0 +1,52 @@
+"""End attempts that nobody can or will report: given back unstarted, or lost.
+
+Three operations come here: a new session that does not know an old one's attempts, a heartbeat that
+does not list a grant, and the reaper. The core says what becomes of the job.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from orchestrator.core.job import Lost, Released, decide
+from orchestrator.protocol.words import Outcome, Reason
+from orchestrator.server.operations.changes import Changes
+from orchestrator.server.operations.records import (
+    ATTEMPT_COLUMNS,
+    JOB_COLUMNS,
+    AttemptRecord,
+    Held,
+    JobRecord,
+)
+from orchestrator.server.store.interface import Reader, Row, Transaction
+
+SELECT_HELD: Final = f"""
+    SELECT {JOB_COLUMNS}, {ATTEMPT_COLUMNS}
+    FROM job JOIN attempt ON attempt.job_id = job.id AND attempt.number = job.attempt
+"""
+"""Live attempts with their jobs; `job.session_id` says who holds them."""
+
+
+def held_of(row: Row) -> Held:
+    """Return a row of `SELECT_HELD`."""
+    return Held(JobRecord.of(row), AttemptRecord.of(row))
+
+
+def held_by(reader: Reader, session_id: str) -> list[Held]:
+    """Return everything that a session is entitled to."""
+    sql = f"{SELECT_HELD} WHERE job.session_id = :session_id"
+    return [held_of(row) for row in reader.rows(sql, session_id=session_id)]
+
+
+def give_back(tx: Transaction, changes: Changes, unstarted: Iterable[Held]) -> None:
+    """Put jobs back in the queue of whose attempts nothing ran."""
+    for held in unstarted:
+        change = decide(held.job.rules(), Released(), now_us=tx.now_us)
+        changes.end(held, Outcome.RELEASED, change)
+
+
+def lose(tx: Transaction, changes: Changes, lost: Iterable[Held], outcome: Outcome) -> None:
+    """End attempts of which nobody knows how they ended; the policy says what follows."""
+    for held in lost:
+        change = decide(held.job.rules(), Lost(), now_us=tx.now_us, draw=held.job.draw())
+        held.attempt.reason = Reason.WORKER_LOST
+        changes.end(held, outcome, change)

@@ -1,0 +1,184 @@
+"""What the database holds of output logs: where they end, the small ones, the parts of large ones.
+
+The bytes of parts are none of its business. They are on the disk before `commit_output` is called,
+and the length that it stores is what makes them count.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from orchestrator.kernel.errors import invariant
+from orchestrator.protocol.wire import Ack
+from orchestrator.protocol.words import Directive
+from orchestrator.server.facts import OutputGrew
+from orchestrator.server.operations.output_plan import Growth, OutputLog
+from orchestrator.server.operations.ownership import AttemptKey, own_session
+from orchestrator.server.output_log import OutputState, Part
+from orchestrator.server.store.interface import Reader, Row, Transaction, Value
+
+OUTPUT_COLUMNS: Final = """
+    output.length, output.digest, output.stdout_bytes, output.stderr_bytes, output.inline_frames,
+    output.gap_start, output.gap_end, output.dropped_bytes
+"""
+_SELECT_STATE: Final = f"""
+    SELECT attempt.number, attempt.outcome, {OUTPUT_COLUMNS}
+    FROM attempt LEFT JOIN output
+        ON output.job_id = attempt.job_id AND output.attempt = attempt.number
+    WHERE attempt.job_id = :job_id AND attempt.number = :attempt
+"""
+_SELECT_PARTS: Final = """
+    SELECT start, length, own_bytes FROM output_part
+    WHERE job_id = :job_id AND attempt = :attempt ORDER BY start
+"""
+_SELECT_ENTITLED: Final = f"""
+    SELECT attempt.number, {OUTPUT_COLUMNS}
+    FROM attempt
+    JOIN job ON job.id = attempt.job_id AND job.attempt = attempt.number
+        AND job.session_id = attempt.session_id
+    LEFT JOIN output ON output.job_id = attempt.job_id AND output.attempt = attempt.number
+    WHERE attempt.job_id = :job_id AND attempt.number = :attempt
+        AND attempt.session_id = :session_id AND attempt.outcome IS NULL
+"""
+_SAVE: Final = """
+    INSERT INTO output (job_id, attempt, length, digest, stdout_bytes, stderr_bytes, inline_frames,
+        gap_start, gap_end, dropped_bytes)
+    SELECT job_id, number, :length, :digest, :stdout_bytes, :stderr_bytes, :inline_frames,
+        :gap_start, :gap_end, :dropped_bytes
+    FROM attempt
+    WHERE job_id = :job_id AND number = :attempt AND session_id = :session_id AND outcome IS NULL
+    ON CONFLICT (job_id, attempt) DO UPDATE SET length = excluded.length, digest = excluded.digest,
+        stdout_bytes = excluded.stdout_bytes, stderr_bytes = excluded.stderr_bytes,
+        inline_frames = excluded.inline_frames, gap_start = excluded.gap_start,
+        gap_end = excluded.gap_end, dropped_bytes = excluded.dropped_bytes
+    WHERE output.length = :was_length
+"""
+_SAVE_PART: Final = """
+    INSERT INTO output_part (job_id, attempt, start, length, own_bytes)
+    VALUES (:job_id, :attempt, :start, :length, :own_bytes)
+    ON CONFLICT (job_id, attempt, start) DO UPDATE SET length = excluded.length,
+        own_bytes = excluded.own_bytes
+"""
+_DROP_PART: Final = """
+    DELETE FROM output_part WHERE job_id = :job_id AND attempt = :attempt AND start = :start
+"""
+
+
+def output_state(reader: Reader, job_id: str, attempt: int | None) -> OutputState | None:
+    """Return what is committed of an attempt's output: by default of the job's latest attempt.
+
+    A job that was never claimed has an empty output of attempt 0. `None` means that there is no
+    such job or attempt.
+    """
+    if attempt is None:
+        job = reader.row("SELECT attempt, finished_us FROM job WHERE id = :id", id=job_id)
+        if job is None:
+            return None
+        attempt = job["attempt"]
+        if attempt == 0:
+            return OutputState(job_id, 0, 0, closed=job["finished_us"] is not None)
+    row = reader.row(_SELECT_STATE, job_id=job_id, attempt=attempt)
+    if row is None:
+        return None
+    log = log_of(row, _parts(reader, job_id, row))
+    return OutputState(
+        job_id=job_id,
+        attempt=row["number"],
+        length=log.length,
+        inline=log.inline,
+        parts=log.parts,
+        gap_start=log.gap_start,
+        gap_end=log.gap_end,
+        dropped_bytes=log.dropped_bytes,
+        closed=row["outcome"] is not None,
+    )
+
+
+def log_of(row: Row, parts: tuple[Part, ...] = ()) -> OutputLog:
+    """Return the log of a row with `OUTPUT_COLUMNS`, which are NULL while it is empty."""
+    if row["length"] is None:
+        return OutputLog()
+    return OutputLog(
+        length=row["length"],
+        digest=bytes(row["digest"]),
+        stdout_bytes=row["stdout_bytes"],
+        stderr_bytes=row["stderr_bytes"],
+        inline=b"" if row["inline_frames"] is None else bytes(row["inline_frames"]),
+        parts=parts,
+        gap_start=row["gap_start"],
+        gap_end=row["gap_end"],
+        dropped_bytes=row["dropped_bytes"],
+    )
+
+
+def _parts(reader: Reader, job_id: str, row: Row) -> tuple[Part, ...]:
+    """Return the parts of a log, without asking for those of one that is inline."""
+    if row["length"] is None or row["inline_frames"] is not None:
+        return ()
+    rows = reader.rows(_SELECT_PARTS, job_id=job_id, attempt=row["number"])
+    return tuple(Part(row["start"], row["length"], row["own_bytes"]) for row in rows)
+
+
+def writable_log(reader: Reader, key: AttemptKey, *, worker_id: str) -> OutputLog | None:
+    """Return the log as it is, or `None` when the session may not write to it (any more)."""
+    own_session(reader, key.session_id, worker_id)
+    row = reader.row(
+        _SELECT_ENTITLED, job_id=key.job_id, attempt=key.attempt, session_id=key.session_id
+    )
+    return None if row is None else log_of(row, _parts(reader, key.job_id, row))
+
+
+def commit_output(tx: Transaction, key: AttemptKey, growth: Growth, *, worker_id: str) -> Ack:
+    """Let the growth of a log count, and return where it ends now.
+
+    It counts only on top of the log that it was planned for. Otherwise somebody was faster, or the
+    attempt went to somebody else; the answer tells which.
+    """
+    now = writable_log(tx, key, worker_id=worker_id)
+    if now is None:
+        return Ack(job_id=key.job_id, attempt=key.attempt, directive=Directive.ABANDON)
+    if now.length != growth.before.length:
+        return Ack(job_id=key.job_id, attempt=key.attempt, output_offset=now.length)
+    save_output(tx, [(key, growth)])
+    return Ack(job_id=key.job_id, attempt=key.attempt, output_offset=growth.after.length)
+
+
+def save_output(tx: Transaction, growths: Iterable[tuple[AttemptKey, Growth]]) -> None:
+    """Write logs that grew; each one is refused by its own statement if it is not as it was."""
+    listed = list(growths)
+    rows = [_log_row(key, growth) for key, growth in listed]
+    written = tx.many(_SAVE, rows)
+    invariant(written == len(rows), "an output log changed while it was being written")
+    for key, growth in listed:
+        if growth.after.parts:
+            _save_parts(tx, key, growth)
+        tx.announce(OutputGrew(key.job_id, key.attempt))
+
+
+def _save_parts(tx: Transaction, key: AttemptKey, growth: Growth) -> None:
+    same: dict[str, Value] = {"job_id": key.job_id, "attempt": key.attempt}
+    known = set(growth.before.parts)
+    new: list[dict[str, Value]] = [
+        {**same, "start": part.start, "length": part.length, "own_bytes": part.own_bytes}
+        for part in growth.after.parts
+        if part not in known
+    ]
+    tx.many(_SAVE_PART, new)
+    tx.many(_DROP_PART, [{**same, "start": start} for start in growth.dropped])
+
+
+def _log_row(key: AttemptKey, growth: Growth) -> dict[str, Value]:
+    after = growth.after
+    return {
+        "job_id": key.job_id,
+        "attempt": key.attempt,
+        "session_id": key.session_id,
+        "was_length": growth.before.length,
+        "length": after.length,
+        "digest": after.digest,
+        "stdout_bytes": after.stdout_bytes,
+        "stderr_bytes": after.stderr_bytes,
+        "inline_frames": None if after.parts else after.inline,
+        "gap_start": after.gap_start,
+        "gap_end": after.gap_end,
+        "dropped_bytes": after.dropped_bytes,
+    }

@@ -1,0 +1,264 @@
+"""Believe a worker, as far as it is entitled: what started, what was printed, how it ended.
+
+A whole batch is one lookup, decisions by the core in memory, and a handful of statements. Repeating
+a report changes nothing and gives the same answer. What comes from a session that is not entitled
+(any more) changes nothing either: an end is kept as the attempt's late result for people to read,
+and the worker is told to abandon the attempt.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from pydantic_core import to_json
+
+from orchestrator.core import job as core
+from orchestrator.protocol.limits import OUTPUT_INLINE_BYTES, RESULT_BYTES
+from orchestrator.protocol.wire import (
+    Ack,
+    Ended,
+    Output,
+    Released,
+    ReportEvent,
+    ReportReply,
+    ReportRequest,
+    Started,
+)
+from orchestrator.protocol.words import Directive, JobEventType, Outcome, Reason
+from orchestrator.server.operations.changes import Changes, encoded
+from orchestrator.server.operations.output import (
+    OUTPUT_COLUMNS,
+    log_of,
+    save_output,
+)
+from orchestrator.server.operations.output_plan import Growth, OutputLog, grown
+from orchestrator.server.operations.ownership import AttemptKey, own_session
+from orchestrator.server.operations.records import (
+    ATTEMPT_COLUMNS,
+    JOB_COLUMNS,
+    AttemptRecord,
+    Held,
+    JobRecord,
+)
+from orchestrator.server.store.interface import Transaction
+from orchestrator.server.store.pairs import Pair, rows_of_pairs
+
+_SELECT: Final = f"""
+    SELECT {JOB_COLUMNS}, {ATTEMPT_COLUMNS}, {OUTPUT_COLUMNS}
+    FROM {{pairs}}
+    CROSS JOIN attempt ON attempt.job_id = column1 AND attempt.number = column2
+    JOIN job ON job.id = attempt.job_id
+    LEFT JOIN output ON output.job_id = attempt.job_id AND output.attempt = attempt.number
+    WHERE attempt.worker_id = :worker_id
+"""
+_KEEP_LATE: Final = """
+    UPDATE attempt SET late_result = :late_result
+    WHERE job_id = :job_id AND number = :number AND worker_id = :worker_id
+        AND outcome IS NOT NULL AND late_result IS NULL
+"""
+_STATED: Final = frozenset({Outcome.LOST, Outcome.INDETERMINATE, Outcome.RELEASED})
+"""Ends that the server may have stated: a worker that still speaks of the attempt must stop it."""
+
+
+@dataclass(slots=True, eq=False)
+class _Reported:
+    """An attempt of the batch, and what the batch does to its output."""
+
+    held: Held
+    log: OutputLog
+    before: OutputLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.before = self.log
+
+
+def report(tx: Transaction, request: ReportRequest, *, worker_id: str) -> ReportReply:
+    """Apply a batch of events, in order for each attempt, and acknowledge each attempt once."""
+    own_session(tx, request.session_id, worker_id)
+    batch = _Batch(tx, request.session_id, worker_id)
+    grouped: dict[Pair, list[ReportEvent]] = {}
+    for event in request.events:
+        grouped.setdefault((event.job_id, event.attempt), []).append(event)
+    known = batch.load(list(grouped))
+    acks = [batch.take(pair, known.get(pair), events) for pair, events in grouped.items()]
+    batch.save()
+    return ReportReply(acks=acks)
+
+
+class _Batch:
+    """One report while it is being applied."""
+
+    def __init__(self, tx: Transaction, session_id: str, worker_id: str) -> None:
+        self._tx = tx
+        self._session_id = session_id
+        self._worker_id = worker_id
+        self._changes = Changes(tx)
+        self._growths: list[tuple[AttemptKey, Growth]] = []
+
+    def load(self, pairs: list[Pair]) -> dict[Pair, _Reported]:
+        """Return those of the attempts that are, or were, this worker's."""
+        jobs: dict[str, JobRecord] = {}
+        found = {}
+        for row in rows_of_pairs(self._tx, _SELECT, pairs, worker_id=self._worker_id):
+            job = jobs.get(row["job_id"]) or jobs.setdefault(row["job_id"], JobRecord.of(row))
+            attempt = AttemptRecord.of(row)
+            found[job.id, attempt.number] = _Reported(Held(job, attempt), log_of(row))
+        return found
+
+    def take(self, pair: Pair, reported: _Reported | None, events: list[ReportEvent]) -> Ack:
+        """Apply the events of one attempt and return what the server has of it now."""
+        job_id, attempt = pair
+        if reported is None:
+            return Ack(job_id=job_id, attempt=attempt, directive=Directive.ABANDON)
+        settled = abandon = False
+        for event in events:
+            if reported.held.is_entitled(self._session_id):
+                settled = self._apply(reported, event)
+            elif _is_repeated(reported.held.attempt, event):
+                settled = True
+            elif self._is_abandoned(reported.held, event):
+                abandon = True
+        self._note_growth(reported)
+        return Ack(
+            job_id=job_id,
+            attempt=attempt,
+            output_offset=reported.log.length,
+            settled=settled,
+            directive=Directive.ABANDON if abandon and not settled else None,
+        )
+
+    def save(self) -> None:
+        """Write the batch: the output first, while its sessions are still entitled."""
+        if self._growths:
+            save_output(self._tx, self._growths)
+        self._changes.save()
+
+    def _apply(self, reported: _Reported, event: ReportEvent) -> bool:
+        """Apply one event of an entitled session; tell whether the attempt is settled by it."""
+        match event:
+            case Started():
+                self._started(reported.held, event)
+            case Output():
+                self._output(reported, event)
+            case Released():
+                self._released(reported.held)
+                return True
+            case Ended():
+                return self._ended(reported, event)
+        return False
+
+    def _started(self, held: Held, event: Started) -> None:
+        if held.attempt.started_us is None:
+            self._begin(held, event.at_us)
+            held.attempt.pid = event.pid
+            change = core.decide(held.job.rules(), core.Started(), now_us=self._tx.now_us)
+            self._changes.become(held.job, change)
+
+    def _begin(self, held: Held, at_us: int) -> None:
+        """Note the moment of the start, in the attempt, the job and the timeline."""
+        started_us = held.believed(at_us, now_us=self._tx.now_us)
+        held.attempt.started_us = held.job.started_us = started_us
+        self._changes.update_attempt(held.job, held.attempt)
+        self._changes.tell(held.job, JobEventType.STARTED, attempt=held.attempt.number)
+
+    def _output(self, reported: _Reported, event: Output) -> None:
+        """Keep small output in the row. What is larger was stored before this (`output_intake`)."""
+        if event.offset + len(event.frames) > OUTPUT_INLINE_BYTES:
+            return
+        growth = grown(reported.log, event.offset, event.frames)
+        if growth is not None:
+            reported.log = growth.after
+
+    def _note_growth(self, reported: _Reported) -> None:
+        if reported.log is not reported.before:
+            held = reported.held
+            key = AttemptKey(held.job.id, held.attempt.number, self._session_id)
+            self._growths.append((key, Growth(reported.before, reported.log)))
+
+    def _released(self, held: Held) -> None:
+        change = core.decide(held.job.rules(), core.Released(), now_us=self._tx.now_us)
+        self._changes.end(held, Outcome.RELEASED, change)
+
+    def _ended(self, reported: _Reported, event: Ended) -> bool:
+        """Accept the end if its output is complete, or if no more of it will ever come."""
+        held, log = reported.held, reported.log
+        missing = _missing_bytes(log, event)
+        if missing and log.length < event.output_length and not event.output_final:
+            return False
+        held.attempt.missing_bytes = missing
+        if held.attempt.started_us is None and event.started_at_us is not None:
+            self._begin(held, event.started_at_us)
+        outcome, reason = event.outcome, event.reason
+        result = None if event.result is None else to_json(event.result).decode()
+        if result is not None and len(result) > RESULT_BYTES:
+            outcome, reason, result = Outcome.FAILED, Reason.RESULT_TOO_LARGE, None
+        change = core.decide(
+            held.job.rules(),
+            core.Ended(outcome, reason),
+            now_us=self._tx.now_us,
+            draw=held.job.draw(),
+        )
+        _describe(held.attempt, event, reason)
+        held.attempt.finished_us = held.believed(event.at_us, now_us=self._tx.now_us)
+        if change.finished:
+            held.job.result = result
+        self._changes.end(held, outcome, change)
+        return True
+
+    def _is_abandoned(self, held: Held, event: ReportEvent) -> bool:
+        """Tell whether the attempt is not the session's any more; keep an end that came late."""
+        if isinstance(event, Ended) and held.attempt.outcome is not None:
+            self._keep_late(held, event)
+            return True
+        return (
+            held.attempt.outcome is None
+            or held.attempt.outcome in _STATED
+            or held.attempt.session_id != self._session_id
+        )
+
+    def _keep_late(self, held: Held, event: Ended) -> None:
+        told = event.model_dump(
+            mode="json", exclude={"type", "job_id", "attempt"}, exclude_none=True
+        )
+        kept = self._tx.execute(
+            _KEEP_LATE,
+            job_id=held.job.id,
+            number=held.attempt.number,
+            worker_id=self._worker_id,
+            late_result=to_json(told).decode(),
+        )
+        if kept:
+            words = encoded({"outcome": event.outcome, "reason": event.reason})
+            self._changes.tell(
+                held.job, JobEventType.LATE_RESULT, attempt=held.attempt.number, data=words
+            )
+
+
+def _describe(attempt: AttemptRecord, event: Ended, reason: Reason | None) -> None:
+    attempt.reason = reason
+    attempt.message = event.message
+    attempt.exit_code = event.exit_code
+    attempt.signal = event.signal
+
+
+def _missing_bytes(log: OutputLog, event: Ended) -> int:
+    """Return how much of its output the server cannot vouch for.
+
+    A log of the right length but with another digest was altered somewhere, and nobody knows where,
+    so none of it is vouched for. More than the worker has left is no fault: the server kept what a
+    power cut took from the worker.
+    """
+    if log.length == event.output_length and log.digest.hex() != event.output_digest:
+        return log.length
+    return max(0, event.output_length - log.length)
+
+
+def _is_repeated(attempt: AttemptRecord, event: ReportEvent) -> bool:
+    """Tell whether this is the very end that was accepted before."""
+    match event:
+        case Ended():
+            told = (event.outcome, event.reason, event.exit_code, event.signal)
+            return told == (attempt.outcome, attempt.reason, attempt.exit_code, attempt.signal)
+        case Released():
+            return attempt.outcome is Outcome.RELEASED
+        case _:
+            return False

@@ -1,0 +1,83 @@
+"""Forget what nobody needs any more: old finished jobs with everything of theirs, unused files.
+
+In small batches, so that writers hardly notice. A finished job never changes, so its output files
+can be removed first and its rows after: a crash between the two leaves rows, which the next round
+finds, and never files that nobody knows of. Files are the other way round, because they can be used
+again: their row goes first, and nobody may store a file while others are being removed.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from orchestrator.server.store.interface import Reader, Transaction
+
+BATCH: Final = 100
+"""Jobs in one go: with their events, attempts and outputs about a thousand rows."""
+KEY_KEPT_US: Final = 24 * 3600 * 1_000_000
+"""An idempotency key lives at least this long, and so does the job that it belongs to."""
+JOB_KEPT_DAYS: Final = 30.0
+FILE_KEPT_DAYS: Final = 7.0
+SESSION_KEPT_DAYS: Final = 30.0
+_DAY_US: Final = 24 * 3600 * 1_000_000
+
+_OLD_JOBS: Final = """
+    SELECT id FROM job WHERE finished_us IS NOT NULL AND finished_us < :before
+    ORDER BY finished_us LIMIT :limit
+"""
+_FORGET_JOB: Final = """
+    DELETE FROM job WHERE id = :id AND finished_us IS NOT NULL AND finished_us < :before
+"""
+_OLD_FILES: Final = """
+    DELETE FROM file WHERE sha256 IN (
+        SELECT sha256 FROM file WHERE used_us < :before
+            AND NOT EXISTS (SELECT 1 FROM job_file WHERE job_file.sha256 = file.sha256)
+        ORDER BY used_us LIMIT :limit
+    ) RETURNING sha256
+"""
+_OLD_SESSIONS: Final = """
+    DELETE FROM session WHERE ended_us < :before
+        AND NOT EXISTS (SELECT 1 FROM job WHERE job.session_id = session.id)
+        AND NOT EXISTS (SELECT 1 FROM worker WHERE worker.session_id = session.id)
+"""
+_UNUSED_REQUIREMENTS: Final = """
+    DELETE FROM requirement
+    WHERE NOT EXISTS (SELECT 1 FROM job WHERE job.requirement_id = requirement.id)
+"""
+
+
+def forgettable_jobs(reader: Reader, *, now_us: int, kept_days: float = JOB_KEPT_DAYS) -> list[str]:
+    """Return the ids of some finished jobs that are old enough to be forgotten."""
+    rows = reader.rows(_OLD_JOBS, before=_before(now_us, kept_days), limit=BATCH)
+    return [row["id"] for row in rows]
+
+
+def forget_jobs(
+    tx: Transaction, job_ids: Sequence[str], *, kept_days: float = JOB_KEPT_DAYS
+) -> int:
+    """Delete finished jobs with everything of theirs, once their output files are gone."""
+    before = _before(tx.now_us, kept_days)
+    return tx.many(_FORGET_JOB, [{"id": job_id, "before": before} for job_id in job_ids])
+
+
+def _before(now_us: int, kept_days: float) -> int:
+    return now_us - max(round(kept_days * _DAY_US), KEY_KEPT_US)
+
+
+def forget_files(tx: Transaction, *, kept_days: float = FILE_KEPT_DAYS) -> list[str]:
+    """Delete the rows of files that no job names and nobody used lately; return their names.
+
+    The caller removes them from the disk, holding the same lock as whoever stores one: a file that
+    is uploaded again in between must not lose its bytes.
+    """
+    before = tx.now_us - round(kept_days * _DAY_US)
+    return [row["sha256"] for row in tx.rows(_OLD_FILES, before=before, limit=BATCH)]
+
+
+def forget_the_rest(tx: Transaction) -> None:
+    """Delete old sessions, wishes that no job has, and keys whose answers were about no job."""
+    tx.execute(_OLD_SESSIONS, before=tx.now_us - round(SESSION_KEPT_DAYS * _DAY_US))
+    tx.execute(_UNUSED_REQUIREMENTS)
+    tx.execute(
+        "DELETE FROM idempotency WHERE job_id IS NULL AND created_us < :before",
+        before=tx.now_us - KEY_KEPT_US,
+    )

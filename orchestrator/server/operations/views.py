@@ -1,0 +1,93 @@
+"""Rows as people are shown them."""
+
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from orchestrator.protocol.base import moment, moment_or_none
+from orchestrator.protocol.views import AttemptView, EventView, JobDetail, JobView
+from orchestrator.protocol.words import JobState, PendingReason
+from orchestrator.server.store.interface import Row
+
+SELECT_JOB: Final = """
+    SELECT job.id, job.kind, job.name, job.state, job.reason, job.pending_reason, job.message,
+        job.priority, job.attempt, job.exit_code, job.signal, job.result, job.owner, job.labels,
+        job.created_us, job.run_at_us, job.started_us, job.finished_us, job.requirement_id,
+        worker.name AS worker
+    FROM job LEFT JOIN worker ON worker.id = job.worker_id
+"""
+
+
+def job_view(row: Row, waiting: dict[int, PendingReason]) -> JobView:
+    """Return a job of `SELECT_JOB`; `waiting` tells why queued ones are, by requirement."""
+    return JobView(**_job_fields(row, waiting))
+
+
+def job_detail(row: Row, waiting: dict[int, PendingReason], attempts: list[Row]) -> JobDetail:
+    """Return a job with its spec (column `spec`) and its attempts."""
+    return JobDetail(
+        **_job_fields(row, waiting),
+        spec=from_json(row["spec"]),
+        attempts=[attempt_view(attempt) for attempt in attempts],
+    )
+
+
+def _job_fields(row: Row, waiting: dict[int, PendingReason]) -> dict[str, Any]:
+    pending = row["pending_reason"]
+    if row["state"] == JobState.QUEUED:
+        pending = waiting[row["requirement_id"]]
+    return {
+        "id": row["id"],
+        "kind": row["kind"],
+        "name": row["name"],
+        "state": row["state"],
+        "reason": row["reason"],
+        "pending_reason": pending,
+        "message": row["message"],
+        "priority": row["priority"],
+        "attempt": row["attempt"],
+        "exit_code": row["exit_code"],
+        "signal": row["signal"],
+        "result": None if row["result"] is None else from_json(row["result"]),
+        "owner": row["owner"],
+        "labels": from_json(row["labels"]),
+        "created_at": moment(row["created_us"]),
+        "run_at": moment_or_none(row["run_at_us"]),
+        "started_at": moment_or_none(row["started_us"]),
+        "finished_at": moment_or_none(row["finished_us"]),
+        "worker": row["worker"],
+    }
+
+
+def attempt_view(row: Row) -> AttemptView:
+    """Return one try, with the sizes of its output."""
+    late = row["late_result"]
+    return AttemptView(
+        number=row["number"],
+        worker=row["worker"],
+        outcome=row["outcome"],
+        reason=row["reason"],
+        message=row["message"],
+        exit_code=row["exit_code"],
+        signal=row["signal"],
+        pid=row["pid"],
+        claimed_at=moment(row["claimed_us"]),
+        started_at=moment_or_none(row["started_us"]),
+        finished_at=moment_or_none(row["finished_us"]),
+        stdout_bytes=row["stdout_bytes"],
+        stderr_bytes=row["stderr_bytes"],
+        output_dropped_bytes=row["dropped_bytes"],
+        output_missing_bytes=row["missing_bytes"],
+        late_result=None if late is None else from_json(late),
+    )
+
+
+def event_view(row: Row) -> EventView:
+    """Return one line of a timeline."""
+    return EventView(
+        seq=row["seq"],
+        at=moment(row["at_us"]),
+        type=row["type"],
+        attempt=row["attempt"],
+        data={} if row["data"] is None else from_json(row["data"]),
+    )

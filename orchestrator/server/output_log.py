@@ -1,0 +1,208 @@
+"""The files of long output logs: parts of about 4 MiB, each a run of whole frames.
+
+It knows no job state and no database: which parts there are, and how much of each counts, is in
+committed rows that are handed in as an `OutputState`. Bytes behind a committed length are the trace
+of a write whose commit never came; the next write goes over them, so nothing has to be mended at
+start. A part is named by the offset at which it begins in the whole log.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from orchestrator.kernel.errors import JournalCorrupt, RequestInvalid, StoreBusy
+from orchestrator.kernel.files import sync_dir
+from orchestrator.protocol.frames import HEAD_BYTES, MAX_DATA, decode
+
+_SHARD_CHARS: Final = 2
+"""The last characters of an id are random: 1,024 folders, so that none gets long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part file: where it begins, its committed length, and the command's own bytes in it."""
+
+    start: int
+    length: int
+    own_bytes: int
+
+    @property
+    def end(self) -> int:
+        """Return the offset behind it."""
+        return self.start + self.length
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes for a part: which one, where in it, and what."""
+
+    start: int
+    at: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OutputState:
+    """What is committed of an attempt's output. `closed` means that nothing will be added."""
+
+    job_id: str
+    attempt: int
+    length: int
+    inline: bytes = b""
+    parts: tuple[Part, ...] = ()
+    gap_start: int = 0
+    gap_end: int = 0
+    dropped_bytes: int = 0
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Whole frames, and where they begin and end. `offset` is beyond what was asked at a gap."""
+
+    offset: int
+    frames: bytes
+
+    @property
+    def end(self) -> int:
+        """Return where to read on."""
+        return self.offset + len(self.frames)
+
+
+class OutputLogs:
+    """A folder of output logs. Its methods block; call them off the event loop."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _home(self, job_id: str) -> Path:
+        return self._folder / job_id[-_SHARD_CHARS:] / job_id
+
+    def _path(self, job_id: str, attempt: int, start: int) -> Path:
+        return self._home(job_id) / f"{attempt}.{start}"
+
+    def write(self, job_id: str, attempt: int, pieces: Sequence[Piece]) -> None:
+        """Put pieces in their places and return when they, and their names, are on the disk.
+
+        A repeated write puts the same bytes in the same places again. That also makes it safe to
+        try again after a failed sync: the pages are written anew, not believed to be there.
+        """
+        try:
+            self._make_home(job_id)
+            fresh = [self._write_piece(job_id, attempt, piece) for piece in pieces]
+            if any(fresh):
+                sync_dir(self._home(job_id))
+        except OSError as error:
+            raise _unwritable(error) from error
+
+    def _make_home(self, job_id: str) -> None:
+        home = self._home(job_id)
+        if not home.is_dir():
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            sync_dir(home.parent)
+            sync_dir(self._folder)
+
+    def _write_piece(self, job_id: str, attempt: int, piece: Piece) -> bool:
+        """Write and sync one piece; tell whether its file may be new."""
+        path = self._path(job_id, attempt, piece.start)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            rest, at = memoryview(piece.data), piece.at
+            while rest:
+                written = os.pwrite(descriptor, rest, at)
+                rest, at = rest[written:], at + written
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return piece.at == 0
+
+    def read(self, state: OutputState, *, offset: int, limit: int) -> Chunk | None:
+        """Return whole frames from `offset` on: about `limit` bytes, but at least one frame.
+
+        The chunk is empty at the end of what is committed. `None` means that the state is out of
+        date, because what it names was dropped since: read it again.
+        """
+        if offset < 0:
+            raise _no_beginning(offset)
+        if state.gap_start <= offset < state.gap_end:
+            offset = state.gap_end
+        if offset >= state.length:
+            return Chunk(offset, b"")
+        if not state.parts:
+            return _whole(Chunk(offset, state.inline[offset : offset + max(limit, _ANY_FRAME)]))
+        part = next((part for part in state.parts if part.start <= offset < part.end), None)
+        if part is None:
+            return None
+        return self._read_part(state, part, offset=offset, limit=limit)
+
+    def _read_part(
+        self, state: OutputState, part: Part, *, offset: int, limit: int
+    ) -> Chunk | None:
+        path = self._path(state.job_id, state.attempt, part.start)
+        wanted = min(max(limit, HEAD_BYTES), part.end - offset)
+        try:
+            with path.open("rb") as file:
+                file.seek(offset - part.start)
+                data = file.read(wanted)
+                if not _first_is_whole(data):
+                    data += file.read(min(_ANY_FRAME, part.end - offset) - len(data))
+        except FileNotFoundError:
+            return None
+        if len(data) < wanted:
+            raise JournalCorrupt(f"{path} is shorter than the {part.length} bytes that were stored")
+        return _whole(Chunk(offset, data))
+
+    def drop(self, job_id: str, attempt: int, starts: Iterable[int]) -> None:
+        """Remove parts that no committed row names any more."""
+        for start in starts:
+            self._path(job_id, attempt, start).unlink(missing_ok=True)
+
+    def remove(self, job_id: str) -> None:
+        """Remove everything of a job."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._home(job_id))
+
+
+_ANY_FRAME: Final = HEAD_BYTES + MAX_DATA
+
+
+def _first_is_whole(data: bytes) -> bool:
+    return next(decode(data), None) is not None
+
+
+def _whole(chunk: Chunk) -> Chunk:
+    """Cut a chunk behind its last whole frame; refuse one that does not begin with a frame."""
+    end = 0
+    for frame in decode(chunk.frames):
+        end = frame.end
+    if end == 0:
+        raise _no_beginning(chunk.offset)
+    return Chunk(chunk.offset, chunk.frames[:end])
+
+
+def _no_beginning(offset: int) -> RequestInvalid:
+    return RequestInvalid(
+        f"no piece of output begins at {offset}",
+        hint="read on from a cursor that was given to you, or from the beginning",
+        code="cursor_invalid",
+    )
+
+
+def _unwritable(error: OSError) -> StoreBusy:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StoreBusy(
+            "the disk is full: the output was not stored",
+            code="storage_full",
+            hint="make room on the disk of the data directory",
+        )
+    return StoreBusy(
+        f"the output cannot be stored: {error.strerror}",
+        code="storage_failed",
+        hint="check the disk, and the permissions of the data directory",
+    )

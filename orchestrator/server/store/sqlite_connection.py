@@ -1,0 +1,134 @@
+"""Connections to one SQLite file: how they are set up, and what their errors mean to us.
+
+Durability is decided here and nowhere else: write-ahead log, `synchronous=FULL`, and on macOS the
+stronger sync that its disks need.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final, cast
+from urllib.parse import quote
+
+from orchestrator.kernel.errors import (
+    AlreadyExists,
+    InvariantViolated,
+    OrchestratorError,
+    StateUnavailable,
+    StoreBusy,
+)
+from orchestrator.server.store.interface import Row, Value
+
+APPLICATION_ID: Final = 0x4F524348
+"""`ORCH`: so that nobody else's database is ever taken for ours."""
+BUSY_TIMEOUT_S: Final = 5.0
+"""How long somebody else, such as a backup, may hold the file before we say so."""
+STATEMENTS_CACHED: Final = 256
+"""More than we have, so that every statement is compiled once for each connection."""
+WAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
+CHECKPOINT_PAGES: Final = 4000
+"""16 MiB of log between checkpoints: each one syncs twice more, and a long log slows reads."""
+WRITER_CACHE_KIB: Final = 64 * 1024
+READER_CACHE_KIB: Final = 8 * 1024
+
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT})
+_UNWRITABLE: Final = frozenset(
+    {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+)
+_TAKEN: Final = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})
+
+
+class SqliteConnection:
+    """One connection: it reads, and in the writer's hands it also writes."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self.raw = raw
+
+    def rows(self, sql: str, **params: Value) -> list[Row]:
+        """Return every row that a statement gives."""
+        return cast("list[Row]", self.raw.execute(sql, params).fetchall())
+
+    def row(self, sql: str, **params: Value) -> Row | None:
+        """Return the first row, or `None`."""
+        return cast("Row | None", self.raw.execute(sql, params).fetchone())
+
+    def execute(self, sql: str, **params: Value) -> int:
+        """Run a statement and return how many rows it changed."""
+        return self.raw.execute(sql, params).rowcount
+
+    def many(self, sql: str, params: Iterable[Mapping[str, Value]]) -> int:
+        """Run a statement once for each set of parameters; return how many rows all changed."""
+        return self.raw.executemany(sql, params).rowcount
+
+
+def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
+    """Open the file. A reader cannot change it, not even by mistake."""
+    mode = "rwc" if writable else "ro"
+    raw = sqlite3.connect(
+        f"file:{quote(str(path))}?mode={mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,  # transactions are begun and ended by us alone
+        check_same_thread=False,  # one thread at a time, but for readers not always the same
+        cached_statements=STATEMENTS_CACHED,
+    )
+    raw.row_factory = sqlite3.Row
+    return raw
+
+
+def prepare_writer(raw: sqlite3.Connection) -> None:
+    """Make the connection durable, and the one that moves the log into the file."""
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "fullfsync = ON",
+        "checkpoint_fullfsync = ON",
+        "foreign_keys = ON",
+        "trusted_schema = OFF",
+        "temp_store = MEMORY",
+        f"cache_size = -{WRITER_CACHE_KIB}",
+        f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+        f"journal_size_limit = {WAL_LIMIT_BYTES}",
+    ):
+        raw.execute(f"PRAGMA {pragma}")
+    (mode,) = raw.execute("PRAGMA journal_mode").fetchone()
+    if mode != "wal":
+        raise StateUnavailable(
+            "the file system of the database cannot keep a write-ahead log",
+            hint="put the data directory on a local disk",
+        )
+
+
+def prepare_reader(raw: sqlite3.Connection) -> None:
+    """Make the connection a good guest beside the writer."""
+    for pragma in ("query_only = ON", "trusted_schema = OFF", f"cache_size = -{READER_CACHE_KIB}"):
+        raw.execute(f"PRAGMA {pragma}")
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Tell whether there is no room left: the one failure of a commit that can be survived."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
+def translated(error: sqlite3.Error) -> OrchestratorError | sqlite3.Error:
+    """Return what a database error means to a caller; a mistake in our own SQL stays as it is."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    if code in _TAKEN:
+        return AlreadyExists(f"the database holds this already: {error}")
+    if isinstance(error, sqlite3.IntegrityError):
+        return InvariantViolated(f"a rule of the database was broken: {error}")
+    if is_full(error):
+        return StoreBusy(
+            "the disk is full: nothing was stored",
+            code="storage_full",
+            hint="make room on the disk of the data directory",
+        )
+    if code & 0xFF in _BUSY:
+        return StoreBusy(f"the database did not answer in {BUSY_TIMEOUT_S:g} s: {error}")
+    if code & 0xFF in _UNWRITABLE:
+        return StoreBusy(
+            f"the database cannot be used: {error}",
+            code="storage_failed",
+            hint="check the disk, and the permissions of the data directory",
+        )
+    return error
