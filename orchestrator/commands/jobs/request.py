@@ -171,7 +171,9 @@ def _refusal(error: ValidationError, *, below: str = "") -> RequestInvalid:
         option = option_of(field)
         value = "" if option in _SECRETIVE else _shown(detail["input"])
         fault = detail["msg"].removeprefix("Value error, ")
-        faults.append((option or field or "the job", f"{value}{fault[:1].lower()}{fault[1:]}"))
+        place = f"{field.removeprefix('params.')}: " if option == "--params" else ""
+        told = f"{place}{value}{fault[:1].lower()}{fault[1:]}"
+        faults.append((option or field or "the job", told))
     first, fault = faults[0]
     rest = tuple(faults[1:])
     return RequestInvalid(f"{first}: {fault}", hint=_HINT, fields=rest)

@@ -1,0 +1,1 @@
+"""The rules of calling a server, without a socket."""

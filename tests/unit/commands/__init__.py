@@ -1,0 +1,1 @@
+"""The rules of the command line, without a process."""
