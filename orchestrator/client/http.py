@@ -8,6 +8,7 @@ switched off. It is also a fifth faster.
 It retries nothing: only the caller knows what may be sent twice.
 """
 
+import errno
 import hashlib
 import os
 import ssl
@@ -364,6 +365,8 @@ def _why(error: BaseException) -> str:
         if isinstance(seen, ssl.SSLError):
             return f"its certificate or encryption is refused ({seen.reason or seen})"
         if isinstance(seen, OSError) and seen.strerror:
-            return seen.strerror.lower()
+            # asyncio writes its own words into `strerror`; a resolver's number is its own, too.
+            known = seen.errno in errno.errorcode
+            return (os.strerror(seen.errno) if known else seen.strerror).lower()
         seen = seen.__cause__ or seen.__context__
     return str(error) or type(error).__name__

@@ -6,6 +6,7 @@ stream's own ids say where to go on, so nothing is shown twice and nothing is mi
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
@@ -18,10 +19,16 @@ from orchestrator.commands.jobs.patience import Patience
 from orchestrator.commands.remote import JOBS, Remote
 from orchestrator.kernel.errors import PeerBroken, ServerUnreachable, Unavailable
 from orchestrator.protocol.views import JobView, OutputFrame
+from orchestrator.protocol.words import PendingReason
 
 T = TypeVar("T", bound=BaseModel)
 
 BOTH: Final = frozenset({"stdout", "stderr"})
+_STUCK: Final[Mapping[str, str]] = {
+    PendingReason.NO_WORKER_ONLINE: "no worker is online (orchestrator run --local starts one)",
+    PendingReason.NO_WORKER_MATCHES: "no worker has what it requires "
+    "(orchestrator workers list shows what there is)",
+}
 IDLE_S: Final = 50.0
 """Three missed keep-alives (one every 15 s) mean that nobody is there."""
 
@@ -151,14 +158,22 @@ class Follower:
                 self._show.remark(gap_words(json.loads(event.data)))
             case "attempt":
                 self._note_attempt(json.loads(event.data))
+            case "state":
+                self._note_state(json.loads(event.data))
             case "eof":
                 return Ended(_read(JobView, event), event.data)
             case _:
-                pass  # states, and what a newer server may say besides
+                pass  # what a newer server may say besides
         return None
 
+    def _note_state(self, told: dict[str, object]) -> None:
+        """Say why nothing happens, if it will not begin to happen by itself."""
+        words = _STUCK.get(str(told.get("pending_reason")))
+        if words is not None:
+            self._show.remark(f"the job waits: {words}")
+
     def _note_attempt(self, told: dict[str, object]) -> None:
-        number = told.get("attempt", told.get("number"))
+        number = told.get("attempt")
         if isinstance(number, int) and number > 1:
             self._show.remark(f"attempt {number} begins")
 
@@ -176,6 +191,6 @@ def _read(model: type[T], event: ServerSentEvent) -> T:
 
 def gap_words(told: dict[str, object]) -> str:
     """Return what is said where output is missing."""
-    size = next((told[name] for name in ("bytes", "dropped_bytes") if name in told), None)
+    size = told.get("dropped_bytes")
     amount = f"{size} bytes" if isinstance(size, int) else "some output"
     return f"{amount} left out here: the job wrote more than is kept"

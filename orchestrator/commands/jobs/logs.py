@@ -51,7 +51,7 @@ def logs(surroundings: Surroundings, **options: Unpack[Options]) -> int:
             manner = staying.Manner(options["patience_s"])
             return staying.follow_known(remote, job_id, manner, show, attempt=attempt)
         if options["as_json"]:
-            pieces.Document(remote, job_id, attempt=attempt, stream=stream).print()
+            pieces.print_document(remote, job_id, attempt, stream)
         else:
             pieces.print_until_now(remote, job_id, attempt, show)
     return 0

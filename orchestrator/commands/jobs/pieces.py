@@ -31,39 +31,41 @@ def show_for(stream: str, *, raw: bool, as_json: bool) -> Show:
 
 def print_until_now(remote: Remote, job_id: str, attempt: int | None, show: Show) -> None:
     """Show what there is."""
-    after = None
-    while True:
-        answer = remote.output(job_id, attempt=attempt, after=after)
+    place = _Place()
+    while not place.is_last:
+        answer = remote.output(job_id, attempt=attempt, after=place.cursor)
         page = answer.read(OutputPage)
         for frame in page.items:
             show.frame(frame, "")
-        if page.eof or not page.items or page.next_cursor == after:
-            show.finish()
-            return
-        after = page.next_cursor
+        place.move(page.next_cursor, empty=not page.items, eof=page.eof)
+    show.finish()
 
 
-class Document:
-    """What there is as one document of the API's form, page by page, however long it is."""
+class _Place:
+    """How far the output has been read, and whether that was all of it."""
 
-    def __init__(self, remote: Remote, job_id: str, *, attempt: int | None, stream: str) -> None:
-        self._remote = remote
-        self._job_id = job_id
-        self._attempt = attempt
-        self._stream = stream
-        self._cursor: str | None = None
-        self._eof = False
+    def __init__(self) -> None:
+        self.cursor: str | None = None
+        self.eof = False
+        self.is_last = False
+        self._looked_twice = False
 
-    def print(self) -> None:
-        """Write it."""
-        output.long_document(self._items(), lambda: {"next_cursor": self._cursor, "eof": self._eof})
+    def move(self, cursor: str | None, *, empty: bool, eof: bool) -> None:
+        """Note a page. An empty one is asked for twice: output that was just cut shows its gap."""
+        self.is_last = eof or cursor is None or (empty and self._looked_twice)
+        self._looked_twice = empty
+        self.cursor, self.eof = cursor, eof
 
-    def _items(self) -> Iterator[Any]:
-        while True:
-            answer = self._remote.output(self._job_id, attempt=self._attempt, after=self._cursor)
+
+def print_document(remote: Remote, job_id: str, attempt: int | None, stream: str) -> None:
+    """Print what there is as one document of the API's form, page by page, however long it is."""
+    place = _Place()
+
+    def items() -> Iterator[Any]:
+        while not place.is_last:
+            answer = remote.output(job_id, attempt=attempt, after=place.cursor)
             page = answer.read(WrittenPage)
-            yield from (item for item in page.items if self._stream in {"both", item.get("stream")})
-            over = page.eof or not page.items or page.next_cursor == self._cursor
-            self._cursor, self._eof = page.next_cursor, page.eof
-            if over:
-                return
+            yield from (item for item in page.items if stream in {"both", item.get("stream")})
+            place.move(page.next_cursor, empty=not page.items, eof=page.eof)
+
+    output.long_document(items(), lambda: {"next_cursor": place.cursor, "eof": place.eof})

@@ -24,7 +24,7 @@ def test_every_error_ends_with_a_code_of_the_table() -> None:
 
 def test_the_codes_that_scripts_rely_on() -> None:
     """These numbers are a contract and never change."""
-    contract = {
+    contract: dict[type[OrchestratorError], int] = {
         errors.RequestInvalid: 2,
         errors.NotFound: 1,
         errors.ServerUnreachable: 69,
