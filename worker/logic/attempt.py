@@ -1,96 +1,21 @@
-"""The life of an attempt as its worker sees it: one table, and what to do at each step.
-
-    preparing ─prepared─► starting ─began─► running ─over, vanished─► ended ─acknowledged─► settled
-      │  └── refused, withdrawn ──────────────────────────────────────►┘  └──── abandon ─────►┘
-      └── abandon, from each of the first three ──► abandoned ── over, vanished, withdrawn ──►┘
+"""What becomes of an attempt when something happens to it, and what is to be done then.
 
 It knows no process, no connection and no clock: what came of acting comes back as a happening.
 *Wanted* (`stop`) is not *actual* (`state`): an order changes what is wanted, and only news of the
 process changes what is.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from types import MappingProxyType
-from typing import Final, Literal, NamedTuple
+from typing import NamedTuple
 
-from orchestrator.kernel.errors import IllegalTransition
 from orchestrator.protocol.wire import Ended, Released, Started
 from orchestrator.protocol.words import Outcome, Reason
+from worker.logic.lifecycle import PHASES, AttemptEvent, AttemptState, next_state
 from worker.logic.outcome import End
-
-Phase = Literal["granted", "running", "ended"]
-
-
-class AttemptState(StrEnum):
-    """Where an attempt is in its life."""
-
-    PREPARING = "preparing"
-    STARTING = "starting"
-    RUNNING = "running"
-    ENDED = "ended"
-    ABANDONED = "abandoned"
-    SETTLED = "settled"
-
-
-class AttemptEvent(StrEnum):
-    """What moves it on."""
-
-    PREPARED = "prepared"
-    REFUSED = "refused"
-    WITHDRAWN = "withdrawn"
-    BEGAN = "began"
-    OVER = "over"
-    VANISHED = "vanished"
-    ABANDON = "abandon"
-    ACKNOWLEDGED = "acknowledged"
-
-
-class StopCause(StrEnum):
-    """Why a command is ended before its time; the words of a shim."""
-
-    CANCELLED = "cancelled"
-    PREEMPTED = "preempted"
-
+from worker.records import Cause, Log, Phase
 
 S = AttemptState
 E = AttemptEvent
-
-TRANSITIONS: Final[Mapping[tuple[AttemptState, AttemptEvent], AttemptState]] = MappingProxyType(
-    {
-        (S.PREPARING, E.PREPARED): S.STARTING,
-        (S.PREPARING, E.REFUSED): S.ENDED,
-        (S.PREPARING, E.WITHDRAWN): S.ENDED,
-        (S.PREPARING, E.ABANDON): S.ABANDONED,
-        (S.STARTING, E.BEGAN): S.RUNNING,
-        (S.STARTING, E.REFUSED): S.ENDED,  # nobody could be found to run it
-        (S.STARTING, E.OVER): S.ENDED,  # it never began: the executable is missing
-        (S.STARTING, E.VANISHED): S.ENDED,
-        (S.STARTING, E.ABANDON): S.ABANDONED,
-        (S.RUNNING, E.OVER): S.ENDED,
-        (S.RUNNING, E.VANISHED): S.ENDED,
-        (S.RUNNING, E.ABANDON): S.ABANDONED,
-        (S.ENDED, E.ACKNOWLEDGED): S.SETTLED,
-        (S.ENDED, E.ABANDON): S.SETTLED,
-        (S.ABANDONED, E.ABANDON): S.ABANDONED,  # said again, because our answer crossed it
-        (S.ABANDONED, E.BEGAN): S.ABANDONED,
-        (S.ABANDONED, E.REFUSED): S.SETTLED,
-        (S.ABANDONED, E.WITHDRAWN): S.SETTLED,
-        (S.ABANDONED, E.OVER): S.SETTLED,
-        (S.ABANDONED, E.VANISHED): S.SETTLED,
-    }
-)
-OCCUPYING: Final = frozenset({S.PREPARING, S.STARTING, S.RUNNING, S.ABANDONED})
-"""In these a process may be there, so the slot is taken."""
-
-
-def next_state(state: AttemptState, event: AttemptEvent) -> AttemptState:
-    """Return the state that follows, or raise `IllegalTransition`."""
-    try:
-        return TRANSITIONS[state, event]
-    except KeyError:
-        raise IllegalTransition(f"an attempt that is {state} cannot be {event}") from None
 
 
 class Key(NamedTuple):
@@ -107,8 +32,18 @@ class Attempt:
     key: Key
     grace_s: float
     state: AttemptState = S.PREPARING
-    stop: StopCause | None = None
+    stop: Cause | None = None
     cancelling: bool = False
+
+    @property
+    def phase(self) -> Phase:
+        """Return how far it is, in the words that the server is told at the next session."""
+        return PHASES[self.state]
+
+    @property
+    def is_ours(self) -> bool:
+        """Tell whether the server is told of it: neither abandoned nor settled."""
+        return self.state not in {S.ABANDONED, S.SETTLED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +75,10 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """Nothing of it is left. `length` and `digest` are of its whole output log."""
+    """Nothing of it is left; `log` is all that it wrote."""
 
     end: End
-    length: int = 0
-    digest: str = "0" * 64
+    log: Log
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +86,14 @@ class Vanished:
     """Nobody can say how it ended: who watched it was killed."""
 
     at_us: int
-    length: int = 0
-    digest: str = "0" * 64
+    log: Log
 
 
 @dataclass(frozen=True, slots=True)
 class StopAsked:
     """Somebody wants it to end: a person, or this worker, which must go."""
 
-    cause: StopCause
+    cause: Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +125,7 @@ class Withdraw:
 class Interrupt:
     """End its processes: the signal now, the end after the grace."""
 
-    cause: StopCause
+    cause: Cause
     grace_s: float
 
 
@@ -260,16 +193,16 @@ def _began(attempt: Attempt, began: Began) -> Decision:
     return _moved(attempt, E.BEGAN, Say(started))
 
 
-def _stop(attempt: Attempt, cause: StopCause) -> Decision:
+def _stop(attempt: Attempt, cause: Cause) -> Decision:
     """The first order ends it; a later one changes only what we say that we know."""
-    cancelling = attempt.cancelling or cause is StopCause.CANCELLED
+    cancelling = attempt.cancelling or cause is Cause.CANCELLED
     if attempt.stop is not None or attempt.state not in {S.PREPARING, S.STARTING, S.RUNNING}:
         return replace(attempt, cancelling=cancelling), ()
     stopped = replace(attempt, stop=cause, cancelling=cancelling)
     return stopped, (_ending(attempt, cause),)
 
 
-def _ending(attempt: Attempt, cause: StopCause) -> Effect:
+def _ending(attempt: Attempt, cause: Cause) -> Effect:
     return Withdraw() if attempt.state is S.PREPARING else Interrupt(cause, attempt.grace_s)
 
 
@@ -279,7 +212,7 @@ def _abandon(attempt: Attempt) -> Decision:
         return moved, (Settle(),)
     if attempt.state is S.ABANDONED or attempt.stop is not None:
         return moved, ()
-    return replace(moved, stop=StopCause.CANCELLED), (_ending(attempt, StopCause.CANCELLED),)
+    return replace(moved, stop=Cause.CANCELLED), (_ending(attempt, Cause.CANCELLED),)
 
 
 def _unprepared(key: Key, why: Unprepared) -> Ended:
@@ -310,8 +243,8 @@ def _over(key: Key, over: Over) -> Ended:
         exit_code=end.exit_code,
         signal=end.signal,
         result=end.result,
-        output_length=over.length,
-        output_digest=over.digest,
+        output_length=over.log.length,
+        output_digest=over.log.digest.hex(),
     )
 
 
@@ -326,6 +259,6 @@ def _vanished(attempt: Attempt, vanished: Vanished) -> Ended:
         reason=Reason.WORKER_LOST if ran else Reason.OUTCOME_UNKNOWN,
         message="the process that watched the command was killed"
         + (", and the command with it" if ran else " before it could say whether the command ran"),
-        output_length=vanished.length,
-        output_digest=vanished.digest,
+        output_length=vanished.log.length,
+        output_digest=vanished.log.digest.hex(),
     )

@@ -8,22 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.protocol.words import Outcome, Reason
+from worker.records import Cause, Exited
 
 MESSAGE_CHARS: Final = 4096
 """What the wire takes; a longer message is cut at its end."""
 Result = dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class ExitFacts:
-    """An exit record: what the shim knows when no process is left."""
-
-    cause: str
-    code: int | None = None
-    signal: int | None = None
-    message: str | None = None
-    started_us: int | None = None
-    ended_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,45 +29,40 @@ class End:
     started_us: int | None = None
 
 
-_STOPPED: Final[dict[str, tuple[Outcome, Reason]]] = {
-    "spawn_error": (Outcome.FAILED, Reason.SPAWN_ERROR),
-    "timeout_run": (Outcome.TIMED_OUT, Reason.TIMEOUT_RUN),
-    "timeout_silence": (Outcome.TIMED_OUT, Reason.TIMEOUT_SILENCE),
-    "cancelled": (Outcome.CANCELLED, Reason.CANCELLED_BY_USER),
-    "preempted": (Outcome.PREEMPTED, Reason.PREEMPTED),
-    "disk_full": (Outcome.FAILED, Reason.DISK_FULL),
-}
-
-
-def end_of(facts: ExitFacts) -> End:
-    """Return the end that an exit record stands for.
-
-    A cause that this version does not know is not guessed at: the outcome is unknown, and the
-    message says which word it was.
-    """
-    outcome, reason = _outcome(facts)
-    message = facts.message
-    if outcome is Outcome.INDETERMINATE:
-        message = f"the shim ended with {facts.cause!r}, which this worker does not know"
+def end_of(exited: Exited) -> End:
+    """Return the end that an exit record stands for."""
+    outcome, reason = _outcome(exited)
     return End(
         outcome=outcome,
-        at_us=facts.ended_us,
+        at_us=exited.ended_us,
         reason=reason,
-        message=None if message is None else shortened(message),
-        exit_code=facts.code,
-        signal=facts.signal,
-        started_us=facts.started_us,
+        message=None if exited.message is None else shortened(exited.message),
+        exit_code=exited.code,
+        signal=exited.signal,
+        started_us=exited.started_us,
     )
 
 
-def _outcome(facts: ExitFacts) -> tuple[Outcome, Reason | None]:
-    if facts.cause != "exited":
-        return _STOPPED.get(facts.cause, (Outcome.INDETERMINATE, Reason.OUTCOME_UNKNOWN))
-    if facts.signal is not None:
-        return Outcome.FAILED, Reason.SIGNAL
-    if facts.code == 0:
-        return Outcome.SUCCEEDED, None
-    return Outcome.FAILED, Reason.EXIT_NONZERO
+def _outcome(exited: Exited) -> tuple[Outcome, Reason | None]:
+    match exited.cause:
+        case Cause.EXITED if exited.signal is not None:
+            return Outcome.FAILED, Reason.SIGNAL
+        case Cause.EXITED if exited.code == 0:
+            return Outcome.SUCCEEDED, None
+        case Cause.EXITED:
+            return Outcome.FAILED, Reason.EXIT_NONZERO
+        case Cause.SPAWN_ERROR:
+            return Outcome.FAILED, Reason.SPAWN_ERROR
+        case Cause.DISK_FULL:
+            return Outcome.FAILED, Reason.DISK_FULL
+        case Cause.TIMEOUT_RUN:
+            return Outcome.TIMED_OUT, Reason.TIMEOUT_RUN
+        case Cause.TIMEOUT_SILENCE:
+            return Outcome.TIMED_OUT, Reason.TIMEOUT_SILENCE
+        case Cause.CANCELLED:
+            return Outcome.CANCELLED, Reason.CANCELLED_BY_USER
+        case Cause.PREEMPTED:
+            return Outcome.PREEMPTED, Reason.PREEMPTED
 
 
 def shortened(message: str) -> str:

@@ -9,13 +9,9 @@ from orchestrator.kernel.errors import IllegalTransition
 from orchestrator.protocol.wire import Ended, Released, Started
 from orchestrator.protocol.words import Outcome, Reason
 from worker.logic.attempt import (
-    OCCUPYING,
-    TRANSITIONS,
     Abandon,
     Acknowledged,
     Attempt,
-    AttemptEvent,
-    AttemptState,
     Began,
     Effect,
     Happening,
@@ -27,21 +23,29 @@ from worker.logic.attempt import (
     Settle,
     Start,
     StopAsked,
-    StopCause,
     Unprepared,
     Vanished,
     Withdraw,
     Withdrawn,
     decide,
+)
+from worker.logic.lifecycle import (
+    OCCUPYING,
+    PHASES,
+    TRANSITIONS,
+    AttemptEvent,
+    AttemptState,
     next_state,
 )
 from worker.logic.outcome import End
+from worker.records import Cause, Log
 
 S = AttemptState
 E = AttemptEvent
 JOB = "job_" + "0" * 26
 KEY = Key(JOB, 2)
-OVER = Over(End(outcome=Outcome.FAILED, at_us=9, reason=Reason.EXIT_NONZERO, exit_code=7), 30)
+LOG = Log(30, b"\xaa" * 32)
+OVER = Over(End(outcome=Outcome.FAILED, at_us=9, reason=Reason.EXIT_NONZERO, exit_code=7), LOG)
 ENDED = Ended(
     job_id=JOB,
     attempt=2,
@@ -50,16 +54,17 @@ ENDED = Ended(
     reason=Reason.EXIT_NONZERO,
     exit_code=7,
     output_length=30,
+    output_digest="aa" * 32,
 )
-CANCEL = StopAsked(StopCause.CANCELLED)
-PREEMPT = StopAsked(StopCause.PREEMPTED)
+CANCEL = StopAsked(Cause.CANCELLED)
+PREEMPT = StopAsked(Cause.PREEMPTED)
 HAPPENINGS: dict[AttemptEvent, Happening] = {
     E.PREPARED: Prepared(),
     E.REFUSED: Unprepared(Reason.INPUT_UNAVAILABLE, "gone", 5),
     E.WITHDRAWN: Withdrawn(),
     E.BEGAN: Began(5, 4711),
     E.OVER: OVER,
-    E.VANISHED: Vanished(5),
+    E.VANISHED: Vanished(5, LOG),
     E.ABANDON: Abandon(),
     E.ACKNOWLEDGED: Acknowledged(),
 }
@@ -93,6 +98,11 @@ def test_what_is_settled_is_settled() -> None:
     assert not [pair for pair in TRANSITIONS if pair[0] is S.SETTLED]
     assert {state for state, _ in TRANSITIONS} == set(S) - {S.SETTLED}
     assert set(TRANSITIONS.values()) == set(S) - {S.PREPARING}
+
+
+def test_every_state_has_a_phase() -> None:
+    """Whatever a new session finds, the server is told how far it is."""
+    assert set(PHASES) == set(S)
 
 
 def test_a_command_that_runs_to_its_end() -> None:
@@ -139,7 +149,7 @@ def test_an_order_interrupts_what_runs_once(state: AttemptState) -> None:
     """The first order ends the command; a cancel that comes later is only known."""
     attempt, effects = _effects(_attempt(state), PREEMPT, PREEMPT, CANCEL)
 
-    assert effects == [Interrupt(StopCause.PREEMPTED, 3.0)]
+    assert effects == [Interrupt(Cause.PREEMPTED, 3.0)]
     assert attempt.state is state
     assert attempt.cancelling
 
@@ -158,9 +168,9 @@ def test_an_order_after_the_end_changes_nothing() -> None:
         (S.PREPARING, [Withdraw()], Withdrawn()),
         (S.PREPARING, [Withdraw()], Prepared()),
         (S.PREPARING, [Withdraw()], HAPPENINGS[E.REFUSED]),
-        (S.STARTING, [Interrupt(StopCause.CANCELLED, 3.0)], OVER),
-        (S.RUNNING, [Interrupt(StopCause.CANCELLED, 3.0)], OVER),
-        (S.RUNNING, [Interrupt(StopCause.CANCELLED, 3.0)], Vanished(5)),
+        (S.STARTING, [Interrupt(Cause.CANCELLED, 3.0)], OVER),
+        (S.RUNNING, [Interrupt(Cause.CANCELLED, 3.0)], OVER),
+        (S.RUNNING, [Interrupt(Cause.CANCELLED, 3.0)], Vanished(5, LOG)),
     ],
 )
 def test_what_is_abandoned_is_ended_in_silence(
@@ -188,7 +198,7 @@ def test_what_is_stopped_and_then_abandoned_is_not_interrupted_twice() -> None:
     """The grace of a cancel goes on; only the report falls away."""
     _, effects = _effects(_attempt(S.RUNNING), CANCEL, Abandon(), OVER)
 
-    assert effects == [Interrupt(StopCause.CANCELLED, 3.0), Settle()]
+    assert effects == [Interrupt(Cause.CANCELLED, 3.0), Settle()]
 
 
 def test_an_end_that_nobody_wants_is_forgotten_at_once() -> None:
@@ -209,10 +219,10 @@ def test_what_vanished_is_not_guessed_at(
     state: AttemptState, outcome: Outcome, reason: Reason
 ) -> None:
     """A killed shim leaves a lost attempt, or, before the start was seen, an unknown one."""
-    _, effects = _effects(_attempt(state), Vanished(5, 40, "a" * 64))
+    _, effects = _effects(_attempt(state), Vanished(5, LOG))
 
     [said] = effects
     assert isinstance(said, Say)
     assert isinstance(said.event, Ended)
     assert (said.event.outcome, said.event.reason) == (outcome, reason)
-    assert (said.event.output_length, said.event.output_digest) == (40, "a" * 64)
+    assert (said.event.output_length, said.event.output_digest) == (30, "aa" * 32)

@@ -1,0 +1,168 @@
+"""What of one attempt the server does not have yet, and what of it is under way.
+
+It knows its own attempt only; which lanes go together in a request is the outbox's business.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
+
+from pydantic_core import to_json
+
+from orchestrator.kernel.errors import PeerBroken
+from orchestrator.protocol.limits import MIB, OUTPUT_INLINE_BYTES, OUTPUT_POST_BYTES
+from orchestrator.protocol.wire import Ack, Ended, Output, Released, ReportEvent, Started
+from worker.logic.attempt import Key
+
+ROOM_BYTES: Final = 1 * MIB
+"""Unacknowledged output in memory, before the log is read on. The log keeps it."""
+_EVENT_BYTES: Final = 400
+"""More than the JSON of any event without its output, message and result."""
+EVENTS_MAX: Final = 3
+"""A start, output and an end."""
+
+
+class Way(Enum):
+    """How what is unsaid travels."""
+
+    NONE = auto()
+    REPORT = auto()
+    UPLOAD = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Output that is too much for a report."""
+
+    key: Key
+    offset: int
+    frames: bytes
+
+
+@dataclass(slots=True)
+class _Flight:
+    """What is under way."""
+
+    started: bool = False
+    until: int = 0
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class Lane:
+    """The unsaid facts of one attempt, in their order: its start, its output, its end.
+
+    `base` is how much of its output the server has, `position` how far its log was read. `hole`
+    says that what lies between the two is nowhere any more.
+    """
+
+    key: Key
+    base: int = 0
+    position: int = 0
+    hole: bool = False
+    pieces: deque[bytes] = field(default_factory=deque)
+    started: Started | None = None
+    ended: Ended | Released | None = None
+    flight: _Flight | None = None
+
+    @property
+    def pending(self) -> int:
+        """Return the bytes of output that were read and are not acknowledged."""
+        return 0 if self.hole else max(0, self.position - self.base)
+
+    @property
+    def has_room(self) -> bool:
+        """Tell whether more output may be read."""
+        return self.pending < ROOM_BYTES
+
+    @property
+    def way(self) -> Way:
+        """Return how its next facts travel: little output in a report, much of it as raw bytes."""
+        if self.flight is not None:
+            return Way.NONE
+        if self.started is None and self.pending > OUTPUT_INLINE_BYTES:
+            return Way.UPLOAD
+        anything = self.started is not None or self.ended is not None or self.pending
+        return Way.REPORT if anything else Way.NONE
+
+    def write(self, offset: int, frames: bytes) -> None:
+        """Add what follows in the log. What the server has already is passed over."""
+        self.hole |= offset > max(self.base, self.position)
+        self.position = offset + len(frames)
+        known = max(0, min(len(frames), self.base - offset))
+        if known < len(frames) and not self.hole:
+            self.pieces.append(frames[known:] if known else frames)
+
+    def cost(self) -> int:
+        """Return more bytes than what it would say in a report takes as JSON."""
+        inline = self.pending if self.pending <= OUTPUT_INLINE_BYTES else 0
+        cost = EVENTS_MAX * _EVENT_BYTES + inline * 4 // 3
+        if isinstance(self.ended, Ended) and (self.ended.result or self.ended.message):
+            cost += len(to_json(self.ended.result)) + 6 * len(self.ended.message or "")
+        return cost
+
+    def report(self) -> list[ReportEvent]:
+        """Return what goes into a report; it is under way."""
+        flight = self.flight = _Flight()
+        events: list[ReportEvent] = []
+        if self.started is not None:
+            flight.started = True
+            events.append(self.started)
+        if self.pending > OUTPUT_INLINE_BYTES:
+            return events
+        if self.pending:
+            flight.until = self.position
+            job_id, number = self.key
+            frames = b"".join(self.pieces)
+            events.append(Output(job_id=job_id, attempt=number, offset=self.base, frames=frames))
+        if self.ended is not None:
+            flight.ended = True
+            events.append(_final(self.ended) if self.hole else self.ended)
+        return events
+
+    def upload(self) -> Upload:
+        """Return as much output as one request takes; it is under way."""
+        chosen: list[bytes] = []
+        size = 0
+        for piece in self.pieces:
+            size += len(piece)
+            if chosen and size > OUTPUT_POST_BYTES:
+                break
+            chosen.append(piece)
+        frames = b"".join(chosen)
+        self.flight = _Flight(until=self.base + len(frames))
+        return Upload(self.key, self.base, frames)
+
+    def arrive(self, ack: Ack) -> bool:
+        """Drop what the server has; tell whether its answer changed nothing."""
+        flight = self.flight or _Flight()
+        self.flight = None
+        if flight.started:
+            self.started = None
+        before = self.base
+        self.advance(ack.output_offset)
+        owed = flight.until > self.base and self.base <= before
+        unsettled = flight.ended and not self.pending
+        return owed or unsettled
+
+    def advance(self, offset: int) -> None:
+        """Drop the output that the server has, up to `offset`."""
+        if offset < self.base:
+            raise PeerBroken(
+                f"the server has {offset} bytes of the output of {self.key.job_id}, attempt "
+                f"{self.key.number}, and had acknowledged {self.base}",
+                hint="the worker begins anew and sends what it still has",
+            )
+        gone = min(offset, self.position) - min(self.base, self.position)
+        self.base = offset
+        while gone and self.pieces:
+            piece = self.pieces.popleft()
+            if len(piece) > gone:
+                self.pieces.appendleft(piece[gone:])
+            gone -= min(gone, len(piece))
+
+
+def _final(ended: Ended | Released) -> Ended | Released:
+    """Return an end that says: what you lack of the output you will never get."""
+    return ended.model_copy(update={"output_final": True}) if isinstance(ended, Ended) else ended
