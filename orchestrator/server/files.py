@@ -1,7 +1,7 @@
 """Uploaded files on the local disk, each stored once under the SHA-256 of its content.
 
-It knows no job and no database: a file is there for others only once its row is committed, and the
-row is written by whoever called `receive`. The order is the promise: content synced, renamed into
+It knows no job and no database: a file is there for others only once its row is committed, by the
+`record` that `receive` is given. The order is the promise: content synced, renamed into
 place, folder synced – then the row. Whatever is interrupted before that leaves a temporary file,
 which the next start removes.
 """
@@ -10,17 +10,19 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
 import anyio
 from anyio import to_thread
 
 from orchestrator.kernel.files import private_dir, sync_dir
 from orchestrator.server.edge.refusals import Declined
+
+T = TypeVar("T")
 
 PIECE_BYTES: Final = 1024 * 1024
 """Written and hashed by one thread hop."""
@@ -48,6 +50,9 @@ class FileStore:
         self._incoming = folder / _INCOMING
         self._objects = folder / _OBJECTS
         self._checks = anyio.CapacityLimiter(CHECKS_AT_ONCE)
+        self.turn = anyio.Lock()
+        """Held from a file's rename to its row, and by whoever removes files without a row: what is
+        uploaded again while it is being forgotten must not lose its bytes."""
 
     def open(self) -> None:
         """Create the folders, and remove what an interrupted upload left."""
@@ -60,11 +65,16 @@ class FileStore:
         return self._objects / sha256[:2] / sha256
 
     async def receive(
-        self, pieces: AsyncIterator[bytes], *, check: Callable[[Path], object] | None = None
-    ) -> Received:
-        """Store a stream and return its name; `check` may refuse the complete file by raising.
+        self,
+        pieces: AsyncIterator[bytes],
+        record: Callable[[Received], Awaitable[T]],
+        *,
+        check: Callable[[Path], object] | None = None,
+    ) -> T:
+        """Store a stream, have it recorded, and return what `record` gives.
 
-        Nothing is left behind of what is refused, cut off or does not fit.
+        `check` may refuse the complete file by raising. Nothing is left behind of what is refused,
+        cut off or does not fit.
         """
         temporary = self._incoming / secrets.token_hex(16)
         try:
@@ -72,17 +82,14 @@ class FileStore:
                 received = await _save(pieces, file)
             if check is not None:
                 await to_thread.run_sync(check, temporary, limiter=self._checks)
-            await to_thread.run_sync(self._keep, temporary, received.sha256)
-            return received
+            async with self.turn:
+                await to_thread.run_sync(self._keep, temporary, received.sha256)
+                return await record(received)
         finally:
             temporary.unlink(missing_ok=True)
 
     def _keep(self, temporary: Path, sha256: str) -> None:
-        """Move a synced file to its name.
-
-        It replaces the same content if that is there already, which makes the file young again, so
-        that `swept` does not take it away while its row is being written.
-        """
+        """Move a synced file to its name, in place of the same content if that is there already."""
         target = self.path_of(sha256)
         if not target.parent.is_dir():
             private_dir(target.parent)
@@ -90,13 +97,9 @@ class FileStore:
         temporary.replace(target)
         sync_dir(target.parent)
 
-    def older_than(self, when_s: float) -> Iterator[str]:
-        """Yield the names of the files that were put here before a moment of wall time."""
-        for folder in self._objects.iterdir():
-            for file in folder.iterdir():
-                with suppress(FileNotFoundError):
-                    if file.stat().st_mtime < when_s:
-                        yield file.name
+    def names(self) -> list[str]:
+        """Return the names of all files that are in place."""
+        return [file.name for folder in self._objects.iterdir() for file in folder.iterdir()]
 
     def remove(self, sha256: str) -> None:
         """Remove a file that no row names any more."""

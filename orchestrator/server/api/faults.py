@@ -61,10 +61,10 @@ def _fault(detail: ErrorDetails, model: type[BaseModel], below: str) -> tuple[st
             hint = f"did you mean {near}?" if near else None
             return field, "is not a known field" + (f"; {hint}" if hint else ""), hint
         case _:
-            return field, _plain(detail["msg"]), None
+            return field, plain(detail["msg"]), None
 
 
-def _plain(message: str) -> str:
+def plain(message: str) -> str:
     """Return pydantic's sentence as the rest of ours: `timeout_s: must be …`."""
     return (
         message.removeprefix("Value error, ")
@@ -80,15 +80,9 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
 
 
 def path(place: Place, *, below: str = "") -> str:
-    """Return a place as people write it: `inputs[0].file`."""
-    text = below
-    for part in place:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            shown = part[:_NAME_CHARS]
-            text += f".{shown}" if text else shown
-    return text
+    """Return a place as people write it: `inputs.0.file`."""
+    parts = ([below] if below else []) + [str(part)[:_NAME_CHARS] for part in place]
+    return ".".join(parts)
 
 
 def _fields_at(model: type[BaseModel], place: Place) -> list[str]:

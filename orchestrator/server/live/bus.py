@@ -50,7 +50,7 @@ class Bus:
 
     def __init__(self) -> None:
         self._watches: dict[str, set[Watch]] = {}
-        self.closing = False
+        self._closing = False
 
     def hear(self, facts: Sequence[Fact]) -> None:
         """Wake whoever watches what these facts are about."""
@@ -87,9 +87,13 @@ class Bus:
                 if not watches:
                     del self._watches[topic]
 
+    def is_closing(self) -> bool:
+        """Tell whether the server stops, so that nobody begins to wait."""
+        return self._closing
+
     def close(self) -> None:
         """Wake everybody for good: the server stops, and whoever waits must come to an end."""
-        self.closing = True
+        self._closing = True
         for watches in self._watches.values():
             for watch in watches:
                 watch.touch()

@@ -62,7 +62,7 @@ class Dispatch:
         self._satisfied: dict[str, set[int]] = {}
         self._waiting: dict[int, dict[Waiter, None]] = {}
         self._of_session: dict[str, dict[Waiter, None]] = {}
-        self.closing = False
+        self._closing = False
 
     def know(self, sessions: Mapping[str, frozenset[int]]) -> None:
         """Learn which requirements the sessions satisfy that were open when the server started."""
@@ -140,9 +140,13 @@ class Dispatch:
         for requirement, count in promises.items():
             self._offer(requirement, count)
 
+    def is_closing(self) -> bool:
+        """Tell whether the server stops, so that nobody begins to wait."""
+        return self._closing
+
     def close(self) -> None:
         """Wake everybody for good: the server stops."""
-        self.closing = True
+        self._closing = True
         for waiters in self._of_session.values():
             self._wake(waiters)
 

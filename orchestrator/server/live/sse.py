@@ -5,8 +5,8 @@ piece, because a piece costs a system call and an event does not.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from typing import Final
 
 from starlette.requests import ClientDisconnect
@@ -18,6 +18,8 @@ from orchestrator.server.edge.refusals import Declined
 PING_S: Final = 15.0
 """Proxies commonly cut what is silent for 30 or 60 seconds."""
 PING: Final = b": ping\n\n"
+RECONNECT: Final = b"retry: 500\n\n"
+"""Said first: who loses the stream should come back soon, and goes on where it was."""
 STREAMS: Final = 300
 STREAMS_PER_PRINCIPAL: Final = 64
 """A person who follows a screen full of jobs, not a program that forgot to close."""
@@ -70,7 +72,9 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, pieces: AsyncIterator[bytes], limits: StreamLimits, principal: str) -> None:
+    def __init__(
+        self, pieces: AsyncGenerator[bytes, None], limits: StreamLimits, principal: str
+    ) -> None:
         super().__init__()
         self._pieces = pieces
         self._limits = limits
@@ -80,9 +84,9 @@ class EventStream(Response):
         """Send the stream; it is refused before its first byte when there are too many."""
         with self._limits.stream(self._principal):
             await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
-            try:
-                async for piece in self._pieces:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-            except ClientDisconnect:
-                return
-            await send({"type": "http.response.body", "body": b""})
+            await send({"type": "http.response.body", "body": RECONNECT, "more_body": True})
+            with suppress(ClientDisconnect):
+                async with aclosing(self._pieces) as pieces:
+                    async for piece in pieces:
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})

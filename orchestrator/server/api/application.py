@@ -1,0 +1,113 @@
+"""The whole ASGI application: the rings around it, the routes in it."""
+
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi import Request as HttpRequest
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Router
+from starlette.types import ASGIApp
+
+from orchestrator import __version__
+from orchestrator.kernel.errors import OrchestratorError, RequestInvalid
+from orchestrator.protocol.views import Problem
+from orchestrator.server.access.doorkeeper import Doorkeeper
+from orchestrator.server.api import (
+    events,
+    files,
+    health,
+    jobs,
+    openapi,
+    output,
+    worker_routes,
+    workers,
+)
+from orchestrator.server.api.faults import path, plain
+from orchestrator.server.api.problems import (
+    MEDIA_TYPE,
+    headers_of,
+    internal_problem,
+    problem_of,
+    status_of,
+)
+from orchestrator.server.api.worker_calls import PREFIX
+from orchestrator.server.edge.envelope import Envelope, request_id_of
+from orchestrator.server.edge.head import HeadChecks, Hosts
+from orchestrator.server.edge.refusals import Declined
+from orchestrator.server.edge.split import Split
+from orchestrator.server.services import Services
+
+_SHOWN: Final = 20
+
+
+def people_application(services: Services) -> FastAPI:
+    """Return the routes for people and programs, and the document that describes all routes."""
+    app = FastAPI(
+        title="orchestrator",
+        version=__version__,
+        description="Jobs for a pool of workers.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        redirect_slashes=False,
+        telemetry={"auto_configure": False},
+        exception_handlers={
+            OrchestratorError: _refused,
+            RequestValidationError: _not_valid,
+            HTTPException: _not_routed,
+            Exception: _failed,
+        },
+    )
+    for part in (health, jobs, events, output, files, workers):
+        app.include_router(part.routes(services))
+    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's own way
+    return app
+
+
+def worker_application(services: Services) -> Router:
+    """Return the routes for workers."""
+    return Router(worker_routes.routes(services), redirect_slashes=False)
+
+
+def application(services: Services) -> ASGIApp:
+    """Return everything, from the outermost ring to the routes."""
+    inner = Split(PREFIX, worker_application(services), people_application(services))
+    guarded = Doorkeeper(inner, services.credentials)
+    return Envelope(HeadChecks(guarded, Hosts(services.settings.allowed_hosts)))
+
+
+def _answer(problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    body = problem.model_dump_json(exclude_none=True)
+    return Response(body, problem.status, headers, MEDIA_TYPE)
+
+
+async def _refused(request: HttpRequest, error: Exception) -> Response:
+    if not isinstance(error, OrchestratorError) or status_of(error) == 500:
+        raise error  # a fault of ours: the envelope writes it to the log
+    return _answer(problem_of(error, request_id_of(request.scope)), headers_of(error))
+
+
+async def _not_valid(request: HttpRequest, error: Exception) -> Response:
+    """Tell a wrong query or header in the same form as a wrong body."""
+    found = error.errors()[:_SHOWN] if isinstance(error, RequestValidationError) else []
+    fields = tuple((path(fault["loc"][1:]) or "query", plain(fault["msg"])) for fault in found)
+    names = ", ".join(dict.fromkeys(name for name, _ in fields))
+    refusal = RequestInvalid(
+        f"the request is not valid: {names}",
+        hint="GET /api/openapi.json describes every parameter",
+        fields=fields,
+    )
+    return await _refused(request, refusal)
+
+
+async def _not_routed(request: HttpRequest, error: Exception) -> Response:
+    """Tell what the router refuses; the doorkeeper has refused nearly all of it before."""
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    return await _refused(request, Declined(status, "not_found", "there is nothing at this path"))
+
+
+async def _failed(request: HttpRequest, error: Exception) -> Response:  # noqa: ARG001  # the form
+    """Answer a fault of ours; it is raised again behind this, for the envelope to log."""
+    return _answer(internal_problem(request_id_of(request.scope)))

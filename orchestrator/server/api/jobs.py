@@ -1,0 +1,189 @@
+"""Jobs: submit, list, look, cancel."""
+
+import hashlib
+import re
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Query
+from fastapi import Request as HttpRequest
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json, to_json
+from starlette.responses import Response
+
+from orchestrator.kernel.errors import NotFound, RequestInvalid
+from orchestrator.protocol import limits
+from orchestrator.protocol.ids import is_id
+from orchestrator.protocol.jobs import PARAMS, CancelRequest, JobSpec
+from orchestrator.protocol.views import JobDetail, JobView, Page
+from orchestrator.protocol.words import JobState
+from orchestrator.server.access.doorkeeper import principal_of
+from orchestrator.server.api.answers import json_answer
+from orchestrator.server.api.faults import invalid, nearest
+from orchestrator.server.api.openapi import takes
+from orchestrator.server.api.parsing import json_body
+from orchestrator.server.live.waiting import finished_job
+from orchestrator.server.operations.cancel import cancel, not_found
+from orchestrator.server.operations.idempotency import IdempotencyKey, once
+from orchestrator.server.operations.jobs import Cursor, JobFilter, list_jobs
+from orchestrator.server.operations.submit import submit
+from orchestrator.server.services import Services
+
+_WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,9})\s*(?:$|[,;])")
+_KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{limits.IDEMPOTENCY_KEY_CHARS}}}")
+
+
+class JobQuery(BaseModel):
+    """Which jobs, and which page of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: list[JobState] = Field(default=[], max_length=len(JobState))
+    kind: str | None = Field(default=None, max_length=limits.NAME_CHARS)
+    name: str | None = Field(default=None, max_length=limits.NAME_CHARS)
+    label: str | None = Field(
+        default=None,
+        pattern=r"^[^=]+=",
+        max_length=limits.TAG_CHARS + limits.LABEL_CHARS + 1,
+        description="key=value",
+    )
+    cursor: str | None = Field(default=None, pattern=r"^[0-9a-z]{26}$")
+    limit: int = Field(default=limits.PAGE_DEFAULT, ge=1, le=limits.PAGE_MAX)
+
+    def wanted(self) -> JobFilter:
+        """Return the filter that this asks for."""
+        key, _, value = (self.label or "").partition("=")
+        label = (key, value) if self.label else None
+        return JobFilter(frozenset(self.state), self.kind, self.name, label)
+
+    def position(self) -> Cursor | None:
+        """Return where the page begins. A cursor grants nothing, so a forged one gains nothing."""
+        return Cursor(f"job_{self.cursor}") if self.cursor else None
+
+
+def known_job(job_id: str) -> str:
+    """Return an id that could be a job's; what could not is answered like an unknown job."""
+    if not is_id("job", job_id):
+        raise NotFound("there is no such job", hint="the id of a job looks like job_01h…")
+    return job_id
+
+
+JobId = Annotated[str, Depends(known_job)]
+
+
+def routes(services: Services) -> APIRouter:
+    """Return the routes of jobs."""
+    router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+    store = services.store
+
+    @router.post("", status_code=201, response_model=JobView, openapi_extra=takes(JobSpec))
+    async def submit_job(
+        request: HttpRequest, given: Annotated[tuple[JobSpec, bytes], Depends(json_body(JobSpec))]
+    ) -> Response:
+        """Accept a job. It is durable when the answer arrives."""
+        spec, body = given
+        check_kind(spec, size=len(body))
+        principal = principal_of(request.scope)
+        key = idempotency_key(request, principal.id, body)
+        job_id = services.new_id("job")
+        reply, replayed = await store.write(
+            lambda tx: once(
+                tx, key, lambda: submit(tx, job_id=job_id, owner=principal.name, spec=spec)
+            )
+        )
+        headers = {"location": f"/api/v1/jobs/{from_json(reply)['id'] if replayed else job_id}"}
+        return json_answer(reply, 201, headers | _replayed(replayed))
+
+    @router.get("", response_model=Page[JobView])
+    async def list_all(query: Annotated[JobQuery, Query()]) -> Response:
+        """List jobs, the newest first."""
+        items, following = await store.read(
+            lambda reader: list_jobs(
+                reader, query.wanted(), cursor=query.position(), limit=query.limit
+            )
+        )
+        cursor = following.job_id.removeprefix("job_") if following else None
+        return json_answer(Page[JobView](items=items, next_cursor=cursor))
+
+    @router.get("/{job_id}", response_model=JobDetail)
+    async def get_one(request: HttpRequest, job_id: JobId) -> Response:
+        """Show a job; with `Prefer: wait=30`, wait up to that many seconds for its end."""
+        wait_s = _wait(request.headers.get("prefer", ""))
+        job = await finished_job(store, services.bus, job_id, request.receive, wait_s=wait_s)
+        if job is None:
+            raise not_found(job_id)
+        headers = {"preference-applied": f"wait={wait_s:g}"} if wait_s else None
+        return json_answer(job, headers=headers)
+
+    @router.post(
+        "/{job_id}/cancel",
+        response_model=JobView,
+        openapi_extra=takes(CancelRequest, required=False),
+    )
+    async def cancel_job(
+        request: HttpRequest,
+        job_id: JobId,
+        given: Annotated[
+            tuple[CancelRequest, bytes], Depends(json_body(CancelRequest, optional=True))
+        ],
+    ) -> Response:
+        """Ask for a job's end. A finished job is answered unchanged."""
+        order, body = given
+        principal = principal_of(request.scope)
+        key = idempotency_key(request, principal.id, body)
+        reply, replayed = await store.write(
+            lambda tx: once(
+                tx, key, lambda: cancel(tx, job_id, by=principal.name, comment=order.comment)
+            )
+        )
+        return json_answer(reply, headers=_replayed(replayed))
+
+    return router
+
+
+def check_kind(spec: JobSpec, *, size: int) -> None:
+    """Refuse a kind that nobody knows, and params that its model refuses."""
+    model = PARAMS.get(spec.kind)
+    if model is None:
+        near = nearest(spec.kind, list(PARAMS))
+        meant = f"did you mean {near}? " if near else ""
+        raise RequestInvalid(
+            "the request is not valid: kind",
+            hint=f"{meant}the known kinds are: {', '.join(sorted(PARAMS))}",
+            fields=(("kind", "is not a known kind of job"),),
+        )
+    if size > limits.PARAMS_BYTES and len(to_json(spec.params)) > limits.PARAMS_BYTES:
+        fault = f"must not be longer than {limits.PARAMS_BYTES} bytes as JSON"
+        raise RequestInvalid(
+            "the request is not valid: params",
+            hint="upload what is large as a file, and name it in inputs",
+            fields=(("params", fault),),
+        )
+    try:
+        model.model_validate(spec.params)
+    except ValidationError as error:
+        raise invalid(error, model, below="params") from None
+
+
+def idempotency_key(request: HttpRequest, principal: str, body: bytes) -> IdempotencyKey | None:
+    """Return under which key a POST must be done only once, or `None` when none was given."""
+    given = request.headers.get("idempotency-key")
+    if given is None:
+        return None
+    if not _KEY.fullmatch(given):
+        raise RequestInvalid(
+            "the Idempotency-Key is not valid",
+            hint=f"send 1 to {limits.IDEMPOTENCY_KEY_CHARS} visible ASCII characters",
+            fields=(("Idempotency-Key", "is empty, too long, or not plain ASCII"),),
+        )
+    route = f"{request.method} {request.url.path}"
+    return IdempotencyKey(principal, route, given, hashlib.sha256(body).hexdigest())
+
+
+def _replayed(replayed: bool) -> dict[str, str]:
+    return {"idempotency-replayed": "true"} if replayed else {}
+
+
+def _wait(prefer: str) -> float:
+    """Return the seconds of `Prefer: wait=…`; a preference may be granted in part."""
+    match = _WAIT.search(prefer)
+    return min(float(match[1]), limits.WAIT_MAX_S) if match else 0.0

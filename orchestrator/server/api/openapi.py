@@ -1,0 +1,111 @@
+"""The OpenAPI document: FastAPI's own, completed with the bodies that we parse ourselves.
+
+It is made from the same models that parse and answer, so it cannot promise what they do not keep.
+"""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from orchestrator.protocol.jobs import PARAMS, CancelRequest, JobSpec
+from orchestrator.protocol.views import Problem
+from orchestrator.server.access.table import PUBLIC, RULES
+from orchestrator.server.api.problems import MEDIA_TYPE
+from orchestrator.server.api.worker_calls import CALLS
+
+_REF: Final = "#/components/schemas/{model}"
+_BINARY: Final = {"type": "string", "format": "binary"}
+_BYTES: Final = "application/octet-stream"
+BYTES: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {_BYTES: {"schema": _BINARY}}}}
+STREAM: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "Server-sent events; `Last-Event-ID` goes on strictly behind an event",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+_SCHEMES: Final = {
+    "key": {"type": "http", "scheme": "bearer", "description": "an API key: pak_…, sak_…, wak_…"},
+    "worker": {
+        "type": "http",
+        "scheme": "Worker",
+        "description": "a worker's own machine_…:worker_…:secret_…",
+    },
+}
+
+
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": _REF.format(model=model.__name__)}
+
+
+def takes(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
+    """Return what a route adds to its description to say that its body is that model."""
+    content = {"application/json": {"schema": _reference(model)}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
+def takes_bytes() -> dict[str, Any]:
+    """Return the same for a body of raw bytes."""
+    return {"requestBody": {"required": True, "content": {_BYTES: {"schema": _BINARY}}}}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Return the whole document."""
+    document: dict[str, Any] = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    components = document.setdefault("components", {})
+    components["securitySchemes"] = _SCHEMES
+    components["schemas"] = {**components.get("schemas", {}), **_schemas()}
+    document["paths"] |= _worker_paths()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            _complete(path, method, operation)
+    return document
+
+
+def _schemas() -> dict[str, Any]:
+    models: list[type[BaseModel]] = [JobSpec, CancelRequest, Problem, *PARAMS.values()]
+    for call in CALLS:
+        models += [model for model in (call.takes, call.gives) if model is not None]
+    unique = list(dict.fromkeys(models))
+    _, schema = models_json_schema([(model, "validation") for model in unique], ref_template=_REF)
+    found: dict[str, Any] = schema["$defs"]
+    known = [_reference(model) for model in PARAMS.values()]
+    found["JobSpec"]["properties"]["params"] = {"anyOf": known, "title": "Params"}
+    return found
+
+
+def _worker_paths() -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for call in CALLS:
+        operation: dict[str, Any] = {"tags": ["worker"], "summary": call.summary}
+        if call.takes is not None:
+            operation |= takes(call.takes)
+        elif call.method == "POST":
+            operation |= takes_bytes()
+        reply: dict[str, Any] = {"description": "OK", "content": {_BYTES: {"schema": _BINARY}}}
+        if call.gives is not None:
+            reply["content"] = {"application/json": {"schema": _reference(call.gives)}}
+        operation["responses"] = {"200": reply}
+        operation["parameters"] = [
+            {"name": name, "in": place, "required": True, "schema": {"type": "string"}}
+            for name, place in call.parameters
+        ]
+        paths[call.path] = {call.method.lower(): operation}
+    return paths
+
+
+def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+    """Say which credential a route asks for, and that every refusal is a problem."""
+    problem = {"description": "Refused", "content": {MEDIA_TYPE: {"schema": _reference(Problem)}}}
+    responses = operation["responses"]
+    responses.pop("422", None)  # FastAPI's own form of it, which we do not answer with
+    responses["default"] = problem
+    rule = next((r for r in RULES if r.path == path and r.method == method.upper()), None)
+    if path in PUBLIC or rule is None:
+        return
+    scheme = "worker" if rule.scope == "worker" else "key"
+    operation["security"] = [{scheme: [rule.scope]}]

@@ -1,0 +1,57 @@
+"""Long polls of workers: a claim that waits for work, a heartbeat that waits for an order."""
+
+from functools import partial
+
+import anyio
+from starlette.types import Receive
+
+from orchestrator.protocol.wire import ClaimReply, ClaimRequest, HeartbeatReply, HeartbeatRequest
+from orchestrator.server.live.bus import Bus
+from orchestrator.server.live.dispatch import Dispatch, Waiter
+from orchestrator.server.live.presence import unless_gone
+from orchestrator.server.operations.claim import claim
+from orchestrator.server.operations.heartbeat import heartbeat
+from orchestrator.server.store.interface import Store
+
+
+async def wait_for_work(
+    store: Store,
+    dispatch: Dispatch,
+    request: ClaimRequest,
+    receive: Receive,
+    *,
+    worker_id: str,
+) -> ClaimReply:
+    """Return attempts as soon as there are any, or none after the time that the worker waits."""
+    until = anyio.current_time() + request.wait_s
+    with dispatch.waiter(request.session_id, request.slots) as waiter:
+        while True:
+            promised = waiter.take()
+            reply = await store.write(partial(claim, request=request, worker_id=worker_id))
+            if len(reply.grants) >= request.slots:
+                # It may have taken other work than it was woken for; what is left must not lie.
+                dispatch.pass_on(promised)
+            left = until - anyio.current_time()
+            if reply.grants or left <= 0 or dispatch.is_closing():
+                return reply
+            await unless_gone(receive, partial(_sleep, waiter, left))
+
+
+async def _sleep(waiter: Waiter, timeout_s: float) -> None:
+    with anyio.move_on_after(timeout_s):
+        await waiter.sleep()
+
+
+async def wait_for_orders(
+    store: Store, bus: Bus, request: HeartbeatRequest, receive: Receive, *, worker_id: str
+) -> HeartbeatReply:
+    """Renew the session, and return orders as soon as there are any that the worker lacks."""
+    until = anyio.current_time() + request.wait_s
+    with bus.watch(request.session_id) as watch:
+        while True:
+            reply = await store.write(partial(heartbeat, request=request, worker_id=worker_id))
+            left = until - anyio.current_time()
+            if reply.orders or left <= 0 or bus.is_closing():
+                return reply
+            if not await unless_gone(receive, partial(watch.changed, timeout_s=left)):
+                return reply

@@ -1,0 +1,124 @@
+"""Following a job's output: one stream through all its attempts, without gaps or repeats.
+
+The reader's position is all that there is to know of it. Whoever comes back with the id of the last
+event goes on strictly behind it, on this server or the next.
+"""
+
+from collections.abc import AsyncGenerator
+from functools import partial
+from typing import NamedTuple
+
+from pydantic_core import to_json
+
+from orchestrator.core.job_lifecycle import TERMINAL
+from orchestrator.protocol.views import JobView
+from orchestrator.server.live.output import OutputReader, Position, Scene, gap_view, look, views
+from orchestrator.server.live.reader import StreamReader
+from orchestrator.server.live.sse import encode
+from orchestrator.server.output_log import Chunk, OutputState
+from orchestrator.server.store.interface import Store
+
+
+class OutputStream:
+    """One reader who follows a job's output, through all attempts or through one."""
+
+    def __init__(
+        self,
+        store: Store,
+        outputs: OutputReader,
+        reader: StreamReader,
+        job_id: str,
+        *,
+        only: int | None,
+    ) -> None:
+        self._store = store
+        self._outputs = outputs
+        self._reader = reader
+        self._job_id = job_id
+        self._only = only
+        self._told: bytes | None = None
+
+    async def pieces(self, position: Position) -> AsyncGenerator[bytes, None]:
+        """Yield everything behind `position` as it is committed, then `eof` with the job."""
+        with self._reader.watch(self._job_id) as watch:
+            while True:
+                scene = await self._store.read(
+                    partial(look, job_id=self._job_id, attempt=position.attempt)
+                )
+                if scene is None:
+                    return
+                if state := self._state(scene.job):
+                    yield state
+                step = await self._step(scene, position)
+                piece = step.piece if step is not None else await self._reader.pause(watch)
+                if piece is None:
+                    return
+                if piece:
+                    yield piece
+                if step is not None:
+                    if step.over:
+                        return
+                    position = step.position
+
+    async def _step(self, scene: Scene, position: Position) -> "_Step | None":
+        """Return what comes next, or `None` when that is not written yet."""
+        if position.attempt == 0 and scene.output.attempt > 0:
+            return _begin(Position(1))
+        chunk = await self._outputs.read(scene.output, offset=position.offset)
+        if chunk is None:
+            return _Step(b"", position)  # the scene is outdated: look again
+        if chunk.frames:
+            behind = Position(position.attempt, chunk.end)
+            return _Step(_events(scene.output, position, chunk), behind)
+        if self._is_last(scene, position.attempt):
+            return _Step(encode("eof", scene.job.model_dump_json()), position, over=True)
+        if scene.output.closed and position.attempt < scene.job.attempt:
+            return _begin(Position(position.attempt + 1))
+        return None
+
+    def _state(self, job: JobView) -> bytes | None:
+        """Return the job's state as an event, unless that was the last one told."""
+        told = to_json(
+            {
+                "state": job.state,
+                "reason": job.reason,
+                "pending_reason": job.pending_reason,
+                "attempt": job.attempt,
+            }
+        )
+        if told == self._told:
+            return None
+        self._told = told
+        return encode("state", told)
+
+    def _is_last(self, scene: Scene, attempt: int) -> bool:
+        """Tell whether nothing will ever follow what was read."""
+        if not scene.output.closed:
+            return False
+        if self._only is not None:
+            return attempt == self._only or scene.job.state in TERMINAL
+        return scene.job.state in TERMINAL and attempt == scene.job.attempt
+
+
+class _Step(NamedTuple):
+    """What is sent next, where the reader stands then, and whether that was all."""
+
+    piece: bytes
+    position: Position
+    over: bool = False
+
+
+def _begin(position: Position) -> _Step:
+    told = to_json({"attempt": position.attempt})
+    return _Step(encode("attempt", told, id=str(position)), position)
+
+
+def _events(output: OutputState, position: Position, chunk: Chunk) -> bytes:
+    parts = [
+        encode("output", view.model_dump_json(exclude_none=True), id=view.cursor)
+        for view in views(chunk, output.attempt)
+    ]
+    if chunk.offset > position.offset:
+        gap = gap_view(output, position, chunk)
+        parts.insert(0, encode("gap", to_json(gap), id=str(gap["cursor"])))
+    return b"".join(parts)

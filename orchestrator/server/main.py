@@ -1,0 +1,58 @@
+"""The server as a program: what is set before anything is opened, and what is left at the end."""
+
+import os
+import resource
+from typing import Final
+
+import anyio
+
+from orchestrator.kernel import logs
+from orchestrator.kernel.errors import OrchestratorError
+from orchestrator.kernel.files import Lock, private_dir
+from orchestrator.kernel.lifeline import Lifeline
+from orchestrator.server.app import serve
+from orchestrator.server.settings import ServerSettings
+
+_UMASK: Final = 0o077
+_DESCRIPTORS: Final = 65_536
+"""A connection is a descriptor, and a hundred workers hold three each."""
+
+
+def run(settings: ServerSettings, lifeline_fd: int | None = None) -> int:
+    """Run a server until it is told to stop; return its exit code.
+
+    What keeps it from starting is raised, for the command line to render.
+    """
+    os.umask(_UMASK)
+    _limit_resources()
+    logs.set_up()
+    lifeline = None if lifeline_fd is None else Lifeline.from_fd(lifeline_fd)
+    folder = private_dir(settings.data_dir)
+    with Lock(folder / "lock").take("a server"):
+        try:
+            anyio.run(serve, settings, lifeline)
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+    return 0
+
+
+def _limit_resources() -> None:
+    """Allow many connections; write no core dump, because it would hold every key in memory."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the error that ended a service: one of ours before its consequences."""
+    leaves: list[BaseException] = []
+    rest: list[BaseException] = [group]
+    while rest:
+        error = rest.pop()
+        if isinstance(error, BaseExceptionGroup):
+            rest.extend(error.exceptions)
+        else:
+            leaves.append(error)
+    return next((leaf for leaf in leaves if isinstance(leaf, OrchestratorError)), leaves[-1])

@@ -1,0 +1,37 @@
+"""What every route is given: the parts of a running server, made once in `app.py`."""
+
+import secrets
+from dataclasses import dataclass
+
+from orchestrator.kernel.clock import Clock
+from orchestrator.protocol.ids import RANDOM_BYTES, make_id
+from orchestrator.server.access.credentials import Credentials
+from orchestrator.server.files import FileStore
+from orchestrator.server.live.bus import Bus
+from orchestrator.server.live.dispatch import Dispatch
+from orchestrator.server.live.sse import StreamLimits
+from orchestrator.server.output_log import OutputLogs
+from orchestrator.server.settings import ServerSettings
+from orchestrator.server.store.interface import Store
+from orchestrator.server.upkeep.pulse import Pulse
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts. They share one event loop and one lifetime."""
+
+    settings: ServerSettings
+    clock: Clock
+    store: Store
+    files: FileStore
+    outputs: OutputLogs
+    credentials: Credentials
+    bus: Bus
+    dispatch: Dispatch
+    streams: StreamLimits
+    pulse: Pulse
+
+    def new_id(self, prefix: str) -> str:
+        """Return an id that nobody had before: operations are given ids, they make none."""
+        now_ms = int(self.clock.now() * 1000)
+        return make_id(prefix, at_ms=now_ms, random=secrets.token_bytes(RANDOM_BYTES))

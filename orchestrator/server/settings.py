@@ -1,0 +1,86 @@
+"""What a control server is told when it starts, checked before anything is opened.
+
+It opens nothing and reads no environment of its own: the mapping is handed in. Every complaint says
+which setting, what was expected, and what to write instead.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from orchestrator.kernel.errors import ConfigInvalid
+from orchestrator.protocol.limits import UPLOAD_BYTES
+
+DEFAULT_LISTEN: Final = "127.0.0.1:8700"
+MAX_UPLOAD: Final = "ORCHESTRATOR_MAX_UPLOAD_BYTES"
+ALLOWED_HOSTS: Final = "ORCHESTRATOR_ALLOWED_HOSTS"
+_UPLOAD_CEILING: Final = 1024**4
+_LISTEN: Final = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.%]+)\]|(?P<name>[^:\s\[\]]+)):(?P<port>\d+)")
+_HOST: Final = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """One server: where it listens, where it keeps its data, what it accepts."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 8700
+    insecure_http: bool = False
+    """Serve plain HTTP where other machines can reach it: keys then cross the network readable."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names, beside the loopback ones, under which it is called."""
+    max_upload_bytes: int = UPLOAD_BYTES
+
+
+def load(
+    data_dir: Path,
+    listen: str = DEFAULT_LISTEN,
+    *,
+    insecure_http: bool = False,
+    environ: Mapping[str, str],
+) -> ServerSettings:
+    """Return the settings that the command line and the environment give."""
+    host, port = _listen(listen)
+    return ServerSettings(
+        data_dir,
+        host,
+        port,
+        insecure_http,
+        _hosts(environ.get(ALLOWED_HOSTS, "")),
+        _upload(environ.get(MAX_UPLOAD)),
+    )
+
+
+def _listen(text: str) -> tuple[str, int]:
+    match = _LISTEN.fullmatch(text)
+    if match is None or int(match["port"]) > 65_535:
+        raise ConfigInvalid(
+            f"{text!r} is not an address to listen on",
+            hint=f"write host:port, for example {DEFAULT_LISTEN} or [::1]:8700",
+        )
+    return match["six"] or match["name"], int(match["port"])
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    for name in names:
+        if not _HOST.fullmatch(name):
+            raise ConfigInvalid(
+                f"{ALLOWED_HOSTS}: {name!r} is not the name of a host",
+                hint="list names without scheme and port, separated by commas",
+            )
+    return names
+
+
+def _upload(text: str | None) -> int:
+    if text is None:
+        return UPLOAD_BYTES
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:20]) <= _UPLOAD_CEILING:
+        raise ConfigInvalid(
+            f"{MAX_UPLOAD}: {text!r} is not a number of bytes",
+            hint=f"write a whole number from 1 to {_UPLOAD_CEILING}, for example {UPLOAD_BYTES}",
+        )
+    return int(text)

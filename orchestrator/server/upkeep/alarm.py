@@ -1,0 +1,60 @@
+"""The alarm clock of jobs that wait for a moment: it rings when the next one falls due."""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import anyio
+
+from orchestrator.kernel import logs
+from orchestrator.kernel.clock import Clock
+from orchestrator.kernel.errors import Unavailable
+from orchestrator.server.facts import Fact, Scheduled
+from orchestrator.server.operations.upkeep import next_due, queue_due
+from orchestrator.server.store.interface import Store
+
+LONGEST_SLEEP_S: Final = 30.0
+"""The clock of the wall can be set forward, and nobody tells."""
+RETRY_S: Final = 1.0
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+class Alarm:
+    """Sleeps until the earliest moment that it knows of."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._next_us: int | None = None
+        self._earlier = anyio.Event()
+
+    def hear(self, facts: Sequence[Fact]) -> None:
+        """Wake up sooner for a job that falls due sooner."""
+        for fact in facts:
+            if isinstance(fact, Scheduled) and fact.due_us < (self._next_us or fact.due_us + 1):
+                self._next_us = fact.due_us
+                self._earlier.set()
+
+    async def run(self) -> None:
+        """Put jobs in the queue at their moment, until cancelled."""
+        while True:
+            # Before the look, so that a job which is scheduled during it is not slept over.
+            self._earlier = anyio.Event()
+            self._next_us = None
+            sleep_s = await self._ring()
+            with anyio.move_on_after(sleep_s):
+                await self._earlier.wait()
+
+    async def _ring(self) -> float:
+        """Queue what is due; return for how long nothing will be."""
+        try:
+            while await self._store.write(queue_due):
+                pass
+            due_us = await self._store.read(next_due)
+        except Unavailable as error:
+            logs.event(_LOGGER, logging.WARNING, "alarm.delayed", reason=error.message)
+            return RETRY_S
+        if due_us is None:
+            return LONGEST_SLEEP_S
+        self._next_us = min(due_us, self._next_us or due_us)
+        return min(max(self._next_us / 1_000_000 - self._clock.now(), 0.0), LONGEST_SLEEP_S)
