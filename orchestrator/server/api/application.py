@@ -14,16 +14,7 @@ from orchestrator import __version__
 from orchestrator.kernel.errors import OrchestratorError, RequestInvalid
 from orchestrator.protocol.views import Problem
 from orchestrator.server.access.doorkeeper import Doorkeeper
-from orchestrator.server.api import (
-    events,
-    files,
-    health,
-    jobs,
-    openapi,
-    output,
-    worker_routes,
-    workers,
-)
+from orchestrator.server.api import openapi
 from orchestrator.server.api.faults import path, plain
 from orchestrator.server.api.problems import (
     MEDIA_TYPE,
@@ -32,6 +23,7 @@ from orchestrator.server.api.problems import (
     problem_of,
     status_of,
 )
+from orchestrator.server.api.routes import events, files, health, jobs, output, worker, workers
 from orchestrator.server.api.worker_calls import PREFIX
 from orchestrator.server.edge.envelope import Envelope, request_id_of
 from orchestrator.server.edge.head import HeadChecks, Hosts
@@ -68,7 +60,7 @@ def people_application(services: Services) -> FastAPI:
 
 def worker_application(services: Services) -> Router:
     """Return the routes for workers."""
-    return Router(worker_routes.routes(services), redirect_slashes=False)
+    return Router(worker.routes(services), redirect_slashes=False)
 
 
 def application(services: Services) -> ASGIApp:

@@ -1,6 +1,6 @@
 """The calls of the worker's protocol: what each takes and gives, for whoever describes them.
 
-It calls nothing. The handlers are in `worker_routes.py`; a test compares the two.
+It calls nothing. The handlers are in `routes/worker.py`; a test compares the two.
 """
 
 from dataclasses import dataclass

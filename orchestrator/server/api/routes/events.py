@@ -12,8 +12,8 @@ from orchestrator.protocol import limits
 from orchestrator.protocol.views import EventView, Page
 from orchestrator.server.access.doorkeeper import principal_of
 from orchestrator.server.api.answers import json_answer
-from orchestrator.server.api.jobs import JobId
 from orchestrator.server.api.openapi import STREAM
+from orchestrator.server.api.routes.jobs import JobId
 from orchestrator.server.live.reader import StreamReader
 from orchestrator.server.live.sse import EventStream
 from orchestrator.server.live.timeline import look, stream_timeline

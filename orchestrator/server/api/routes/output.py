@@ -13,8 +13,8 @@ from orchestrator.protocol.frames import FrameType
 from orchestrator.protocol.views import OutputFrame, OutputPage
 from orchestrator.server.access.doorkeeper import principal_of
 from orchestrator.server.api.answers import json_answer
-from orchestrator.server.api.jobs import JobId
 from orchestrator.server.api.openapi import BYTES, STREAM
+from orchestrator.server.api.routes.jobs import JobId
 from orchestrator.server.live.following import OutputStream
 from orchestrator.server.live.output import (
     OutputReader,
