@@ -32,16 +32,17 @@ def encode(message: Mapping[str, object]) -> bytes:
     return data
 
 
-def receive(source: socket.socket) -> tuple[Message, list[int]] | None:
+def receive(
+    source: socket.socket, *, limit: int = MESSAGE_BYTES
+) -> tuple[Message, list[int]] | None:
     """Return the next message and its descriptors, or `None` at the end.
 
     A peer that died with data of ours unread is an end like any other. A socket that does not block
-    and has nothing raises `BlockingIOError`.
+    and has nothing raises `BlockingIOError`. A low `limit`, where messages are short and many,
+    saves mapping memory for each.
     """
     try:
-        data, controls, _flags, _address = source.recvmsg(
-            MESSAGE_BYTES, socket.CMSG_SPACE(DESCRIPTORS * 4)
-        )
+        data, controls, _flags, _address = source.recvmsg(limit, socket.CMSG_SPACE(DESCRIPTORS * 4))
     except ConnectionError:
         return None
     fds: list[int] = []

@@ -32,6 +32,7 @@ class FrameType(IntEnum):
     PID = 3
     EXIT = 4
     SETTLED = 5
+    NEXT = 6
     OUT = 16
     ERR = 17
     NOTE = 18

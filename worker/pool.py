@@ -1,0 +1,229 @@
+"""The shims of one worker: as many as there are attempts at once, used again and again.
+
+It knows shims and their sockets, and no job. An attempt is granted only to a shim that has said
+*ready*, or has written the exit record of its last attempt: so whoever can hold a grant has a
+visible, locked segment in the spool, and a worker that starts later finds it there.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+
+from orchestrator.kernel import packets
+from orchestrator.kernel.errors import LauncherGone, LaunchFailed, invariant
+from worker.records import Cause
+from worker.shim import layout
+from worker.spool.attempt_log import AttemptLog
+from worker.spool.segment import Segment
+from worker.spool.spool import Spool
+from worker.spool.tail import Place
+
+_START_S: Final = 10.0
+"""A shim is a fork and a file: milliseconds, unless the machine is in great trouble."""
+_BELL_BYTES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ShimOrder:
+    """One attempt to run. `cwd` and `root` are absolute; `cwd` must turn out to lie in `root`."""
+
+    job_id: str
+    attempt: int
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    grace_s: float
+    timeout_s: float | None = None
+    silence_s: float | None = None
+    root: str | None = None
+    stdin: bytes | None = None
+    """What the command reads; without it, nothing."""
+    durable: bool = False
+    """Whether the grant must be on the disk itself before anything starts (`at_most_once`)."""
+
+
+class PooledShim:
+    """A shim of this worker's, which serves one attempt at a time."""
+
+    def __init__(self, pool: "ShimPool", line: socket.socket, segment: Segment) -> None:
+        self._pool = pool
+        self._line = line
+        self.segment = segment
+        self.position = 0
+        """Where its next attempt begins."""
+        self._ended_bell = b""
+        self._over = False
+
+    def grant(self, order: ShimOrder) -> None:
+        """Hand over an attempt, or raise `ConnectionError` because the shim is gone."""
+        self._over = False
+        self._ended_bell = layout.ended_bell(order.job_id, order.attempt)
+        message = _message(order)
+        fds = []
+        try:
+            if len(message) > layout.MESSAGE_BYTES:
+                fds.append(_in_memory(message))
+                message = b'{"large": true}'
+            if order.stdin is not None:
+                fds.append(_in_memory(order.stdin))
+            socket.send_fds(self._line, [message], fds)
+        finally:
+            packets.close(fds)
+
+    async def more(self, *, news: bool) -> bool:  # noqa: ARG002 – it rings when there is some
+        """Wait for a bell; `False` when the shim is gone, or wrote an end that cannot be read."""
+        if self._over:
+            return False
+        await anyio.wait_readable(self._line)
+        try:
+            bell = self._line.recv(_BELL_BYTES)
+        except BlockingIOError:
+            return True
+        except ConnectionError:
+            return False
+        self._over = bell == self._ended_bell
+        return bool(bell)
+
+    def cancel(self, cause: Cause, grace_s: float) -> None:
+        """Tell the shim to end its attempt."""
+        message = json.dumps({"cancel": cause, "grace_s": grace_s}).encode()
+        try:
+            self._line.send(message)
+        except (BlockingIOError, ConnectionError):
+            # Gone, which its log will tell; or it has not read hundreds of orders like this one.
+            return
+
+    def ended(self, segment: Segment, position: int) -> None:
+        """Take the shim back: it waits for the next attempt."""
+        self.segment, self.position = segment, position
+        self._pool.take_back(self)
+
+    def lost(self) -> None:
+        """Let go of it: nobody is there, or nobody who can be trusted."""
+        self._pool.let_go(self)
+
+    def close(self) -> None:
+        """Hang up: the shim finishes what it does, and ends."""
+        self._line.close()
+
+
+class ShimPool:
+    """Idle shims, the last used first, and the way to get more."""
+
+    def __init__(self, spool: Spool, channel: socket.socket, slots: int) -> None:
+        channel.setblocking(False)
+        self._spool = spool
+        self._channel = channel
+        self._slots = slots
+        self._shims: set[PooledShim] = set()
+        self._idle: list[PooledShim] = []
+        self._growing = anyio.Lock()
+
+    async def start(self, order: ShimOrder) -> AttemptLog:
+        """Grant an attempt and return its log, which must be read to its end.
+
+        `LaunchFailed` and `LauncherGone` mean that nothing was started.
+        """
+        while True:
+            shim = self._idle.pop() if self._idle else await self._grow()
+            try:
+                shim.grant(order)
+            except (ConnectionError, BlockingIOError):
+                # It was killed, or stopped, while it was idle: it has nothing that could be lost.
+                self.let_go(shim)
+                continue
+            key = (order.job_id, order.attempt)
+            return AttemptLog(key, self._spool, shim, [Place(shim.segment, shim.position)])
+
+    def take_back(self, shim: PooledShim) -> None:
+        """Hear from a shim's last attempt that it is idle."""
+        self._idle.append(shim)
+
+    def let_go(self, shim: PooledShim) -> None:
+        """Hang up on a shim that has gone, or that should."""
+        shim.close()
+        self._shims.discard(shim)
+        self._spool.retire(shim.segment)
+
+    def close(self) -> None:
+        """Hang up on all: the idle ones end, the others when their attempt has."""
+        for shim in self._shims:
+            shim.close()
+        self._shims.clear()
+        self._idle.clear()
+        self._channel.close()
+
+    async def _grow(self) -> PooledShim:
+        async with self._growing:
+            invariant(len(self._shims) < self._slots, "no more attempts at once than slots")
+            ours, theirs = packets.pair()
+            ours.setblocking(False)
+            try:
+                with theirs:
+                    await self._ask(theirs.fileno())
+                segment = await self._hear(ours)
+            except BaseException:
+                ours.close()
+                raise
+            shim = PooledShim(self, ours, segment)
+            self._shims.add(shim)
+            return shim
+
+    async def _ask(self, fd: int) -> None:
+        request = packets.encode({"do": "shim", "args": {"spool": str(self._spool.directory)}})
+        while True:
+            try:
+                socket.send_fds(self._channel, [request], [fd])
+            except BlockingIOError:
+                await anyio.wait_writable(self._channel)
+            except ConnectionError as error:
+                raise LauncherGone("the launcher has ended, so no shim can be started") from error
+            else:
+                return
+
+    async def _hear(self, line: socket.socket) -> Segment:
+        """Return the segment of a new shim, once it is ready."""
+        answer = None
+        with anyio.move_on_after(_START_S):
+            await anyio.wait_readable(line)
+            answer = packets.receive(line, limit=_BELL_BYTES)
+        message = {} if answer is None else answer[0]
+        segment = self._spool.find(str(message.get("ready")))
+        if segment is None:
+            log = self._spool.directory / layout.LOG_NAME
+            raise LaunchFailed(
+                str(message.get("failed", "a shim ended before it was ready")),
+                hint=f"make room, or free processes and descriptors; its last words are in {log}",
+            )
+        return segment
+
+
+def _message(order: ShimOrder) -> bytes:
+    return json.dumps(
+        {
+            "job": order.job_id,
+            "attempt": order.attempt,
+            "argv": order.argv,
+            "env": dict(order.env),
+            "cwd": order.cwd,
+            "root": order.root,
+            "timeout_s": order.timeout_s,
+            "silence_s": order.silence_s,
+            "grace_s": order.grace_s,
+            "durable": order.durable,
+        }
+    ).encode()
+
+
+def _in_memory(data: bytes) -> int:
+    """Return a descriptor from which `data` can be read, and which is nowhere on a disk."""
+    fd = os.memfd_create("orchestrator", os.MFD_CLOEXEC)
+    done = 0
+    while done < len(data):
+        done += os.pwrite(fd, data[done:], done)
+    return fd

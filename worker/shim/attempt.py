@@ -1,0 +1,106 @@
+"""One attempt from its grant to its exit record.
+
+It knows the order of things and keeps it: granted on disk, started, written as it is said, ended,
+nobody left, and only then the exit record. Whatever can be said about an attempt is in the segment
+before the worker is told that there is something to read.
+"""
+
+import os
+import time
+from typing import Final
+
+from orchestrator.protocol.frames import FrameType
+from worker.records import Cause
+from worker.shim import layout
+from worker.shim.command import NotStarted, start
+from worker.shim.journal import Record, now_us
+from worker.shim.line import Grant
+from worker.shim.office import Office
+from worker.shim.output import Output
+from worker.shim.room import is_full
+from worker.shim.running import Running
+
+_MESSAGE_CHARS: Final = 2000
+"""A PATH can be long; a message is for reading."""
+_FULL_RETRY_S: Final = 0.25
+_FULL_PATIENCE_S: Final = 10.0
+"""How long an exit record waits for room. The reserve makes this rare, and after it the attempt
+counts as lost, which is true: nothing says how it ended."""
+_EVERY_EXIT: Final[Record] = {
+    "message": None,
+    "code": None,
+    "signal": None,
+    "leftovers": 0,
+    "started_us": None,
+    "wall_s": 0.0,
+    "user_s": 0.0,
+    "sys_s": 0.0,
+    "max_rss_kib": 0,
+}
+
+
+def run(grant: Grant, office: Office) -> bool:
+    """Do all that was granted; tell whether this shim can take another attempt."""
+    try:
+        office.journal.grant(grant.job, grant.attempt)
+        if grant.durable:
+            office.journal.sync()
+    except OSError as error:
+        if not is_full(error):
+            raise
+        message = "the disk of the worker's spool is full: nothing was started, make room on it"
+        return _finish(grant, office, {"cause": Cause.DISK_FULL, "message": message})
+    output = Output(office.journal, office.poll)
+    started_us = now_us()
+    try:
+        pid = _start(grant, output, office)
+    except NotStarted as error:
+        output.close()
+        message = str(error)[:_MESSAGE_CHARS]
+        return _finish(grant, office, {"cause": Cause.SPAWN_ERROR, "message": message})
+    try:
+        office.journal.began(pid, started_us)
+    except OSError as error:
+        output.stop_writing(error)
+    running = Running(pid, grant, output, office)
+    outcome = running.see_out()
+    return _finish(grant, office, {"started_us": started_us, **outcome}) and not running.stuck
+
+
+def _start(grant: Grant, output: Output, office: Office) -> int:
+    stdin = office.null if grant.stdin is None else grant.stdin
+    given = [] if grant.stdin is None else [stdin]
+    try:
+        given.append(stdout := output.pipe(FrameType.OUT))
+        given.append(stderr := output.pipe(FrameType.ERR))
+        return start(grant, stdin=stdin, stdout=stdout, stderr=stderr, sacrifice=office.sacrifice)
+    except OSError as error:
+        raise NotStarted(
+            f"there were no pipes for the command's output ({error.strerror}): "
+            "run fewer jobs here, or raise the limit of open files"
+        ) from error
+    finally:
+        for fd in given:
+            os.close(fd)
+
+
+def _finish(grant: Grant, office: Office, outcome: Record) -> bool:
+    """Write the exit record, and then tell the worker."""
+    record = {**_EVERY_EXIT, "ended_us": now_us(), **outcome}
+    give_up_at = time.monotonic() + _FULL_PATIENCE_S
+    while not _written(record, office, last_try=time.monotonic() > give_up_at):
+        time.sleep(_FULL_RETRY_S)
+    if office.line.gone:
+        office.journal.sync()
+    office.line.say(layout.ended_bell(grant.job, grant.attempt))
+    return True
+
+
+def _written(record: Record, office: Office, *, last_try: bool) -> bool:
+    try:
+        office.journal.exit(record)
+    except OSError as error:
+        if last_try or not is_full(error):
+            raise
+        return False
+    return True

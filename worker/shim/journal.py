@@ -1,0 +1,145 @@
+"""The segments that one shim writes: what it was told, what it started, what came of it.
+
+It knows frames and files, and decides nothing about the command. Two promises are kept here: a
+segment is visible under its name only once it is locked, and what is in it is never changed, only
+added to. A frame that could not be written whole is taken back, so nothing follows a torn one.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from typing import Final
+
+from orchestrator.kernel import linux
+from orchestrator.protocol.frames import FrameType, encode
+from worker.shim import layout
+from worker.shim.room import Room
+
+Record = dict[str, object]
+_to_json: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def now_us() -> int:
+    """Return wall time in microseconds: what frames are stamped with."""
+    return time.time_ns() // 1000
+
+
+class Journal:
+    """The segment that a shim writes now, and the step to the next one."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        self._identity = _identity(os.getpid())
+        self._grant: Record = {}
+        self._process: Record = {}
+        self.output_bytes = 0
+        """Of the present attempt: its encoded output frames, in whatever segment they are."""
+        self._begin(layout.first_name(os.urandom(8).hex()))
+
+    def _begin(self, name: str) -> None:
+        """Create a segment: locked, with its header and the open attempt's records, then named."""
+        new = layout.NEW_PREFIX + name
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        fd = os.open(new, flags, 0o600, dir_fd=self._directory)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            opening = b"".join(self._opening())
+            room = Room(fd)
+            room.need(len(opening))
+            size = _append(fd, opening, 0)
+            os.rename(new, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        except OSError:
+            os.close(fd)
+            with contextlib.suppress(OSError):
+                os.unlink(new, dir_fd=self._directory)
+            raise
+        self.name, self._fd, self._room, self._size = name, fd, room, size
+        self._full_at = layout.ROTATE_BYTES
+        self._named_durably = False
+
+    def _opening(self) -> list[bytes]:
+        """Return a segment's first frames, so that it can be understood without those before it."""
+        frames = [_frame(FrameType.HEADER, {"format": layout.FORMAT, **self._identity})]
+        if self._grant:
+            frames.append(_frame(FrameType.GRANT, {**self._grant, "offset": self.output_bytes}))
+        if self._process:
+            frames.append(_frame(FrameType.PID, self._process))
+        return frames
+
+    def _make_way(self) -> None:
+        """Go on in a new segment if this one is long, and say so at its end.
+
+        In this order, because a reader that meets the end of the old one must find the new one.
+        """
+        if self._size < self._full_at:
+            return
+        old, size = self._fd, self._size
+        try:
+            self._begin(layout.successor(self.name))
+        except OSError:
+            # No room or no descriptor for another file: stay, and try again some way on.
+            self._full_at = size + layout.ROTATE_BYTES
+            return
+        _append(old, _frame(FrameType.NEXT, {"segment": self.name}), size)
+        os.close(old)
+
+    def grant(self, job_id: str, attempt: int) -> None:
+        """Write down what was asked for, before anything of it is done."""
+        self._make_way()
+        self.output_bytes = 0
+        self._grant = {"job": job_id, "attempt": attempt, "at_us": now_us()}
+        self._note(FrameType.GRANT, self._grant)
+
+    def began(self, pid: int, at_us: int) -> None:
+        """Write down which process the command is: with its start time, never anybody else's."""
+        started = linux.start_time(pid)
+        self._process = {**self._identity, "pid": pid, "start_time": started, "at_us": at_us}
+        self._note(FrameType.PID, self._process)
+
+    def output(self, frame_type: FrameType, data: bytes) -> None:
+        """Write what the command said, now; `OSError` when there is no room for it."""
+        self._make_way()
+        frame = encode(frame_type, now_us(), data)
+        self._room.need(self._size + len(frame))
+        self._size = _append(self._fd, frame, self._size)
+        self.output_bytes += len(frame)
+
+    def exit(self, record: Record) -> None:
+        """Write down how it ended, in the space that output has left for it."""
+        self._size = _append(self._fd, _frame(FrameType.EXIT, record), self._size)
+        self._grant, self._process = {}, {}
+
+    def _note(self, frame_type: FrameType, record: Record) -> None:
+        """Write a small record: from the reserve, if there is no other room."""
+        with contextlib.suppress(OSError):
+            self._room.need(self._size)
+        self._size = _append(self._fd, _frame(frame_type, record), self._size)
+
+    def sync(self) -> None:
+        """Bring what was written to the disk itself, and the segment's name with it."""
+        os.fdatasync(self._fd)
+        if not self._named_durably:
+            os.fsync(self._directory)
+            self._named_durably = True
+
+
+def _identity(pid: int) -> Record:
+    return {"pid": pid, "start_time": linux.start_time(pid), "boot_id": linux.boot_id()}
+
+
+def _frame(frame_type: FrameType, record: Record) -> bytes:
+    return encode(frame_type, now_us(), _to_json(record).encode())
+
+
+def _append(fd: int, data: bytes, start: int) -> int:
+    """Write all of `data` at the end, `start`, and return the new end; or change nothing."""
+    done = 0
+    try:
+        while done < len(data):
+            done += os.pwrite(fd, data[done:] if done else data, start + done)
+    except OSError:
+        os.ftruncate(fd, start)
+        raise
+    return start + done

@@ -1,0 +1,73 @@
+"""A shim's socket to its worker: orders come in, bells go out.
+
+It knows the form of an order and the end of the line. The line carries nothing that is not in the
+segment too, except the orders themselves: when the worker is gone, nothing but a bell is lost.
+"""
+
+import contextlib
+import socket
+from dataclasses import dataclass
+
+from orchestrator.kernel import packets
+from worker.records import Cause
+from worker.shim import layout
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One attempt to run, as the worker asks for it."""
+
+    job: str
+    attempt: int
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    root: str | None
+    timeout_s: float | None
+    silence_s: float | None
+    grace_s: float
+    durable: bool
+    stdin: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End what runs now, for this cause, after this grace."""
+
+    cause: Cause
+    grace_s: float
+
+
+class Line:
+    """The shim's end."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        self.fd = end.fileno()
+        self.gone = False
+        """Whether the worker is: then nobody listens, and no order will come."""
+
+    def receive(self) -> Grant | Cancel | None:
+        """Return the next order, waiting for it; `None` when the worker is gone."""
+        received = packets.receive(self._socket, limit=layout.MESSAGE_BYTES)
+        if received is None:
+            self.gone = True
+            return None
+        order, fds = received
+        if "large" in order:
+            order = _read(fds.pop(0))
+        if "cancel" in order:
+            return Cancel(Cause(order["cancel"]), order["grace_s"])
+        return Grant(**{**order, "stdin": fds[0] if fds else None})
+
+    def say(self, message: bytes) -> None:
+        """Tell the worker, if it is there and has room; the segment says the same again."""
+        with contextlib.suppress(OSError):
+            self._socket.send(message, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+
+
+def _read(fd: int) -> packets.Message:
+    """Return the order that was too long for a packet and came in a file."""
+    with open(fd, "rb") as file:
+        file.seek(0)
+        return packets.parsed(file.read())

@@ -1,0 +1,21 @@
+"""What a shim has all its life, and each of its attempts uses."""
+
+import select
+from dataclasses import dataclass
+
+from worker.shim.alerts import Alerts
+from worker.shim.command import Sacrifice
+from worker.shim.journal import Journal
+from worker.shim.line import Line
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """A shim's furniture. The poll watches the line and the alerts already."""
+
+    journal: Journal
+    line: Line
+    alerts: Alerts
+    poll: "select.poll"
+    sacrifice: Sacrifice
+    null: int

@@ -1,0 +1,88 @@
+"""The two pipes of a command, written down as they are read.
+
+It knows neither deadlines nor the command. One read is one frame with its time, NULs and broken
+UTF-8 included: nothing is decoded and nothing waits for the end of a line. When a frame cannot be
+written, it and all that follows are counted instead, so that what is on disk stays a beginning of
+what was said, without a hole.
+"""
+
+import os
+import select
+from typing import Final
+
+from orchestrator.protocol.frames import FrameType
+from orchestrator.protocol.limits import FRAME_DATA_BYTES
+from worker.shim.journal import Journal
+from worker.shim.room import is_full
+
+_REST_BYTES: Final = 16 * 1024 * 1024
+"""A pipe holds a mebibyte at most, unless root says otherwise. What is more than this when all are
+dead comes from a process outside of the tree that was handed the pipe."""
+
+
+class Output:
+    """Where a command's words arrive."""
+
+    def __init__(self, journal: Journal, poll: "select.poll") -> None:
+        self._journal = journal
+        self._poll = poll
+        self._pipes: dict[int, FrameType] = {}
+        self.full: OSError | None = None
+        """Why no more is written, once there was no room."""
+        self.lost = 0
+        """The bytes that were read and not written."""
+
+    def pipe(self, frame_type: FrameType) -> int:
+        """Make the pipe of one stream; return the end that the command gets."""
+        ours, theirs = os.pipe()
+        self._pipes[ours] = frame_type
+        self._poll.register(ours, select.POLLIN)
+        return theirs
+
+    def __contains__(self, fd: int) -> bool:
+        return fd in self._pipes
+
+    def __bool__(self) -> bool:
+        """Tell whether anybody can still say something."""
+        return bool(self._pipes)
+
+    def read(self, fd: int) -> bool:
+        """Take what is there; tell whether it was anything but the end."""
+        data = os.read(fd, FRAME_DATA_BYTES)
+        if not data:
+            self._close(fd)
+            return False
+        if self.full is None:
+            try:
+                self._journal.output(self._pipes[fd], data)
+            except OSError as error:
+                self.stop_writing(error)
+        if self.full is not None:
+            self.lost += len(data)
+        return True
+
+    def stop_writing(self, error: OSError) -> None:
+        """Note that there is no room; a disk that is broken instead is not survived."""
+        if not is_full(error):
+            raise error
+        self.full = error
+
+    def read_rest(self) -> None:
+        """Take what the dead have left in their pipes, and close them."""
+        limit = self._journal.output_bytes + _REST_BYTES
+        for fd in list(self._pipes):
+            last = select.poll()
+            last.register(fd, select.POLLIN)
+            while fd in self and last.poll(0) and self._journal.output_bytes + self.lost < limit:
+                self.read(fd)
+        self.close()
+
+    def close(self) -> None:
+        """Hear no more."""
+        for fd in list(self._pipes):
+            self._close(fd)
+
+    def _close(self, fd: int) -> None:
+        self._poll.unregister(fd)
+        del self._pipes[fd]
+        os.close(fd)

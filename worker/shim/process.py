@@ -1,0 +1,77 @@
+"""A shim's own life: forked from the launcher, it becomes nobody's, and serves until it is alone.
+
+It knows no command: `Attempt` does. From here on it holds nothing of whoever started it – no
+descriptor, no terminal, no signal handler – because it may outlive all of them.
+"""
+
+import contextlib
+import gc
+import json
+import os
+import resource
+import select
+import socket
+
+from orchestrator.kernel import linux
+from worker.shim import layout
+from worker.shim.alerts import Alerts
+from worker.shim.attempt import run
+from worker.shim.command import Sacrifice
+from worker.shim.journal import Journal
+from worker.shim.line import Grant, Line
+from worker.shim.office import Office
+
+_ORDERS = (layout.PREEMPT_SIGNAL, layout.CANCEL_SIGNAL, layout.HURRY_SIGNAL)
+
+
+def main(args: dict[str, object], fds: list[int]) -> None:
+    """Be a shim: `args` names the spool, the one descriptor is the line to the worker."""
+    spool = str(args["spool"])
+    line = Line(socket.socket(fileno=fds[0]))
+    try:
+        null = _detach(spool)
+        alerts = Alerts(_ORDERS)
+        journal = Journal(spool)
+    except OSError as error:
+        reason = f"a shim cannot work in the spool {spool}: {error.strerror}"
+        line.say(json.dumps({"failed": reason}).encode())
+        return
+    poll = select.poll()
+    poll.register(line.fd, select.POLLIN)
+    poll.register(alerts.fd, select.POLLIN)
+    line.say(json.dumps({"ready": journal.name}).encode())
+    _serve(Office(journal, line, alerts, poll, Sacrifice(), null))
+
+
+def _serve(office: Office) -> None:
+    while not office.line.gone:
+        ready = {fd for fd, _ in office.poll.poll()}
+        # The machine shuts down, or somebody does not want this process; a cancel came too late.
+        if office.alerts.fd in ready and layout.PREEMPT_SIGNAL in office.alerts.take():
+            return
+        if office.line.fd in ready:
+            order = office.line.receive()
+            if isinstance(order, Grant) and not run(order, office):
+                return
+
+
+def _detach(spool: str) -> int:
+    """Let go of the launcher's session, terminal and folder; return a descriptor of /dev/null.
+
+    The launcher has closed every other descriptor of its own.
+    """
+    with contextlib.suppress(PermissionError):
+        os.setsid()
+    linux.become_subreaper()
+    os.umask(0o077)
+    os.chdir("/")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    null = os.open(os.devnull, os.O_RDWR)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    log = os.open(os.path.join(spool, layout.LOG_NAME), flags, 0o600)
+    for source, target in ((null, 0), (null, 1), (log, 2)):
+        os.dup2(source, target)
+    os.close(log)
+    # What the launcher made is never garbage here, and looking at it would copy its pages.
+    gc.freeze()
+    return null

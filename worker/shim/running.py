@@ -1,0 +1,188 @@
+"""A command that runs: its output is written as it is said, and it is stopped when it is time.
+
+It knows the poll and the process, and decides nothing that is about time: `Watch` does. It returns
+when nobody of the attempt is left, with what there is to say about its end.
+"""
+
+import contextlib
+import math
+import os
+import resource
+import signal
+import time
+from typing import Final
+
+from worker.records import Cause
+from worker.shim import layout, tree
+from worker.shim.bell import Bell
+from worker.shim.journal import Record, now_us
+from worker.shim.line import Cancel, Grant
+from worker.shim.office import Office
+from worker.shim.output import Output
+from worker.shim.watch import Watch
+
+_CAUSES: Final[dict[int, Cause]] = {
+    layout.PREEMPT_SIGNAL: Cause.PREEMPTED,
+    layout.CANCEL_SIGNAL: Cause.CANCELLED,
+}
+_SYNC_S: Final = 1.0
+"""The worker syncs what its shims write; a shim whose worker is gone does it itself."""
+
+
+class Running:
+    """A started command."""
+
+    def __init__(self, pid: int, grant: Grant, output: Output, office: Office) -> None:
+        self._pid = pid
+        self._output = output
+        self._office = office
+        self._began = self._ended = time.monotonic()
+        self._watch = Watch(
+            self._began,
+            timeout_s=grant.timeout_s,
+            silence_s=grant.silence_s,
+            grace_s=grant.grace_s,
+        )
+        self._bell = Bell(office.line)
+        self._bell.ask(self._began)
+        self._sync_at = math.inf
+        self._status: int | None = None
+        self._usage: resource.struct_rusage | None = None
+        self._ended_us = 0
+        self._leftovers = self._stuck = 0
+        self._alone = False
+        """Whether the kernel has said that nobody is left; nobody can come after that."""
+
+    def see_out(self) -> Record:
+        """Stay until the command has ended and everybody it left is gone; return how it ended."""
+        self._follow()
+        # First those that ended by themselves: they are nobody's leftovers.
+        self._reap()
+        if not self._alone:
+            self._stuck = tree.sweep(self._swept)
+        self._output.read_rest()
+        return self._outcome()
+
+    @property
+    def stuck(self) -> bool:
+        """Tell whether somebody could not be killed: he would be taken for the next one's."""
+        return self._stuck > 0
+
+    def _follow(self) -> None:
+        poll, watch, output = self._office.poll, self._watch, self._output
+        while True:
+            now = time.monotonic()
+            if watch.is_over(now, pipes_open=bool(output), group_alive=self._group_alive):
+                return
+            if cause := watch.overdue(now):
+                self._stop(cause, now)
+            self._bell.ring_if_due(now)
+            self._sync_if_due(now)
+            for fd, _ in poll.poll(self._pause_ms(now)):
+                self._handle(fd)
+            if not output:
+                # Its pipes close just before it ends: asking now usually saves a wake-up.
+                self._reap()
+
+    def _pause_ms(self, now: float) -> float | None:
+        wake_at = min(self._watch.wake_at(), self._bell.at, self._sync_at)
+        return None if wake_at == math.inf else max(0.0, wake_at - now) * 1000
+
+    def _sync_if_due(self, now: float) -> None:
+        if now >= self._sync_at:
+            self._office.journal.sync()
+            self._sync_at = math.inf
+
+    def _handle(self, fd: int) -> None:
+        now = time.monotonic()
+        if fd in self._output:
+            if self._output.read(fd):
+                self._heard(now)
+        elif fd == self._office.line.fd:
+            self._obey(now)
+        else:
+            for number in self._office.alerts.take():
+                self._told(number, now)
+            self._reap()
+
+    def _reap(self) -> None:
+        self._alone = self._alone or not tree.reap(self._reaped)
+
+    def _heard(self, now: float) -> None:
+        self._watch.heard(now)
+        self._bell.ask(now)
+        if self._office.line.gone and self._sync_at == math.inf:
+            self._sync_at = now + _SYNC_S
+        if self._output.full is not None:
+            self._stop(Cause.DISK_FULL, now)
+
+    def _obey(self, now: float) -> None:
+        order = self._office.line.receive()
+        if isinstance(order, Cancel):
+            self._stop(order.cause, now, order.grace_s)
+        elif self._office.line.gone:
+            # Nobody else will sync from here on; what was written so far is due at once.
+            self._office.poll.unregister(self._office.line.fd)
+            self._sync_at = now
+        else:
+            raise RuntimeError("granted an attempt while another one runs")
+
+    def _told(self, number: int, now: float) -> None:
+        if number == layout.HURRY_SIGNAL:
+            self._watch.hurry(now)
+        else:
+            self._stop(_CAUSES[number], now)
+
+    def _stop(self, cause: Cause, now: float, grace_s: float | None = None) -> None:
+        """Ask the command and its group to end. Its pid is its own until we have reaped it."""
+        if self._watch.stop(cause, now, grace_s):
+            # What runs as another user cannot be told; whether it can be killed, the sweep finds.
+            with contextlib.suppress(PermissionError):
+                os.killpg(self._pid, signal.SIGTERM)
+                # A stopped process hears nothing before it goes on.
+                os.killpg(self._pid, signal.SIGCONT)
+
+    def _group_alive(self) -> bool:
+        return tree.in_group(self._pid)
+
+    def _reaped(self, pid: int, status: int, usage: resource.struct_rusage) -> None:
+        if pid == self._pid:
+            self._status, self._usage = status, usage
+            self._ended, self._ended_us = time.monotonic(), now_us()
+            self._watch.end(self._ended)
+
+    def _swept(self, pid: int, status: int, usage: resource.struct_rusage) -> None:
+        if pid == self._pid:
+            self._reaped(pid, status, usage)
+        elif os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+            self._leftovers += 1
+
+    def _outcome(self) -> Record:
+        status, usage = self._status, self._usage
+        result = None if status is None else os.waitstatus_to_exitcode(status)
+        return {
+            "cause": self._watch.cause or Cause.EXITED,
+            "message": self._remark(),
+            "code": result if result is not None and result >= 0 else None,
+            "signal": -result if result is not None and result < 0 else None,
+            "leftovers": self._leftovers,
+            "ended_us": self._ended_us or now_us(),
+            "wall_s": round(self._ended - self._began, 6),
+            "user_s": usage.ru_utime if usage else 0.0,
+            "sys_s": usage.ru_stime if usage else 0.0,
+            "max_rss_kib": usage.ru_maxrss if usage else 0,
+        }
+
+    def _remark(self) -> str | None:
+        remarks = []
+        if self._output.full is not None:
+            remarks.append(
+                "the disk of the worker's spool is full, so the command was ended and its last "
+                f"{self._output.lost} bytes of output were not kept: make room on it"
+            )
+        if self._stuck:
+            remarks.append(
+                f"{self._stuck} processes of the job could not be killed (held by the kernel, or "
+                "of another user): look among the children of this machine's launcher"
+            )
+        return "; ".join(remarks) or None

@@ -1,0 +1,140 @@
+"""The log of one attempt: what its shim has written and will write, and how to end it.
+
+It knows one attempt, and decides nothing about it. A log is the same object, with the same records
+in the same order, for an attempt that was just started, for one that was found running, and for one
+that ended while nobody looked: what is behind it, a `Shim`, is all that differs.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from orchestrator.kernel.errors import JournalCorrupt
+from worker.records import Began, Cause, Exited, Log, Phase, Record, Vanished, Wrote
+from worker.shim import layout
+from worker.spool import remains
+from worker.spool.segment import Key, Segment
+from worker.spool.shims import NoShim, Shim
+from worker.spool.tail import Place, Tail
+
+
+class Keeper(Protocol):
+    """What a log asks of the spool that it is in."""
+
+    def find(self, name: str) -> Segment | None:
+        """Return a segment by its name, if there is one."""
+        ...
+
+    def wrote(self, log: "AttemptLog", segment: Segment) -> None:
+        """Hear of new output."""
+        ...
+
+    def ended(self, log: "AttemptLog", segment: Segment) -> None:
+        """Hear of an exit record."""
+        ...
+
+    def drop(self, log: "AttemptLog", place: Place) -> None:
+        """Remember that this part of the output is not needed any more."""
+        ...
+
+    def settle(self, log: "AttemptLog") -> None:
+        """Remember that nothing of the attempt is needed any more."""
+        ...
+
+
+class AttemptLog:
+    """One attempt, as its segments tell it."""
+
+    def __init__(
+        self, key: Key, keeper: Keeper, shim: Shim, places: list[Place], phase: Phase = "granted"
+    ) -> None:
+        self.key = key
+        self.job_id, self.attempt = key
+        self.phase: Phase = phase
+        """How far it has come, as far as it was read."""
+        self.places = places
+        """Where the parts of it are that are still needed."""
+        self.end: int | None = None
+        """Where it ends in the last of them."""
+        self._keeper = keeper
+        self._shim = shim
+        for place in places:
+            place.segment.hold(key, place.position)
+
+    async def records(self, from_offset: int = 0) -> AsyncIterator[Record]:
+        """Yield what is written now and later, its output from `from_offset` on.
+
+        It ends with `Exited` or `Vanished`. It may be read again, but by one reader at a time.
+        """
+        tail = Tail(self.key, self.places[0], from_offset, self._go_on)
+        alive = True
+        while True:
+            news = False
+            for record in tail.read():
+                news = True
+                self._note(record, tail)
+                yield record
+            if tail.phase == "ended":
+                return
+            if alive:
+                alive = await self._shim.more(news=news)
+            elif self._keeper.find(successor := layout.successor(tail.segment.name)):
+                # Killed just as it went on: the new segment is there, and nothing leads to it.
+                tail.go_on_in(successor)
+            else:
+                yield await self._vanished(tail)
+                return
+
+    def cancel(self, cause: Cause, grace_s: float) -> None:
+        """Have it ended, if it runs: its group gets SIGTERM, and after the grace all are killed.
+
+        That it was ended, and that nobody is left, is told by its records alone.
+        """
+        self._shim.cancel(cause, grace_s)
+
+    def acknowledged(self, offset: int) -> None:
+        """Note that the server has the output up to there: what lies before may be removed."""
+        while len(self.places) > 1:
+            log = self.places[1].log
+            # What was not read yet has no digest yet, and that is kept nowhere else.
+            if not log.digest or log.length > offset:
+                return
+            self._keeper.drop(self, self.places.pop(0))
+
+    def settle(self) -> None:
+        """Note that the server has its end: all of it may be removed."""
+        self._keeper.settle(self)
+
+    def _note(self, record: Record, tail: Tail) -> None:
+        match record:
+            case Wrote():
+                self._keeper.wrote(self, tail.segment)
+            case Began():
+                self.phase = "running"
+            case Exited():
+                self.phase, self.end = "ended", tail.position
+                self._keeper.ended(self, tail.segment)
+                self._shim.ended(tail.segment, tail.position)
+                self._shim = NoShim()
+            case Vanished():
+                pass
+
+    def _go_on(self, name: str, log: Log) -> Segment:
+        segment = self._keeper.find(name)
+        if segment is None:
+            raise JournalCorrupt(f"the segment {name} is missing, in which {self.key} goes on")
+        place = Place(segment, 0, log)
+        known = [place.segment for place in self.places]
+        if segment in known:
+            self.places[known.index(segment)] = place
+        else:
+            self.places.append(place)
+            segment.hold(self.key, 0)
+        return segment
+
+    async def _vanished(self, tail: Tail) -> Vanished:
+        tail.segment.closed = True
+        self._shim.lost()
+        self._shim = NoShim()
+        if tail.granted:
+            await remains.end_all(self.key, tail.process)
+        return Vanished(may_have_run=tail.granted, log=tail.log)

@@ -1,0 +1,224 @@
+"""The spool: the folder in which a worker and its shims keep what they must not forget.
+
+It knows segments, and which attempts in them are settled; it knows no server and no job. One worker
+process uses it at a time. Three duties are done behind, by `keep`: what is not acknowledged soon is
+synced, what is settled is noted, and what nobody needs is removed.
+"""
+
+import contextlib
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Final
+
+import anyio
+from anyio import to_thread
+
+from orchestrator.kernel.errors import StateUnavailable
+from orchestrator.kernel.files import Lock, private_dir, sync_dir, write_private
+from orchestrator.protocol.frames import EMPTY_DIGEST
+from worker.records import Log
+from worker.shim import layout
+from worker.spool import search
+from worker.spool.attempt_log import AttemptLog
+from worker.spool.ledger import Ledger
+from worker.spool.segment import BUFFER_BYTES, Key, Piece, Segment
+from worker.spool.shims import FoundShim, NoShim
+from worker.spool.tail import Place
+
+_TICK_S: Final = 0.1
+EXIT_SYNC_S: Final = 0.1
+"""An exit that is not acknowledged by then is synced at the next tick: at most 200 ms after it."""
+OUTPUT_SYNC_S: Final = 0.9
+"""With the tick, a second."""
+_UNKNOWN: Final = b""
+"""The digest at a place to which nobody has read yet."""
+
+_Found = tuple[Piece, Segment, int | None]
+
+
+class Spool:
+    """A worker's spool, locked as long as it is open."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = private_dir(directory)
+        self._lock = Lock(self.directory / "lock").take("a worker with this spool")
+        self.id = _identify(self.directory / "id")
+        self._ledger = Ledger(self.directory / "ledger")
+        self._buffer = bytearray(BUFFER_BYTES)
+        self._segments: dict[str, Segment] = {}
+        self._due: dict[tuple[Key, str], float] = {}
+        """When what an attempt has in a segment is to be synced."""
+        self._changed: set[Segment] = set()
+        """Segments that the ledger or their removal has to catch up with."""
+        self._dropped: list[tuple[Key, Segment]] = []
+        """Parts of output that may go once the ledger's word about them is on the disk."""
+        self._work = anyio.Event()
+
+    def find(self, name: str) -> Segment | None:
+        """Return a segment by its name, if there is one."""
+        if name not in self._segments:
+            try:
+                self._segments[name] = Segment(self.directory / name, self._buffer)
+            except FileNotFoundError:
+                return None
+        return self._segments[name]
+
+    async def reattach(self) -> list[AttemptLog]:
+        """Return the log of every attempt that is not settled: running, ended, or cut off.
+
+        Once, before anything new is started: it waits until nothing that an earlier worker process
+        has granted can still begin unseen.
+        """
+        found: dict[Key, list[_Found]] = {}
+        names = sorted(path.name for path in self.directory.glob(f"{layout.PREFIX}*"))
+        for name in names:
+            if (segment := self.find(name)) is None:
+                continue
+            floor, settled = self._ledger.settled(name)
+            pidfd, survey = await search.examine(segment, floor)
+            if survey.successor is not None:
+                segment.closed = True
+                if survey.successor not in names:
+                    names.append(survey.successor)  # it has been made since the folder was listed
+            for piece in survey.pieces:
+                if piece.key not in settled:
+                    found.setdefault(piece.key, []).append((piece, segment, pidfd))
+            self._retire(segment)
+        search.remove_unfinished(self.directory)
+        return [self._reattached(key, pieces) for key, pieces in found.items()]
+
+    def _reattached(self, key: Key, found: list[_Found]) -> AttemptLog:
+        found.sort(key=lambda item: item[0].offset)
+        first, (last, _, pidfd) = found[0][0], found[-1]
+        # Only what was already removed is missing before the first part: the ledger has its digest.
+        removed = self._ledger.removed(key)
+        begin = removed if removed.length == first.offset else Log(first.offset, EMPTY_DIGEST)
+        places = [
+            Place(segment, piece.start, Log(piece.offset, _UNKNOWN) if place else begin)
+            for place, (piece, segment, _) in enumerate(found)
+        ]
+        shim = FoundShim(pidfd) if last.end is None and pidfd is not None else NoShim()
+        log = AttemptLog(key, self, shim, places, last.phase)
+        log.end = last.end
+        return log
+
+    def wrote(self, log: AttemptLog, segment: Segment) -> None:
+        """Hear of new output: it is synced within a second."""
+        self._sync_by(log, segment, time.monotonic() + OUTPUT_SYNC_S)
+
+    def ended(self, log: AttemptLog, segment: Segment) -> None:
+        """Hear of an exit record: it is synced soon, unless the attempt is settled before."""
+        self._sync_by(log, segment, time.monotonic() + EXIT_SYNC_S)
+
+    def _sync_by(self, log: AttemptLog, segment: Segment, at: float) -> None:
+        due = (log.key, segment.name)
+        self._due[due] = min(at, self._due.get(due, at))
+        self._work.set()
+
+    def drop(self, log: AttemptLog, place: Place) -> None:
+        """Remember that this part of the output is not needed any more."""
+        self._ledger.remove(log.key, log.places[0].log)
+        self._dropped.append((log.key, place.segment))
+        self._work.set()
+
+    def settle(self, log: AttemptLog) -> None:
+        """Remember that nothing of the attempt is needed any more."""
+        for place in log.places:
+            end = log.end if place is log.places[-1] else None
+            place.segment.settle(log.key, end)
+            self._due.pop((log.key, place.segment.name), None)
+            self._retire(place.segment)
+        self._ledger.forget_attempt(log.key)
+
+    def retire(self, segment: Segment) -> None:
+        """Hear that a segment's shim has gone."""
+        segment.closed = True
+        self._retire(segment)
+
+    def _retire(self, segment: Segment) -> None:
+        self._changed.add(segment)
+        self._work.set()
+
+    async def keep(self) -> None:
+        """Do the spool's duties for ever. Raises `StateUnavailable` when the disk is broken."""
+        while True:
+            await self._work.wait()
+            await anyio.sleep(_TICK_S)
+            await self._sync_due()
+            await self._let_go_of_output()
+            self._tidy()
+            if not (self._due or self._changed or self._dropped):
+                self._work = anyio.Event()
+
+    async def _sync_due(self) -> None:
+        now = time.monotonic()
+        names = {name for (_, name), at in self._due.items() if at <= now}
+        if names:
+            # Before the sync: what is written during it is due again.
+            self._due = {due: at for due, at in self._due.items() if due[1] not in names}
+            await self._sync([self._segments[name] for name in names])
+
+    async def _sync(self, segments: list[Segment]) -> None:
+        try:
+            await to_thread.run_sync(_sync_all, [segment.fd for segment in segments])
+            if not all(segment.named_durably for segment in segments):
+                await to_thread.run_sync(sync_dir, self.directory)
+        except OSError as error:
+            raise StateUnavailable(
+                f"cannot sync the spool {self.directory}: {error.strerror}",
+                hint="check the disk; what is in the spool is read again at the next start",
+            ) from error
+        for segment in segments:
+            segment.named_durably = True
+
+    async def _let_go_of_output(self) -> None:
+        if not self._dropped:
+            return
+        dropped, self._dropped = self._dropped, []
+        try:
+            self._ledger.write()
+            await to_thread.run_sync(self._ledger.sync)
+        except OSError:
+            # No room: it stays where it is, and is tried again.
+            self._dropped += dropped
+            return
+        for key, segment in dropped:
+            segment.settle(key, None)
+            self._changed.add(segment)
+
+    def _tidy(self) -> None:
+        """Remove what nobody needs, and note what is settled in the rest."""
+        for segment in self._changed:
+            if segment.disposable:
+                segment.path.unlink(missing_ok=True)
+                segment.close()
+                del self._segments[segment.name]
+                self._ledger.forget(segment.name)
+            else:
+                self._ledger.settle(segment.name, segment.floor(), segment.settled)
+        self._changed = set()
+        # No room: what the ledger does not know is only told again after a restart.
+        with contextlib.suppress(OSError):
+            self._ledger.write()
+
+    def close(self) -> None:
+        """Give it up. Shims that still run go on writing to it."""
+        self._tidy()
+        for segment in self._segments.values():
+            segment.close()
+        self._ledger.close()
+        self._lock.release()
+
+
+def _sync_all(fds: list[int]) -> None:
+    for fd in fds:
+        os.fdatasync(fd)
+
+
+def _identify(path: Path) -> str:
+    """Return the name of this memory on disk, the same one for ever."""
+    if not path.exists():
+        write_private(path, secrets.token_hex(16))
+    return path.read_text(encoding="ascii").strip()

@@ -1,0 +1,123 @@
+"""An attempt's records, read from its segments as far as they are written.
+
+It waits for nothing and writes nothing: it is asked again when there may be more. One tail is one
+reading, and begins with the first frame that is there, because the digest of the output is over all
+of it.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from orchestrator.kernel.errors import JournalCorrupt
+from orchestrator.protocol.frames import EMPTY_DIGEST, OUTPUT_TYPES, Frame, FrameType, chain
+from worker.records import Began, Cause, Exited, Log, Phase, Record, Wrote
+from worker.spool.segment import Key, Process, Segment
+
+_OUTPUT: Final = frozenset(int(kind) for kind in OUTPUT_TYPES)
+_EMPTY: Final = Log(0, EMPTY_DIGEST)
+
+
+class Place(NamedTuple):
+    """Where an attempt begins in a segment, and what its output log is up to there."""
+
+    segment: Segment
+    position: int
+    log: Log = _EMPTY
+
+
+class Tail:
+    """One reading of an attempt, of its output from `from_offset` on."""
+
+    def __init__(
+        self, key: Key, place: Place, from_offset: int, follow: Callable[[str, Log], Segment]
+    ) -> None:
+        self._key = key
+        self._from_offset = from_offset
+        self._follow = follow
+        self.segment, self.position, log = place
+        self._length, self._digest = log.length, log.digest
+        self.phase: Phase = "granted"
+        self.granted = False
+        """Whether the grant was found, so that the command may have been started."""
+        self.process: Process | None = None
+
+    @property
+    def log(self) -> Log:
+        """Return the output log as far as it was read."""
+        return Log(self._length, self._digest)
+
+    def read(self) -> Iterator[Record]:
+        """Yield what has been written since the last time."""
+        while self.phase != "ended":
+            view, frames = self.segment.read(self.position)
+            if not frames:
+                return
+            yield from self._take(view, frames)
+
+    def go_on_in(self, name: str) -> None:
+        """Read on in the segment in which the shim went on: it will not write to this one again."""
+        self.segment.closed = True
+        self.segment = self._follow(name, self.log)
+        self.position = 0
+
+    def _take(self, view: memoryview, frames: list[Frame]) -> list[Record]:
+        """Return what one read brought; all of it at once, as the buffer will be used again.
+
+        Output frames that follow each other are one run, and passed on in one piece, as they are.
+        """
+        records: list[Record] = []
+        base, segment = self.position, self.segment
+        run_start, run_offset = -1, 0
+        for frame in frames:
+            start = frame.end - frame.size
+            self.position = base + frame.end
+            if frame.type in _OUTPUT:
+                if run_start < 0 and self._length >= self._from_offset:
+                    run_start, run_offset = start, self._length
+                self._digest = chain(self._digest, bytes(view[start : frame.end]))
+                self._length += frame.size
+                continue
+            if run_start >= 0:
+                records.append(Wrote(run_offset, bytes(view[run_start:start])))
+                run_start = -1
+            if (record := self._note(frame)) is not None:
+                records.append(record)
+            if self.phase == "ended" or self.segment is not segment:
+                return records
+        if run_start >= 0:
+            records.append(Wrote(run_offset, bytes(view[run_start : frames[-1].end])))
+        return records
+
+    def _note(self, frame: Frame) -> Record | None:
+        """Take in a frame that is not output."""
+        if frame.type == FrameType.HEADER:
+            return None
+        record: dict[str, Any] = json.loads(frame.data)
+        match frame.type:
+            case FrameType.GRANT:
+                self._check((record["job"], record["attempt"]))
+            case FrameType.PID:
+                return self._began(record)
+            case FrameType.EXIT:
+                self.phase = "ended"
+                return Exited(**{**record, "cause": Cause(record["cause"]), "log": self.log})
+            case FrameType.NEXT:
+                self.go_on_in(record["segment"])
+            case other:
+                raise JournalCorrupt(f"{self.segment.path} has a frame of unknown type {other}")
+        return None
+
+    def _check(self, key: Key) -> None:
+        if key != self._key:
+            raise JournalCorrupt(
+                f"{self.segment.path} goes on with {key}, where {self._key} was to be"
+            )
+        self.granted = True
+
+    def _began(self, record: dict[str, Any]) -> Began | None:
+        """Return that it began, once: each of its segments repeats it."""
+        known, self.phase = self.process, "running"
+        at_us = record.pop("at_us")
+        self.process = Process(**record)
+        return None if known else Began(self.process.pid, at_us)
