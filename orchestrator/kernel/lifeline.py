@@ -96,6 +96,11 @@ class Lifeline(_End):
 class ParentEnd(_End):
     """The parent's end."""
 
+    def hang_up(self) -> None:
+        """Say nothing more: the child reads an end, as if we were gone, and can still be heard."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
     def news(self) -> AsyncIterator[Message]:
         """Yield what the child tells; it ends when the child is gone."""
         return self._messages()

@@ -31,7 +31,9 @@ class LocalSettings:
 
     directory: Path
     """Where jobs without an upload run."""
-    listen: tuple[str, int] = ("127.0.0.1", 8700)
+    host: str = "127.0.0.1"
+    port: int = 8700
+    """0 asks for any free port."""
     data_dir: Path = field(default_factory=paths.data_dir)
     slots: int = field(default_factory=lambda: os.cpu_count() or 1)
     tags: tuple[str, ...] = ()
@@ -47,9 +49,3 @@ class LocalSettings:
     def worker_dir(self) -> Path:
         """Return the folder in which the worker's token and its memory are."""
         return self.data_dir / "worker"
-
-    @property
-    def address(self) -> str:
-        """Return `host:port`, as it is written on a command line."""
-        host, port = self.listen
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -28,6 +28,7 @@ class ChildState(StrEnum):
     READY = "ready"
     DRAINING = "draining"
     STOPPING = "stopping"
+    LEAVING = "leaving"
     KILLED = "killed"
     BACKOFF = "backoff"
     FAILED = "failed"
@@ -41,6 +42,7 @@ class ChildEvent(StrEnum):
     BECAME_READY = "became_ready"
     TOLD_TO_DRAIN = "told_to_drain"
     TOLD_TO_STOP = "told_to_stop"
+    HUNG_UP = "hung_up"
     KILL_SENT = "kill_sent"
     ENDED = "ended"
     RESTART_PLANNED = "restart_planned"
@@ -49,11 +51,16 @@ class ChildEvent(StrEnum):
 
 
 class Wanted(StrEnum):
-    """What somebody wants of a child, mildest first. It only ever gets stricter."""
+    """What somebody wants of a child, mildest first. It only ever gets stricter.
+
+    drain: take nothing new, finish, and go. stop: interrupt what runs, and go. leave: go at once,
+    whatever runs; jobs go on without us.
+    """
 
     RUN = "run"
     DRAIN = "drain"
     STOP = "stop"
+    LEAVE = "leave"
 
 
 S = ChildState
@@ -65,17 +72,24 @@ TRANSITIONS: Final = MappingProxyType(
         (S.BACKOFF, E.LAUNCHED): S.LAUNCHING,
         (S.LAUNCHING, E.APPEARED): S.STARTING,
         (S.STARTING, E.BECAME_READY): S.READY,
-        # What it said before it heard our order is no news any more.
+        # Said twice, or said before it heard our order: no news any more.
+        (S.READY, E.BECAME_READY): S.READY,
         (S.DRAINING, E.BECAME_READY): S.DRAINING,
         (S.STOPPING, E.BECAME_READY): S.STOPPING,
+        (S.LEAVING, E.BECAME_READY): S.LEAVING,
         (S.KILLED, E.BECAME_READY): S.KILLED,
         (S.STARTING, E.TOLD_TO_DRAIN): S.DRAINING,
         (S.READY, E.TOLD_TO_DRAIN): S.DRAINING,
         (S.STARTING, E.TOLD_TO_STOP): S.STOPPING,
         (S.READY, E.TOLD_TO_STOP): S.STOPPING,
         (S.DRAINING, E.TOLD_TO_STOP): S.STOPPING,
+        (S.STARTING, E.HUNG_UP): S.LEAVING,
+        (S.READY, E.HUNG_UP): S.LEAVING,
+        (S.DRAINING, E.HUNG_UP): S.LEAVING,
+        (S.STOPPING, E.HUNG_UP): S.LEAVING,
         (S.STARTING, E.KILL_SENT): S.KILLED,
         (S.STOPPING, E.KILL_SENT): S.KILLED,
+        (S.LEAVING, E.KILL_SENT): S.KILLED,
         (S.LAUNCHING, E.RESTART_PLANNED): S.BACKOFF,
         (S.STARTING, E.RESTART_PLANNED): S.BACKOFF,
         (S.READY, E.RESTART_PLANNED): S.BACKOFF,
@@ -86,6 +100,7 @@ TRANSITIONS: Final = MappingProxyType(
         (S.LAUNCHING, E.ENDED): S.DOWN,
         (S.DRAINING, E.ENDED): S.DOWN,
         (S.STOPPING, E.ENDED): S.DOWN,
+        (S.LEAVING, E.ENDED): S.DOWN,
         (S.KILLED, E.ENDED): S.DOWN,
         (S.BACKOFF, E.DISMISSED): S.DOWN,
         (S.FAILED, E.DISMISSED): S.DOWN,
@@ -114,7 +129,7 @@ class ChildPolicy:
     drain_s: float | None = None
     """Until a draining child is told to stop; `None`: there is nothing to drain."""
     stop_s: float = 10.0
-    """Until a child that was told to stop is killed."""
+    """Until a child that was told to stop, or to leave, is killed."""
     ready_s: float | None = None
     """Until a child that is not ready is killed and started again; `None`: it may wait for ever."""
     healthy_s: float = 60.0
@@ -186,6 +201,7 @@ class Effect(StrEnum):
     LAUNCH = "launch"
     TELL_DRAIN = "tell_drain"
     TELL_STOP = "tell_stop"
+    HANG_UP = "hang_up"
     KILL = "kill"
 
 
@@ -230,10 +246,9 @@ def _moved(child: Child, event: ChildEvent, *, until: float = math.inf) -> Child
 
 
 def _became_ready(child: Child, now: float) -> Child:
-    following = next_state(child.state, E.BECAME_READY)
-    if following is not S.READY:
-        return child
-    return replace(child, state=following, act_at=math.inf, ready_at=now, was_ready=True)
+    if child.state is not S.STARTING:
+        return replace(child, state=next_state(child.state, E.BECAME_READY))
+    return replace(_moved(child, E.BECAME_READY), ready_at=now, was_ready=True)
 
 
 def _ended(child: Child, now: float, draw: float) -> Child:
@@ -259,18 +274,15 @@ def _pursue(child: Child, now: float) -> Decision:
         case Wanted.RUN:
             return _pursue_running(child, overdue=overdue)
         case Wanted.DRAIN if child.state in {S.STARTING, S.READY}:
-            drain_s = child.policy.drain_s
-            if drain_s is None:
-                return _tell_to_stop(child, now)
-            drained = _moved(child, E.TOLD_TO_DRAIN, until=now + drain_s)
-            return Decision(drained, (Effect.TELL_DRAIN,))
-        case Wanted.DRAIN if child.state is S.DRAINING:
-            if overdue:
-                return _tell_to_stop(replace(child, overdrawn=True), now)
-            return Decision(child)
+            return _tell_to_drain(child, now)
+        case Wanted.DRAIN if child.state is S.DRAINING and overdue:
+            return _tell_to_stop(replace(child, overdrawn=True), now)
         case Wanted.STOP if child.state in {S.STARTING, S.READY, S.DRAINING}:
             return _tell_to_stop(child, now)
-        case Wanted.DRAIN | Wanted.STOP:
+        case Wanted.LEAVE if child.state in {S.STARTING, S.READY, S.DRAINING, S.STOPPING}:
+            left = _moved(child, E.HUNG_UP, until=now + child.policy.stop_s)
+            return Decision(left, (Effect.HANG_UP,))
+        case Wanted.DRAIN | Wanted.STOP | Wanted.LEAVE:
             return _see_off(child, overdue=overdue)
 
 
@@ -282,6 +294,13 @@ def _pursue_running(child: Child, *, overdue: bool) -> Decision:
     return Decision(child)
 
 
+def _tell_to_drain(child: Child, now: float) -> Decision:
+    if child.policy.drain_s is None:
+        return _tell_to_stop(child, now)
+    told = _moved(child, E.TOLD_TO_DRAIN, until=now + child.policy.drain_s)
+    return Decision(told, (Effect.TELL_DRAIN,))
+
+
 def _tell_to_stop(child: Child, now: float) -> Decision:
     told = _moved(child, E.TOLD_TO_STOP, until=now + child.policy.stop_s)
     return Decision(told, (Effect.TELL_STOP,))
@@ -289,7 +308,7 @@ def _tell_to_stop(child: Child, now: float) -> Decision:
 
 def _see_off(child: Child, *, overdue: bool) -> Decision:
     """A child on its way out: kill it when it takes too long; one without a process just goes."""
-    if child.state is S.STOPPING and overdue:
+    if child.state in {S.STOPPING, S.LEAVING} and overdue:
         return Decision(_moved(child, E.KILL_SENT), (Effect.KILL,))
     if child.state in {S.BACKOFF, S.FAILED}:
         return Decision(_moved(child, E.DISMISSED))

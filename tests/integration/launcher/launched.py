@@ -23,8 +23,10 @@ async def launched() -> AsyncIterator[Launcher]:
     family = Family(process.pid)
     try:
         async with Launcher.over(process) as launcher:
-            yield launcher
-            family.look()
+            try:
+                yield launcher
+            finally:
+                family.look()
     finally:
         family.assert_gone()
 

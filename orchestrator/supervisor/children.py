@@ -1,0 +1,197 @@
+"""Keep a child as it is wanted: the shell around `logic/child.py`.
+
+It launches, tells, hangs up, kills and listens, as the pure rules say, and tells the log what
+became of it. It decides nothing, and does not know what its child is: a server and a worker differ
+in how they are launched and in how patient one is with them.
+"""
+
+import collections
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from orchestrator.kernel import logs
+from orchestrator.kernel.bell import Bell
+from orchestrator.kernel.errors import OrchestratorError, PeerBroken
+from orchestrator.kernel.launching import Child as Process
+from orchestrator.kernel.launching import Exit
+from orchestrator.kernel.lifeline import ParentEnd
+from orchestrator.kernel.packets import Message
+from orchestrator.supervisor.logic.child import (
+    Appeared,
+    BecameReady,
+    Child,
+    ChildPolicy,
+    ChildState,
+    Effect,
+    Ended,
+    Happening,
+    Tick,
+    Want,
+    Wanted,
+    decide,
+)
+
+LOGGER: Final = logging.getLogger(__name__)
+NOTES: Final = MappingProxyType(
+    {
+        ChildState.STARTING: (logging.INFO, "child.started"),
+        ChildState.READY: (logging.INFO, "child.ready"),
+        ChildState.DRAINING: (logging.INFO, "child.draining"),
+        ChildState.STOPPING: (logging.INFO, "child.stopping"),
+        ChildState.LEAVING: (logging.INFO, "child.left"),
+        ChildState.KILLED: (logging.WARNING, "child.killed"),
+        ChildState.BACKOFF: (logging.WARNING, "child.ended"),
+        ChildState.FAILED: (logging.ERROR, "child.failed"),
+        ChildState.DOWN: (logging.INFO, "child.stopped"),
+    }
+)
+"""What the log says when a child comes into a state. Launching is only the way to *started*."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A child's process, and our end of its lifeline."""
+
+    process: Process
+    line: ParentEnd
+
+
+Launch = Callable[[int | None], Awaitable[Running]]
+"""Starts the process; it is told with which code the last one ended."""
+
+
+class ChildService:
+    """One child: `run` keeps it until it is down as wanted, or has failed for good."""
+
+    def __init__(self, name: str, policy: ChildPolicy, launch: Launch, changed: Bell) -> None:
+        self.name = name
+        self.child = Child(policy)
+        self.news: Message = {}
+        """What the child said when it became ready."""
+        self.trouble: OrchestratorError | None = None
+        """Why it could not be launched the last time."""
+        self._launch = launch
+        self._changed = changed
+        self._running: Running | None = None
+        self._silent = anyio.Event()
+        self._exit = Exit()
+        self._inbox: collections.deque[Happening] = collections.deque()
+        self._came = Bell()
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether it runs and says that it is ready."""
+        return self.child.state is ChildState.READY
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether nothing will happen any more."""
+        return self.child.is_settled
+
+    def want(self, wanted: Wanted) -> None:
+        """Change what is wanted of it."""
+        self._happened(Want(wanted))
+
+    async def run(self) -> None:
+        """Keep it until nothing more is to be done."""
+        with logs.bound(child=self.name):
+            async with anyio.create_task_group() as tasks:
+                while not self.is_settled:
+                    self._take(self._inbox.popleft() if self._inbox else Tick(), tasks)
+                    if not self.is_settled:
+                        await self._came.until(
+                            lambda: bool(self._inbox), deadline=self.child.act_at
+                        )
+
+    def _happened(self, happening: Happening) -> None:
+        self._inbox.append(happening)
+        self._came.ring()
+
+    def _take(self, happening: Happening, tasks: TaskGroup) -> None:
+        before = self.child.state
+        draw = int.from_bytes(os.urandom(4), "big") / 2**32
+        decision = decide(self.child, happening, now=anyio.current_time(), draw=draw)
+        self.child = decision.child
+        if self.child.state is not before:
+            self._note()
+        for effect in decision.effects:
+            tasks.start_soon(self._perform, effect)
+        self._changed.ring()
+
+    async def _perform(self, effect: Effect) -> None:
+        if effect is Effect.LAUNCH:
+            return await self._live()
+        running = self._running
+        if running is None:
+            return None  # it ended while this was on its way
+        match effect:
+            case Effect.TELL_DRAIN:
+                await running.line.tell({"do": "drain"})
+            case Effect.TELL_STOP:
+                await running.line.tell({"do": "stop"})
+            case Effect.HANG_UP:
+                running.line.hang_up()
+            case Effect.KILL:
+                await running.process.signal(signal.SIGKILL)
+                # Where the launcher is gone nobody can kill it, and nobody waits for it any more.
+                self._silent.set()
+        return None
+
+    async def _live(self) -> None:
+        """See one process through, from its launch to its end."""
+        try:
+            self._running = running = await self._launch(self.child.last_code)
+        except OrchestratorError as error:
+            self._exit, self.trouble = Exit(code=error.exit_code), error
+            logs.event(LOGGER, logging.WARNING, "child.launch_failed", why=error.message)
+            self._happened(Ended(error.exit_code))
+            return
+        self.trouble, self._silent = None, anyio.Event()
+        self._happened(Appeared())
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._hear, running)
+            self._exit = await running.process.wait()
+            if self._exit == Exit():
+                # Its launcher is gone: now only the end of its line tells of its own.
+                await self._silent.wait()
+            tasks.cancel_scope.cancel()
+        running.line.close()
+        self._running = None
+        self._happened(Ended(self._exit.code))
+
+    async def _hear(self, running: Running) -> None:
+        """Listen to the child until it is silent for good."""
+        try:
+            async for message in running.line.news():
+                if message.get("state") == "ready":
+                    self.news = message
+                    self._happened(BecameReady())
+        except PeerBroken as error:
+            logs.event(LOGGER, logging.ERROR, "child.spoke_nonsense", why=error.message)
+            await running.process.signal(signal.SIGKILL)
+        self._silent.set()
+
+    def _note(self) -> None:
+        """Say in the log what became of the child."""
+        noted = NOTES.get(self.child.state)
+        if noted is None:
+            return
+        level, name = noted
+        keys: dict[str, object] = {}
+        if self._running is not None:
+            keys["pid"] = self._running.process.pid
+        if self.child.state in {ChildState.BACKOFF, ChildState.FAILED, ChildState.DOWN}:
+            keys |= {"code": self._exit.code, "signal": self._exit.signal}
+        if self.child.state is ChildState.BACKOFF:
+            keys["restart_in_s"] = round(max(0.0, self.child.act_at - anyio.current_time()), 1)
+        if self.child.state is ChildState.FAILED and self.trouble is not None:
+            keys |= {"why": self.trouble.message, "hint": self.trouble.hint}
+        logs.event(LOGGER, level, name, **keys)

@@ -1,0 +1,144 @@
+"""One machine's server and worker: how each is launched, and what has to be there before.
+
+It keeps nothing alive (that is `children.py`) and orders nothing (`daemon.py`). It knows which
+programs they are, which descriptors they get, and where on this machine their files are.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import anyio
+
+from orchestrator.kernel import lifeline, packets, paths
+from orchestrator.kernel.errors import LauncherGone, LaunchFailed
+from orchestrator.kernel.files import private_dir, write_private
+from orchestrator.kernel.launching import Launcher
+from orchestrator.supervisor.address import authority
+from orchestrator.supervisor.children import Running
+from orchestrator.supervisor.settings import WORKER_NAME, LocalSettings
+
+TOKENS_REFUSED: Final = 77
+LIFELINE_FD: Final = 3
+_PRELOAD_S: Final = 60.0
+"""Importing takes a second; a disk that needs a minute for it is no place to run anything."""
+
+
+class Local:
+    """Launches the two children of a local run."""
+
+    def __init__(self, settings: LocalSettings, launcher: Launcher) -> None:
+        self._settings = settings
+        self._launcher = launcher
+        self._port = settings.port
+        self._url = ""
+        self._nursery: Launcher | None = None
+        self._one_at_a_time = anyio.Lock()
+
+    @property
+    def token_file(self) -> Path:
+        """Return where the worker's token is kept."""
+        return self._settings.worker_dir / "token"
+
+    def server_is_at(self, url: str) -> None:
+        """Note the address at which the server became ready.
+
+        When any free port was asked for, this one is kept for its restarts: the worker and
+        everybody else know it by now.
+        """
+        self._url = url
+        self._port = urlsplit(url).port or self._port
+
+    async def launch_server(self, _last_code: int | None) -> Running:
+        """Start the server as a program of its own."""
+        settings = self._settings
+        line, theirs = lifeline.pair()
+        with theirs:
+            argv = [
+                sys.executable,
+                *settings.programs.server,
+                f"--data-dir={settings.server_dir}",
+                f"--listen={authority(settings.host, self._port)}",
+                f"--lifeline-fd={LIFELINE_FD}",
+            ]
+            process = await self._launcher.spawn(
+                argv, cwd=str(settings.data_dir), fds=[theirs.fileno()]
+            )
+        return Running(process, line)
+
+    async def launch_worker(self, last_code: int | None) -> Running:
+        """Fork the worker, and lend it a channel on which it gets its shims."""
+        await self._have_token(renew=last_code == TOKENS_REFUSED)
+        nursery = await self._have_nursery()
+        line, theirs = lifeline.pair()
+        ours, channel = packets.pair()
+        with theirs, ours, channel:
+            await self._launcher.lend(ours.fileno(), self._settings.programs.shim)
+            process = await nursery.fork(
+                self._settings.programs.worker,
+                self._worker_settings(),
+                fds=[theirs.fileno(), channel.fileno()],
+                name="orch-worker",
+            )
+        return Running(process, line)
+
+    async def prepare(self) -> None:
+        """Start the nursery while the server starts; if that fails, the worker's launch tells."""
+        try:
+            await self._have_nursery()
+        except (LaunchFailed, LauncherGone):
+            return
+
+    def _worker_settings(self) -> dict[str, object]:
+        settings = self._settings
+        return {
+            "name": WORKER_NAME,
+            "server_url": self._url,
+            "token_file": str(self.token_file),
+            "working_directory": str(settings.directory),
+            "state_dir": str(private_dir(settings.worker_dir / "state")),
+            "slots": settings.slots,
+            "tags": list(settings.tags),
+        }
+
+    async def _have_nursery(self) -> Launcher:
+        """Return the nursery, starting one if there is none, or if the last one died.
+
+        It is a means to start workers and nothing else, so it has no restarts of its own: when it
+        dies its workers die, and the next worker's launch makes a new one.
+        """
+        async with self._one_at_a_time:
+            if self._nursery is None or self._nursery.is_gone:
+                try:
+                    with anyio.fail_after(_PRELOAD_S):
+                        self._nursery = await self._launcher.nursery(
+                            self._settings.programs.worker_modules
+                        )
+                except TimeoutError:
+                    raise LaunchFailed(
+                        f"the worker's code was not loaded within {_PRELOAD_S:g} s"
+                    ) from None
+            return self._nursery
+
+    async def _have_token(self, *, renew: bool) -> None:
+        """Have a token for the worker on disk; a refused one is replaced, as we may enrol."""
+        if self.token_file.exists() and not renew:
+            return
+        # Imported at the first start only: together with httpx it takes longer than all the rest.
+        from orchestrator.supervisor.enrolment import enrol  # noqa: PLC0415
+
+        folder = private_dir(self._settings.worker_dir)
+        key_file = self._settings.server_dir / "enrol.key"
+        token = await enrol(url=self._url, key_file=key_file, name=WORKER_NAME, folder=folder)
+        write_private(self.token_file, f"{token}\n")
+
+    def connect_command_line(self) -> None:
+        """Tell the command line of this user where the server is, and with which key."""
+        private_dir(paths.state_dir())
+        connection = {
+            "url": self._url,
+            "api_key_file": str(self._settings.server_dir / "admin.key"),
+        }
+        write_private(paths.connection_file(), json.dumps(connection, indent=2) + "\n")

@@ -1,0 +1,72 @@
+"""The smallest server that a supervisor can be tested with: a real program, HTTP and a lifeline.
+
+It makes its keys at the first start, enrols workers, and keeps a journal of what happened to it.
+A file `exit-code` in its folder makes it end with that code instead of starting.
+"""
+
+import argparse
+import json
+import socket
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+TOKEN = "machine_{0}:worker_{0}:secret_of_the_test"
+
+
+def main() -> int:
+    """Serve until told to stop, or until the parent is gone."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--listen")
+    parser.add_argument("--lifeline-fd", type=int)
+    options = parser.parse_args()
+    folder: Path = options.data_dir
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if (folder / "exit-code").exists():
+        return int((folder / "exit-code").read_text())
+    if not (folder / "enrol.key").exists():
+        (folder / "enrol.key").write_text("wak_of_the_test\n")
+        (folder / "admin.key").write_text("pak_of_the_test\n")
+    host, _, port = options.listen.rpartition(":")
+    server = ThreadingHTTPServer((host, int(port)), _handler(folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    line = socket.socket(fileno=options.lifeline_fd)
+    url = f"http://{host}:{server.server_address[1]}"
+    note(folder.parent, f"server ready on {options.listen}")
+    line.send(json.dumps({"state": "ready", "url": url}).encode())
+    order = line.recv(1000)
+    note(folder.parent, f"server heard {order.decode() or 'the end'}")
+    server.shutdown()
+    return 0
+
+
+def _handler(folder: Path) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            allowed = self.headers["Authorization"] == "Bearer wak_of_the_test"
+            note(folder.parent, f"enrolled {body['name']} {body['fingerprint']}")
+            reply = {"token": TOKEN.format("0" * 26), "worker_id": "w", "machine_id": "m"}
+            data = json.dumps(reply if allowed else {}).encode()
+            self.send_response(201 if allowed else 401)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing: the journal says what matters."""
+
+    return Handler
+
+
+def note(folder: Path, line: str) -> None:
+    """Add a line to the journal of a run."""
+    with (folder / "journal").open("a") as journal:
+        journal.write(line + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""How a local run comes up, the first time and later."""
+
+import json
+import os
+import socket
+import stat
+from pathlib import Path
+
+from tests.integration.supervisor.runs import run
+from tests.support.installation import free_port
+from tests.support.waiting import wait_until
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_first_start_enrols_the_worker_by_itself(tmp_path: Path) -> None:
+    """Nothing is typed: the token is written for its owner alone, and the worker is told where."""
+    with run(tmp_path) as here:
+        here.wait_until_ready()
+
+        token = tmp_path / "data/worker/token"
+        assert token.read_text().startswith("machine_")
+        assert [_mode(token), _mode(token.parent), _mode(tmp_path / "data")] == [
+            0o600,
+            0o700,
+            0o700,
+        ]
+        told = here.told()
+        assert told.pop("server_url").startswith("http://127.0.0.1:")
+        assert told == {
+            "name": "local",
+            "token_file": str(token),
+            "working_directory": str(tmp_path),
+            "state_dir": str(here.state),
+            "slots": 2,
+            "tags": ["a-tag"],
+        }
+
+
+def test_the_command_line_finds_the_server(tmp_path: Path) -> None:
+    """The connection file names the address and the key's file, for its owner alone."""
+    with run(tmp_path) as here:
+        here.wait_until_ready()
+
+        path = tmp_path / "state/orchestrator/connection.json"
+        connection = json.loads(path.read_text())
+        assert _mode(path) == 0o600
+        assert connection["url"] == here.told()["server_url"]
+        assert Path(connection["api_key_file"]).read_text() == "pak_of_the_test\n"
+        assert connection["url"] in here.process.stdout
+
+
+def test_the_second_start_enrols_nobody(tmp_path: Path) -> None:
+    """The token of the first start is used again."""
+    with run(tmp_path) as here:
+        here.wait_until_ready()
+        here.process.signal(2)
+        assert here.process.wait() == 0
+
+    with run(tmp_path) as here:
+        here.wait_until_ready()
+
+    enrolled = [line for line in here.journal() if line.startswith("enrolled")]
+    assert len(enrolled) == 1
+
+
+def test_a_refused_token_is_replaced(tmp_path: Path) -> None:
+    """A worker that ends because its token is refused gets a new one, as the same worker."""
+    with run(tmp_path) as here:
+        (here.state / "exit-code").write_text("77")
+
+        here.wait_until_ready()
+
+    first, second = (line for line in here.journal() if line.startswith("enrolled"))
+    assert first == second
+
+
+def test_a_second_run_on_the_same_data_is_refused(tmp_path: Path) -> None:
+    """It ends with 5, names the first, and does not disturb it."""
+    with run(tmp_path) as first:
+        first.wait_until_ready()
+        with run(tmp_path) as second:
+            assert second.process.wait() == 5
+
+            assert f"pid {first.process.pid}" in second.process.stderr
+        assert first.process.returncode is None
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    """It ends with 73, names the address and what to do, and starts nothing."""
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        with run(tmp_path, port=port) as here:
+            assert here.process.wait() == 73
+
+    assert f"127.0.0.1:{port}" in here.process.stderr
+    assert "--listen" in here.process.stderr
+    assert here.journal() == []
+
+
+def test_a_port_that_becomes_free_is_taken(tmp_path: Path) -> None:
+    """The server of a killed run may need a moment to leave: the next run waits for it."""
+    busy = socket.socket()
+    busy.bind(("127.0.0.1", 0))
+    busy.listen()
+    with run(tmp_path, port=busy.getsockname()[1]) as here:
+        wait_until((tmp_path / "data/lock").exists)
+        busy.close()
+
+        here.wait_until_ready()
+
+
+def test_a_server_that_cannot_start_ends_the_run_with_its_code(tmp_path: Path) -> None:
+    """When somebody has to mend something, nothing is repeated and no worker is started."""
+    (tmp_path / "data/server").mkdir(parents=True)
+    (tmp_path / "data/server/exit-code").write_text("78")
+    with run(tmp_path) as here:
+        assert here.process.wait() == 78
+
+    assert "child.failed" in here.process.stderr
+    assert here.journal() == []
+
+
+def test_a_worker_that_cannot_start_ends_the_run_with_its_code(tmp_path: Path) -> None:
+    """Then the server is stopped in order, too."""
+    with run(tmp_path) as here:
+        (here.state / "exit-code").write_text("78")
+
+        assert here.process.wait() == 78
+
+    assert here.journal()[-2:] == ["worker ends with 78", 'server heard {"do": "stop"}']
+
+
+def test_the_same_port_is_kept_over_a_restart_of_the_server(tmp_path: Path) -> None:
+    """Whoever learned the address of a free port still finds the server there."""
+    with run(tmp_path) as here:
+        here.wait_until_ready()
+        url = here.told()["server_url"]
+
+        os.kill(here.pid_of("small_server"), 9)
+
+        here.wait_for("server ready", count=2)
+        assert here.journal()[-1] == f"server ready on {url.removeprefix('http://')}"
+
+
+def test_a_given_port_is_used(tmp_path: Path) -> None:
+    """The address is the one that was asked for."""
+    port = free_port()
+    with run(tmp_path, port=port) as here:
+        here.wait_until_ready()
+
+        assert f"http://127.0.0.1:{port}" in here.process.stdout
