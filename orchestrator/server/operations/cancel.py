@@ -13,10 +13,10 @@ from orchestrator.server.store.interface import Transaction
 
 def cancel(tx: Transaction, job_id: str, *, by: str, comment: str | None = None) -> JobView:
     """Ask for a job's end and return it as it is now. Repeating it, or coming late, is no fault."""
-    row = tx.row(f"SELECT {JOB_COLUMNS} FROM job WHERE id = :job_id", job_id=job_id)
-    if row is None:
+    found = tx.tuples(f"SELECT {JOB_COLUMNS} FROM job WHERE id = :job_id", job_id=job_id)
+    if not found:
         raise not_found(job_id)
-    job = JobRecord.of(row)
+    job = JobRecord.of(found[0])
     change = decide(job.rules(), CancelAsked(), now_us=tx.now_us)
     if change.path:
         changes = Changes(tx)

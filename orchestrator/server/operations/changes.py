@@ -7,6 +7,7 @@ session, the state), so the statement that would apply a stale decision refuses 
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -16,7 +17,7 @@ from orchestrator.core.job_lifecycle import LIVE, JobEvent
 from orchestrator.core.rank import head_of_queue, rank
 from orchestrator.kernel.errors import invariant
 from orchestrator.protocol.base import moment
-from orchestrator.protocol.words import JobEventType, JobState, Outcome, PendingReason
+from orchestrator.protocol.words import JobEventType, JobState, Outcome, PendingReason, Reason
 from orchestrator.server.facts import Claimable, Fact, JobChanged, Scheduled
 from orchestrator.server.operations.records import AttemptRecord, Held, JobRecord
 from orchestrator.server.store.interface import Transaction, Value
@@ -57,6 +58,20 @@ def encoded(data: Mapping[str, Any]) -> str | None:
     """Return the JSON of an event's data without what is not known; `None` for nothing."""
     known = {key: value for key, value in data.items() if value is not None}
     return to_json(known).decode() if known else None
+
+
+@lru_cache(maxsize=1024)
+def _ending(
+    outcome: Outcome, reason: Reason | None, exit_code: int | None, signal: int | None
+) -> str | None:
+    """Return the data of an end; most ends are alike, so most are encoded already."""
+    words = {"outcome": outcome, "reason": reason, "exit_code": exit_code, "signal": signal}
+    return encoded(words)
+
+
+@lru_cache(maxsize=256)
+def _finish(state: JobState, reason: Reason | None) -> str | None:
+    return encoded({"state": state, "reason": reason})
 
 
 class Changes:
@@ -117,18 +132,19 @@ class Changes:
         job.reason, job.pending_reason = change.reason, change.pending_reason
         job.due_us = change.due_us
         self._jobs[job.id] = job
-        if change.state not in LIVE:
-            job.session_id = None
-            if not change.finished:
-                job.started_us = job.worker_id = None
+        if change.state in LIVE:
+            return
+        job.session_id = None
+        if not change.finished:
+            job.started_us = job.worker_id = None
         if JobEvent.RETRY_PLANNED in change.path and change.due_us is not None:
             due_at = moment(change.due_us)
             self.tell(job, JobEventType.RETRY_PLANNED, data=encoded({"due_at": due_at}))
             self._facts.append(Scheduled(change.due_us))
         if change.finished:
             job.finished_us = job.finished_us or self._tx.now_us
-            words = {"state": change.state, "reason": change.reason}
-            self.tell(job, JobEventType.FINISHED, data=encoded(words))
+            words = _finish(change.state, change.reason)
+            self.tell(job, JobEventType.FINISHED, data=words)
 
     def _place(self, job: JobRecord, change: Change) -> int:
         """Return its place in the queue; a job that only comes back does not lose its own."""
@@ -142,14 +158,9 @@ class Changes:
         attempt.outcome = outcome
         attempt.finished_us = attempt.finished_us or self._tx.now_us
         self.update_attempt(job, attempt)
-        words = {
-            "outcome": outcome,
-            "reason": attempt.reason,
-            "exit_code": attempt.exit_code,
-            "signal": attempt.signal,
-        }
+        words = _ending(outcome, attempt.reason, attempt.exit_code, attempt.signal)
         ending = _ENDINGS.get(outcome, JobEventType.ENDED)
-        self.tell(job, ending, attempt=attempt.number, data=encoded(words))
+        self.tell(job, ending, attempt=attempt.number, data=words)
         if change.finished:
             job.finished_us = attempt.finished_us
             job.exit_code, job.signal = attempt.exit_code, attempt.signal

@@ -15,7 +15,7 @@ from orchestrator.server.operations.losses import give_back, held_by
 from orchestrator.server.operations.ownership import open_session_of
 from orchestrator.server.operations.records import Held
 from orchestrator.server.store.interface import Transaction
-from orchestrator.server.store.pairs import Pair, rows_of_pairs
+from orchestrator.server.store.pairs import Pair, tuples_of_pairs
 
 _RENEW: Final = """
     UPDATE session SET renewed_us = :now, renewed_lease_us = :lease_now
@@ -88,8 +88,10 @@ def _to_abandon(tx: Transaction, request: HeartbeatRequest, live: dict[Pair, Hel
     """
     strange = [pair for one in request.attempts if (pair := (one.job_id, one.attempt)) not in live]
     reported = {
-        (row["job_id"], row["number"])
-        for row in rows_of_pairs(tx, _SETTLED, strange, session_id=request.session_id)
-        if row["outcome"] not in _STATED
+        (job_id, number)
+        for job_id, number, outcome in tuples_of_pairs(
+            tx, _SETTLED, strange, session_id=request.session_id
+        )
+        if outcome not in _STATED
     }
     return [pair for pair in strange if pair not in reported]

@@ -4,8 +4,8 @@ Three operations come here: a new session that does not know an old one's attemp
 does not list a grant, and the reaper. The core says what becomes of the job.
 """
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 from orchestrator.core.job import Lost, Released, decide
 from orchestrator.protocol.words import Outcome, Reason
@@ -13,11 +13,12 @@ from orchestrator.server.operations.changes import Changes
 from orchestrator.server.operations.records import (
     ATTEMPT_COLUMNS,
     JOB_COLUMNS,
+    JOB_WIDTH,
     AttemptRecord,
     Held,
     JobRecord,
 )
-from orchestrator.server.store.interface import Reader, Row, Transaction
+from orchestrator.server.store.interface import Reader, Transaction
 
 SELECT_HELD: Final = f"""
     SELECT {JOB_COLUMNS}, {ATTEMPT_COLUMNS}
@@ -26,15 +27,15 @@ SELECT_HELD: Final = f"""
 """Live attempts with their jobs; `job.session_id` says who holds them."""
 
 
-def held_of(row: Row) -> Held:
-    """Return a row of `SELECT_HELD`."""
-    return Held(JobRecord.of(row), AttemptRecord.of(row))
+def held_of(values: Sequence[Any]) -> Held:
+    """Return an attempt with its job, of a tuple of `SELECT_HELD`."""
+    return Held(JobRecord.of(values), AttemptRecord.of(values[JOB_WIDTH:]))
 
 
 def held_by(reader: Reader, session_id: str) -> list[Held]:
     """Return everything that a session is entitled to."""
     sql = f"{SELECT_HELD} WHERE job.session_id = :session_id"
-    return [held_of(row) for row in reader.rows(sql, session_id=session_id)]
+    return [held_of(values) for values in reader.tuples(sql, session_id=session_id)]
 
 
 def give_back(tx: Transaction, changes: Changes, unstarted: Iterable[Held]) -> None:

@@ -4,8 +4,9 @@ The bytes of parts are none of its business. They are on the disk before `commit
 and the length that it stores is what makes them count.
 """
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
 from orchestrator.kernel.errors import invariant
 from orchestrator.protocol.wire import Ack
@@ -14,14 +15,15 @@ from orchestrator.server.facts import OutputGrew
 from orchestrator.server.operations.output_plan import Growth, OutputLog
 from orchestrator.server.operations.ownership import AttemptKey, own_session
 from orchestrator.server.output_log import OutputState, Part
-from orchestrator.server.store.interface import Reader, Row, Transaction, Value
+from orchestrator.server.store.interface import Reader, Transaction, Value
 
 OUTPUT_COLUMNS: Final = """
     output.length, output.digest, output.stdout_bytes, output.stderr_bytes, output.inline_frames,
     output.gap_start, output.gap_end, output.dropped_bytes
 """
+OUTPUT_WIDTH: Final = 8
 _SELECT_STATE: Final = f"""
-    SELECT attempt.number, attempt.outcome, {OUTPUT_COLUMNS}
+    SELECT {OUTPUT_COLUMNS}, attempt.outcome
     FROM attempt LEFT JOIN output
         ON output.job_id = attempt.job_id AND output.attempt = attempt.number
     WHERE attempt.job_id = :job_id AND attempt.number = :attempt
@@ -31,7 +33,7 @@ _SELECT_PARTS: Final = """
     WHERE job_id = :job_id AND attempt = :attempt ORDER BY start
 """
 _SELECT_ENTITLED: Final = f"""
-    SELECT attempt.number, {OUTPUT_COLUMNS}
+    SELECT {OUTPUT_COLUMNS}
     FROM attempt
     JOIN job ON job.id = attempt.job_id AND job.attempt = attempt.number
         AND job.session_id = attempt.session_id
@@ -62,6 +64,8 @@ _DROP_PART: Final = """
     DELETE FROM output_part WHERE job_id = :job_id AND attempt = :attempt AND start = :start
 """
 
+_EMPTY: Final = OutputLog()
+
 
 def output_state(reader: Reader, job_id: str, attempt: int | None) -> OutputState | None:
     """Return what is committed of an attempt's output: by default of the job's latest attempt.
@@ -76,55 +80,59 @@ def output_state(reader: Reader, job_id: str, attempt: int | None) -> OutputStat
         attempt = job["attempt"]
         if attempt == 0:
             return OutputState(job_id, 0, 0, closed=job["finished_us"] is not None)
-    row = reader.row(_SELECT_STATE, job_id=job_id, attempt=attempt)
-    if row is None:
+    found = reader.tuples(_SELECT_STATE, job_id=job_id, attempt=attempt)
+    if not found:
         return None
-    log = log_of(row, _parts(reader, job_id, row))
+    outcome = found[0][OUTPUT_WIDTH]
+    log = _with_parts(reader, job_id, attempt, log_of(found[0]))
     return OutputState(
         job_id=job_id,
-        attempt=row["number"],
+        attempt=attempt,
         length=log.length,
         inline=log.inline,
         parts=log.parts,
         gap_start=log.gap_start,
         gap_end=log.gap_end,
         dropped_bytes=log.dropped_bytes,
-        closed=row["outcome"] is not None,
+        closed=outcome is not None,
     )
 
 
-def log_of(row: Row, parts: tuple[Part, ...] = ()) -> OutputLog:
-    """Return the log of a row with `OUTPUT_COLUMNS`, which are NULL while it is empty."""
-    if row["length"] is None:
-        return OutputLog()
+def log_of(values: Sequence[Any]) -> OutputLog:
+    """Return the log, still without its parts, of a tuple that begins with `OUTPUT_COLUMNS`.
+
+    They are NULL while it is empty.
+    """
+    if values[0] is None:
+        return _EMPTY
+    length, digest, stdout, stderr, inline, gap_start, gap_end, dropped = values[:OUTPUT_WIDTH]
     return OutputLog(
-        length=row["length"],
-        digest=bytes(row["digest"]),
-        stdout_bytes=row["stdout_bytes"],
-        stderr_bytes=row["stderr_bytes"],
-        inline=b"" if row["inline_frames"] is None else bytes(row["inline_frames"]),
-        parts=parts,
-        gap_start=row["gap_start"],
-        gap_end=row["gap_end"],
-        dropped_bytes=row["dropped_bytes"],
+        length=length,
+        digest=bytes(digest),
+        stdout_bytes=stdout,
+        stderr_bytes=stderr,
+        inline=b"" if inline is None else bytes(inline),
+        gap_start=gap_start,
+        gap_end=gap_end,
+        dropped_bytes=dropped,
     )
 
 
-def _parts(reader: Reader, job_id: str, row: Row) -> tuple[Part, ...]:
-    """Return the parts of a log, without asking for those of one that is inline."""
-    if row["length"] is None or row["inline_frames"] is not None:
-        return ()
-    rows = reader.rows(_SELECT_PARTS, job_id=job_id, attempt=row["number"])
-    return tuple(Part(row["start"], row["length"], row["own_bytes"]) for row in rows)
+def _with_parts(reader: Reader, job_id: str, attempt: int, log: OutputLog) -> OutputLog:
+    """Return the log with its parts, without asking for those of one that is inline."""
+    if log.length == len(log.inline):
+        return log
+    rows = reader.tuples(_SELECT_PARTS, job_id=job_id, attempt=attempt)
+    return replace(log, parts=tuple(Part(*values) for values in rows))
 
 
 def writable_log(reader: Reader, key: AttemptKey, *, worker_id: str) -> OutputLog | None:
     """Return the log as it is, or `None` when the session may not write to it (any more)."""
     own_session(reader, key.session_id, worker_id)
-    row = reader.row(
+    found = reader.tuples(
         _SELECT_ENTITLED, job_id=key.job_id, attempt=key.attempt, session_id=key.session_id
     )
-    return None if row is None else log_of(row, _parts(reader, key.job_id, row))
+    return _with_parts(reader, key.job_id, key.attempt, log_of(found[0])) if found else None
 
 
 def commit_output(tx: Transaction, key: AttemptKey, growth: Growth, *, worker_id: str) -> Ack:

@@ -5,27 +5,36 @@ back. What may become of them is decided in `orchestrator.core`, never here.
 """
 
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.core.job import Job
 from orchestrator.core.retry import RetryPolicy
 from orchestrator.kernel.backoff import Backoff
 from orchestrator.protocol.words import JobState, Outcome, PendingReason, Reason
-from orchestrator.server.store.interface import Row
 
 JOB_COLUMNS: Final = """
-    job.id AS job_id, job.state, job.attempt AS job_attempt, job.session_id AS job_session_id,
-    job.worker_id AS job_worker_id, job.requirement_id, job.priority, job.rank, job.due_us,
-    job.failures, job.lost, job.max_lost, job.max_attempts, job.retry_initial_s, job.retry_factor,
-    job.retry_max_s, job.event_seq, job.started_us AS job_started_us
+    job.id, job.state, job.attempt, job.session_id, job.worker_id, job.requirement_id, job.priority,
+    job.rank, job.due_us, job.failures, job.lost, job.max_lost, job.max_attempts,
+    job.retry_initial_s, job.retry_factor, job.retry_max_s, job.event_seq, job.started_us
 """
+JOB_WIDTH: Final = 18
 ATTEMPT_COLUMNS: Final = """
     attempt.number, attempt.session_id, attempt.worker_id, attempt.claim_number,
     attempt.claimed_us, attempt.started_us, attempt.pid, attempt.outcome, attempt.reason,
     attempt.exit_code, attempt.signal
 """
+ATTEMPT_WIDTH: Final = 11
 _ONCE: Final = RetryPolicy()
+"""What most jobs have, so it needs no new object for each."""
+# Looked up, because calling an enum takes ten times as long.
+_STATES: Final = {state.value: state for state in JobState}
+_OUTCOMES: Final[Mapping[str | None, Outcome | None]] = {
+    None: None,
+    **{o.value: o for o in Outcome},
+}
+_REASONS: Final[Mapping[str | None, Reason | None]] = {None: None, **{r.value: r for r in Reason}}
 
 
 @dataclass(slots=True, eq=False)
@@ -60,25 +69,11 @@ class JobRecord:
         self.was = (self.state, self.session_id or "", self.event_seq)
 
     @classmethod
-    def of(cls, row: Row) -> "JobRecord":
-        """Return the record of a row with `JOB_COLUMNS`."""
-        return cls(
-            id=row["job_id"],
-            state=JobState(row["state"]),
-            attempt=row["job_attempt"],
-            session_id=row["job_session_id"],
-            worker_id=row["job_worker_id"],
-            requirement_id=row["requirement_id"],
-            priority=row["priority"],
-            rank=row["rank"],
-            due_us=row["due_us"],
-            failures=row["failures"],
-            lost=row["lost"],
-            max_lost=row["max_lost"],
-            retry=_policy(row),
-            event_seq=row["event_seq"],
-            started_us=row["job_started_us"],
-        )
+    def of(cls, values: Sequence[Any]) -> "JobRecord":
+        """Return the record of a tuple that begins with `JOB_COLUMNS`."""
+        retry = _ONCE if values[12] == 1 else _policy(*values[12:16])
+        loaded = (values[0], _STATES[values[1]], *values[2:12], retry, *values[16:JOB_WIDTH])
+        return cls(*loaded)
 
     def rules(self) -> Job:
         """Return what the rules need to know of it."""
@@ -93,12 +88,8 @@ class JobRecord:
         return zlib.crc32(f"{self.id}.{self.attempt}".encode()) / 2**32
 
 
-def _policy(row: Row) -> RetryPolicy:
-    """Return the retry policy; most jobs have the default one, and need no new object."""
-    if row["max_attempts"] == 1:
-        return _ONCE
-    backoff = Backoff(row["retry_initial_s"], row["retry_factor"], row["retry_max_s"])
-    return RetryPolicy(row["max_attempts"], backoff)
+def _policy(max_attempts: int, initial_s: float, factor: float, max_s: float) -> RetryPolicy:
+    return RetryPolicy(max_attempts, Backoff(initial_s, factor, max_s))
 
 
 @dataclass(slots=True, eq=False)
@@ -125,21 +116,11 @@ class AttemptRecord:
         self.was_session = self.session_id
 
     @classmethod
-    def of(cls, row: Row) -> "AttemptRecord":
-        """Return the record of a row with `ATTEMPT_COLUMNS`."""
-        return cls(
-            number=row["number"],
-            session_id=row["session_id"],
-            worker_id=row["worker_id"],
-            claim_number=row["claim_number"],
-            claimed_us=row["claimed_us"],
-            started_us=row["started_us"],
-            pid=row["pid"],
-            outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
-            reason=None if row["reason"] is None else Reason(row["reason"]),
-            exit_code=row["exit_code"],
-            signal=row["signal"],
-        )
+    def of(cls, values: Sequence[Any]) -> "AttemptRecord":
+        """Return the record of a tuple that begins with `ATTEMPT_COLUMNS`."""
+        words = (_OUTCOMES[values[7]], _REASONS[values[8]])
+        loaded = (*values[:7], *words, *values[9:ATTEMPT_WIDTH])
+        return cls(*loaded)
 
 
 @dataclass(slots=True, eq=False)

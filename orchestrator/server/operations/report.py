@@ -34,13 +34,15 @@ from orchestrator.server.operations.output_plan import Growth, OutputLog, grown
 from orchestrator.server.operations.ownership import AttemptKey, own_session
 from orchestrator.server.operations.records import (
     ATTEMPT_COLUMNS,
+    ATTEMPT_WIDTH,
     JOB_COLUMNS,
+    JOB_WIDTH,
     AttemptRecord,
     Held,
     JobRecord,
 )
 from orchestrator.server.store.interface import Transaction
-from orchestrator.server.store.pairs import Pair, rows_of_pairs
+from orchestrator.server.store.pairs import Pair, tuples_of_pairs
 
 _SELECT: Final = f"""
     SELECT {JOB_COLUMNS}, {ATTEMPT_COLUMNS}, {OUTPUT_COLUMNS}
@@ -98,10 +100,11 @@ class _Batch:
         """Return those of the attempts that are, or were, this worker's."""
         jobs: dict[str, JobRecord] = {}
         found = {}
-        for row in rows_of_pairs(self._tx, _SELECT, pairs, worker_id=self._worker_id):
-            job = jobs.get(row["job_id"]) or jobs.setdefault(row["job_id"], JobRecord.of(row))
-            attempt = AttemptRecord.of(row)
-            found[job.id, attempt.number] = _Reported(Held(job, attempt), log_of(row))
+        for values in tuples_of_pairs(self._tx, _SELECT, pairs, worker_id=self._worker_id):
+            job = jobs.get(values[0]) or jobs.setdefault(values[0], JobRecord.of(values))
+            attempt = AttemptRecord.of(values[JOB_WIDTH:])
+            log = log_of(values[JOB_WIDTH + ATTEMPT_WIDTH :])
+            found[job.id, attempt.number] = _Reported(Held(job, attempt), log)
         return found
 
     def take(self, pair: Pair, reported: _Reported | None, events: list[ReportEvent]) -> Ack:
@@ -134,16 +137,16 @@ class _Batch:
 
     def _apply(self, reported: _Reported, event: ReportEvent) -> bool:
         """Apply one event of an entitled session; tell whether the attempt is settled by it."""
-        match event:
-            case Started():
-                self._started(reported.held, event)
-            case Output():
-                self._output(reported, event)
-            case Released():
-                self._released(reported.held)
-                return True
-            case Ended():
-                return self._ended(reported, event)
+        # By its word, not its class: asking pydantic's classes is a tenth of a report's time.
+        if event.type == "ended":
+            return self._ended(reported, event)
+        if event.type == "started":
+            self._started(reported.held, event)
+        elif event.type == "output":
+            self._output(reported, event)
+        else:
+            self._released(reported.held)
+            return True
         return False
 
     def _started(self, held: Held, event: Started) -> None:

@@ -7,6 +7,7 @@ hash of its text, so keeping it needs no counter and two servers cannot disagree
 
 import hashlib
 import json
+from functools import lru_cache
 
 from pydantic_core import from_json
 
@@ -32,6 +33,7 @@ def requirement_of(spec: JobSpec) -> Requirement:
     return Requirement(spec.kind, frozenset(wanted.tags), wanted.platform, wanted.worker)
 
 
+@lru_cache(maxsize=1024)
 def requirement_id(requirement: Requirement) -> int:
     """Return its number: 63 bits of a hash, which every database can keep."""
     words = [requirement.kind, sorted(requirement.tags), requirement.platform, requirement.worker]

@@ -30,7 +30,7 @@ from orchestrator.server.operations.ownership import own_session
 from orchestrator.server.operations.records import Held
 from orchestrator.server.operations.requirements import match_session
 from orchestrator.server.store.interface import Row, Transaction
-from orchestrator.server.store.pairs import Pair, rows_of_pairs
+from orchestrator.server.store.pairs import Pair, tuples_of_pairs
 
 __all__ = ["goodbye", "heartbeat", "open_session"]
 
@@ -154,7 +154,7 @@ def _judge(
 ) -> list[HeldVerdict]:
     """Move what the spool still holds to the new session; what it forgot is lost by policy."""
     pairs: list[Pair] = [(one.job_id, one.attempt) for one in request.held]
-    rows = tx.rows(_SAME_SPOOL, worker_id=worker_id, spool_id=request.spool_id)
+    rows = tx.tuples(_SAME_SPOOL, worker_id=worker_id, spool_id=request.spool_id)
     live = {(one.job.id, one.attempt.number): one for one in map(held_of, rows)}
     listed = set(pairs)
     changes = Changes(tx)
@@ -164,7 +164,8 @@ def _judge(
     lose(tx, changes, forgotten, Outcome.INDETERMINATE)
     changes.save()
     lengths = {
-        (row["job_id"], row["attempt"]): row["length"] for row in rows_of_pairs(tx, _LENGTHS, pairs)
+        (job_id, attempt): length
+        for job_id, attempt, length in tuples_of_pairs(tx, _LENGTHS, pairs)
     }
     wanted = _wanted_late(tx, pairs, worker_id)
     return [
@@ -190,9 +191,11 @@ def _move(changes: Changes, held: Held, session_id: str) -> None:
 def _wanted_late(tx: Transaction, pairs: list[Pair], worker_id: str) -> set[Pair]:
     """Return the attempts that were given up, and whose own account people would like to read."""
     return {
-        (row["job_id"], row["number"])
-        for row in rows_of_pairs(tx, _SETTLED, pairs, worker_id=worker_id)
-        if row["outcome"] in _UNKNOWN and row["unheard"]
+        (job_id, number)
+        for job_id, number, outcome, unheard in tuples_of_pairs(
+            tx, _SETTLED, pairs, worker_id=worker_id
+        )
+        if outcome in _UNKNOWN and unheard
     }
 
 

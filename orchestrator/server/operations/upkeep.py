@@ -57,7 +57,7 @@ def tick(tx: Transaction, *, elapsed_us: int) -> Tick:
     latest = clock.now - LEASE_US
     if clock.floor > latest:
         return Tick(lost=0, more=False)
-    rows = tx.rows(_SELECT_EXPIRED, latest=latest, limit=BATCH)
+    rows = tx.tuples(_SELECT_EXPIRED, latest=latest, limit=BATCH)
     changes = Changes(tx)
     lose(tx, changes, [held_of(row) for row in rows], Outcome.LOST)
     changes.save()
@@ -66,7 +66,7 @@ def tick(tx: Transaction, *, elapsed_us: int) -> Tick:
 
 def queue_due(tx: Transaction) -> bool:
     """Put jobs in the queue whose moment has come; tell whether there may be more of them."""
-    rows = tx.rows(_SELECT_DUE, now=tx.now_us, limit=BATCH)
+    rows = tx.tuples(_SELECT_DUE, now=tx.now_us, limit=BATCH)
     changes = Changes(tx)
     for row in rows:
         job = JobRecord.of(row)

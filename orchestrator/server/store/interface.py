@@ -46,6 +46,10 @@ class Reader(Protocol):
         """Return the first row, or `None`."""
         ...
 
+    def tuples(self, sql: str, **params: Value) -> list[tuple[Any, ...]]:
+        """Return every row as a plain tuple: for hot paths, where names would cost the most."""
+        ...
+
 
 class Transaction(Reader, Protocol):
     """An operation's view: it reads what it has written, and others see all of it or nothing."""

@@ -7,18 +7,18 @@ them is compiled once; the filling is NULL, which equals nothing.
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
-from orchestrator.server.store.interface import Reader, Row, Value
+from orchestrator.server.store.interface import Reader, Value
 
 PAIRS_MAX: Final = 256
 """Pairs in one statement: 512 parameters, and nine texts in all."""
 Pair = tuple[str, int]
 
 
-def rows_of_pairs(
+def tuples_of_pairs(
     reader: Reader, sql: str, pairs: Sequence[Pair], **others: Value
-) -> Iterator[Row]:
+) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a statement that has `{pairs}` where a table of two columns belongs."""
     for begin in range(0, len(pairs), PAIRS_MAX):
         some = pairs[begin : begin + PAIRS_MAX]
@@ -27,7 +27,7 @@ def rows_of_pairs(
         for index, (job_id, attempt) in enumerate(some):
             params[f"job_{index}"] = job_id
             params[f"attempt_{index}"] = attempt
-        yield from reader.rows(_text(sql, room), **params)
+        yield from reader.tuples(_text(sql, room), **params)
 
 
 @lru_cache(maxsize=64)

@@ -137,7 +137,7 @@ def _ledger(raw: sqlite3.Connection) -> dict[int, str]:
     known = raw.execute("SELECT 1 FROM sqlite_schema WHERE name = 'migration'").fetchone()
     if known is None:
         return {}
-    return {row["number"]: row["checksum"] for row in raw.execute("SELECT * FROM migration")}
+    return dict(raw.execute("SELECT number, checksum FROM migration"))
 
 
 def _migrate(raw: sqlite3.Connection, clock: Clock) -> None:

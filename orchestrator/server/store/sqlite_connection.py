@@ -4,10 +4,13 @@ Durability is decided here and nowhere else: write-ahead log, `synchronous=FULL`
 stronger sync that its disks need.
 """
 
+import re
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 from orchestrator.kernel.errors import (
@@ -17,6 +20,7 @@ from orchestrator.kernel.errors import (
     StateUnavailable,
     StoreBusy,
 )
+from orchestrator.protocol.words import JobEventType, JobState, Outcome, PendingReason, Reason
 from orchestrator.server.store.interface import Row, Value
 
 APPLICATION_ID: Final = 0x4F524348
@@ -44,27 +48,71 @@ class SqliteConnection:
     def __init__(self, raw: sqlite3.Connection) -> None:
         self.raw = raw
 
+    def _cursor(self, sql: str, params: Mapping[str, Value]) -> sqlite3.Cursor:
+        text, places = _with_places(sql)
+        return self.raw.execute(text, places(params))
+
     def rows(self, sql: str, **params: Value) -> list[Row]:
         """Return every row that a statement gives."""
-        return cast("list[Row]", self.raw.execute(sql, params).fetchall())
+        cursor = self._cursor(sql, params)
+        cursor.row_factory = sqlite3.Row
+        return cast("list[Row]", cursor.fetchall())
 
     def row(self, sql: str, **params: Value) -> Row | None:
         """Return the first row, or `None`."""
-        return cast("Row | None", self.raw.execute(sql, params).fetchone())
+        cursor = self._cursor(sql, params)
+        cursor.row_factory = sqlite3.Row
+        return cast("Row | None", cursor.fetchone())
+
+    def tuples(self, sql: str, **params: Value) -> list[tuple[Any, ...]]:
+        """Return every row as a plain tuple."""
+        return self._cursor(sql, params).fetchall()
 
     def execute(self, sql: str, **params: Value) -> int:
         """Run a statement and return how many rows it changed."""
-        return self.raw.execute(sql, params).rowcount
+        return self._cursor(sql, params).rowcount
 
     def many(self, sql: str, params: Iterable[Mapping[str, Value]]) -> int:
         """Run a statement once for each set of parameters; return how many rows all changed."""
-        return self.raw.executemany(sql, params).rowcount
+        text, places = _with_places(sql)
+        return self.raw.executemany(text, map(places, params)).rowcount
+
+
+_NAME: Final = re.compile(r"(?<![:\w]):([a-z][a-z0-9_]*)")
+
+
+@lru_cache(maxsize=STATEMENTS_CACHED)
+def _with_places(sql: str) -> tuple[str, Callable[[Mapping[str, Value]], tuple[Value, ...]]]:
+    """Return a statement with `?` for each `:name`, and what puts parameters in their places.
+
+    `sqlite3` looks each name up for each execution, which costs as much as many a statement.
+    """
+    names = _NAME.findall(sql)
+    text = _NAME.sub("?", sql)
+    match names:
+        case []:
+            return text, lambda _: ()
+        case [name]:
+            return text, lambda params: (params[name],)
+        case _:
+            return text, itemgetter(*names)
+
+
+def _nothing(nothing: None) -> None:
+    return nothing
+
+
+# What `sqlite3` has no adapter for it searches in three other ways first, each time. These two make
+# the binding of words from closed lists, and of NULL, twice as fast; neither changes what is bound.
+for _words in (JobEventType, JobState, Outcome, PendingReason, Reason):
+    sqlite3.register_adapter(_words, str.__str__)
+sqlite3.register_adapter(type(None), _nothing)
 
 
 def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
     """Open the file. A reader cannot change it, not even by mistake."""
     mode = "rwc" if writable else "ro"
-    raw = sqlite3.connect(
+    return sqlite3.connect(
         f"file:{quote(str(path))}?mode={mode}",
         uri=True,
         timeout=BUSY_TIMEOUT_S,
@@ -72,8 +120,6 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
         check_same_thread=False,  # one thread at a time, but for readers not always the same
         cached_statements=STATEMENTS_CACHED,
     )
-    raw.row_factory = sqlite3.Row
-    return raw
 
 
 def prepare_writer(raw: sqlite3.Connection) -> None:
