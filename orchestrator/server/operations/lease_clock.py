@@ -6,21 +6,27 @@ that (see `upkeep.py`), so a lease is never shorter than promised.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from orchestrator.kernel.errors import invariant
 from orchestrator.server.store.interface import Reader
 
+_SELECT: Final = """
+    SELECT now_lease_us, seen_lease_us, floor_lease_us FROM lease_clock WHERE one = 1
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class LeaseClock:
-    """What it shows, and where it stood when this server started."""
+    """What it shows, what it showed at the tick before, and where it stood at the start."""
 
     now: int
+    seen: int
     floor: int
 
 
 def read_lease_clock(reader: Reader) -> LeaseClock:
     """Return the clock's row."""
-    row = reader.row("SELECT now_lease_us, floor_lease_us FROM lease_clock WHERE one = 1")
-    invariant(row is not None, "the lease clock has its row from the first migration on")
-    return LeaseClock(row["now_lease_us"], row["floor_lease_us"]) if row else LeaseClock(0, 0)
+    found = reader.tuples(_SELECT)
+    invariant(len(found) == 1, "the lease clock has its row from the first migration on")
+    return LeaseClock(*found[0])

@@ -28,6 +28,9 @@ _SELECT_EXPIRED: Final = f"""
     WHERE attempt.claimed_lease_us <= :latest AND session.renewed_lease_us <= :latest
     ORDER BY job.id LIMIT :limit
 """
+_ADVANCE: Final = """
+    UPDATE lease_clock SET now_lease_us = :now, seen_lease_us = :seen WHERE one = 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +49,17 @@ def begin(tx: Transaction) -> None:
 def tick(tx: Transaction, *, elapsed_us: int) -> Tick:
     """Let the lease clock go on by what a monotonic clock measured, and end leases that ran out.
 
-    The reaper looks at the time of the tick before: a stamp from between two ticks carries the
-    earlier one's time, and counted from there a lease would be shorter than was promised.
+    The reaper looks as of the tick before: a stamp from between two ticks carries the earlier one's
+    time, and counted from there a lease would be shorter than was promised. With nothing elapsed it
+    only goes on with what the tick before had to leave.
     """
     clock = read_lease_clock(tx)
-    tx.execute(
-        "UPDATE lease_clock SET now_lease_us = :now WHERE one = 1",
-        now=advanced(clock.now, elapsed_us=elapsed_us),
-    )
-    latest = clock.now - LEASE_US
+    seen = clock.seen
+    if elapsed_us > 0:
+        seen = clock.now
+        now = advanced(clock.now, elapsed_us=elapsed_us)
+        tx.execute(_ADVANCE, now=now, seen=seen)
+    latest = seen - LEASE_US
     if clock.floor > latest:
         return Tick(lost=0, more=False)
     rows = tx.tuples(_SELECT_EXPIRED, latest=latest, limit=BATCH)
