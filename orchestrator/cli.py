@@ -51,8 +51,20 @@ orchestrator jobs submit --follow -- make test    run something there and watch 
 """
 
 
+class _Root(LazyGroup):
+    """The outermost group."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; click would call a reader who went away an error like any other."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            output.give_up_stdout()
+            raise click.exceptions.Exit(READER_GONE) from None
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=_Root,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_EXAMPLES,
 )

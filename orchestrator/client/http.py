@@ -366,7 +366,7 @@ def _why(error: BaseException) -> str:
             return f"its certificate or encryption is refused ({seen.reason or seen})"
         if isinstance(seen, OSError) and seen.strerror:
             # asyncio writes its own words into `strerror`; a resolver's number is its own, too.
-            known = seen.errno in errno.errorcode
-            return (os.strerror(seen.errno) if known else seen.strerror).lower()
+            number = seen.errno or 0
+            return (os.strerror(number) if number in errno.errorcode else seen.strerror).lower()
         seen = seen.__cause__ or seen.__context__
     return str(error) or type(error).__name__

@@ -13,6 +13,8 @@ from typing import IO, Final, TextIO
 from orchestrator.commands.escape import TerminalText, one_line
 
 NAME: Final = "orchestrator"
+CELL_CHARS: Final = 32
+"""One long name must not push everything else off the screen; `show` has it whole."""
 Row = Sequence[str]
 
 
@@ -94,18 +96,30 @@ def table(headers: Row, rows: Sequence[Row], *, styles: Sequence[str] = ()) -> N
 
 
 def _rich_table(headers: Row, rows: Sequence[Row], styles: Sequence[str]) -> None:
-    from rich import box
+    """Draw as many columns as the terminal has room for: the first ones, which matter most."""
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, header in enumerate(headers):
-        # The first column is what the next command is given, so it is never cut.
-        shown.add_column(header, no_wrap=index == 0, overflow="fold")
-    for row, style in zip(rows, styles or [""] * len(rows), strict=True):
-        shown.add_row(*(Text(cell, style=style) for cell in row))
-    Console().print(shown)
+    console = Console()
+    short = [[row[0], *(_shortened(cell) for cell in row[1:])] for row in rows]
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    room = console.width
+    for header, cells in zip(headers, zip(*short, strict=True), strict=True):
+        width = max(map(cell_len, (header, *cells)))
+        room -= width + 2
+        if room < -2 and shown.columns:
+            break
+        shown.add_column(header, no_wrap=True, min_width=width)
+    fitting = len(shown.columns)
+    for row, style in zip(short, styles or [""] * len(rows), strict=True):
+        shown.add_row(*(Text(cell, style=style) for cell in row[:fitting]))
+    console.print(shown)
+
+
+def _shortened(cell: str) -> str:
+    return cell if len(cell) <= CELL_CHARS else f"{cell[: CELL_CHARS - 1]}…"
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:

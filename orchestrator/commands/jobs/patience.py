@@ -15,6 +15,8 @@ from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.errors import (
     OrchestratorError,
     Overloaded,
+    PeerBroken,
+    Refused,
     ServerUnreachable,
     Unavailable,
 )
@@ -39,15 +41,23 @@ def next_steps(job_id: str) -> tuple[str, str]:
 
 
 @contextmanager
-def may_be_left(job_id: str, verb: str = "logs -f") -> Iterator[None]:
-    """Let Ctrl-C end the watching and not the job."""
+def may_be_left(job_id: str, verb: str = "logs -f", *, known: bool) -> Iterator[None]:
+    """Let Ctrl-C, or a refusal, end the watching and not the job, and say how to come back.
+
+    Nothing is said of a job that is not `known` to exist when it is refused.
+    """
+    resume = f"resume with: orchestrator jobs {verb} {job_id}"
     try:
         yield
     except KeyboardInterrupt:
         raise Left(
-            f"interrupted; the job goes on; resume with: orchestrator jobs {verb} {job_id}; "
+            f"interrupted; the job goes on; {resume}; "
             f"or cancel it with: orchestrator jobs cancel {job_id}"
         ) from None
+    except (Refused, PeerBroken) as error:
+        if known:
+            error.hint = "; ".join(filter(None, (error.hint, f"the job goes on; {resume}")))
+        raise
 
 
 class Patience:

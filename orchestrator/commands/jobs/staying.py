@@ -38,7 +38,7 @@ def follow_submitted(remote: Remote, job: JobView, manner: Manner) -> int:
         output.say(f"{job.id} is {ending.short(job)}; Ctrl-C leaves it running")
     stderr = output.err(raw=manner.raw)
     show = Streams(stderr if manner.as_json else output.out(raw=manner.raw), stderr)
-    with may_be_left(job.id):
+    with may_be_left(job.id, known=True):
         ended = Follower(remote, job.id, show).run(Patience(job.id, manner.patience_s), known=True)
     if manner.as_json:
         output.document(ended.written.encode())
@@ -49,7 +49,7 @@ def follow_known(
     remote: Remote, job_id: str, manner: Manner, show: Show, *, attempt: int | None
 ) -> int:
     """Show the output of a job from its beginning."""
-    with may_be_left(job_id):
+    with may_be_left(job_id, known=False):
         follower = Follower(remote, job_id, show, attempt=attempt)
         return _own_code(follower.run(Patience(job_id, manner.patience_s), known=False))
 
@@ -62,7 +62,7 @@ def _own_code(ended: Ended) -> int:
 
 def wait(remote: Remote, job_id: str, manner: Manner, *, known: bool) -> int:
     """Wait for the end without any output: 0 when the job succeeded, 1 when not."""
-    with may_be_left(job_id, "wait"):
+    with may_be_left(job_id, "wait", known=known):
         answer = _end_of(remote, job_id, manner, known=known)
     job = answer.read(JobView)
     if manner.as_json:

@@ -4,6 +4,7 @@ It decides nothing about jobs. What was typed becomes a spec in `request`, a fol
 in `upload`, and whoever stays is served by `follow`.
 """
 
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,6 +61,7 @@ class Options(TypedDict):
 
 
 _DURATION: Final = Duration()
+_KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{limits.IDEMPOTENCY_KEY_CHARS}}}")
 _EXAMPLES: Final = """\b
 orchestrator jobs submit -- make test
 orchestrator jobs submit --follow --shell 'make 2>&1 | tee log'
@@ -124,14 +126,20 @@ def submit(surroundings: Surroundings, **options: Unpack[Options]) -> int:
         raise click.UsageError("--wait and --follow exclude each other: --follow waits, too")
     if options["exclude"] and options["upload"] is None:
         raise click.UsageError("--exclude says what not to upload: it needs --upload")
+    key = options["idempotency_key"]
+    if key is not None and not _KEY.fullmatch(key):
+        raise click.BadParameter(
+            f"{key!r} is no key; it has 1 to {limits.IDEMPOTENCY_KEY_CHARS} visible ASCII letters",
+            param_hint="--idempotency-key",
+        )
     from orchestrator.commands.jobs.request import spec_of
 
     spec = spec_of(_asked(surroundings, options))  # a typing error costs no connection
     with surroundings.connect() as remote:
         if options["upload"] is not None:
             spec = _with_upload(remote, spec, options)
-        key = options["idempotency_key"] or secrets.token_urlsafe(24)
-        return _stay(remote, _submitted(remote, spec, key), options)
+        answer = _submitted(remote, spec, key or secrets.token_urlsafe(24))
+        return _stay(remote, answer, options)
 
 
 def _asked(surroundings: Surroundings, options: Options) -> "Asked":
@@ -193,10 +201,14 @@ def _with_upload(remote: "Remote", spec: "JobSpec", options: Options) -> "JobSpe
 
 def _submitted(remote: "Remote", spec: "JobSpec", key: str) -> "Answer":
     from orchestrator.client.http import CONNECTION_LOST
-    from orchestrator.kernel.errors import Unavailable
+    from orchestrator.commands.jobs.request import option_of
+    from orchestrator.kernel.errors import RequestInvalid, Unavailable
 
     try:
         return remote.submit(spec, key=key)
+    except RequestInvalid as error:
+        error.fields = tuple((option_of(field) or field, fault) for field, fault in error.fields)
+        raise
     except Unavailable as error:
         if error.problem_code == CONNECTION_LOST:
             error.hint = (

@@ -14,7 +14,7 @@ from orchestrator.commands.moments import ago, duration, moment
 from orchestrator.protocol.views import AttemptView, JobDetail, JobView
 from orchestrator.protocol.words import JobState
 
-JOB_HEADERS: Final = ("ID", "STATE", "KIND", "NAME", "TRY", "WORKER", "AGE", "TOOK")
+JOB_HEADERS: Final = ("ID", "STATE", "AGE", "TOOK", "NAME", "WORKER", "TRY", "KIND")
 ATTEMPT_HEADERS: Final = ("TRY", "WORKER", "OUTCOME", "STARTED", "TOOK", "STDOUT", "STDERR", "NOTE")
 _STYLES: Final = {
     JobState.SUCCEEDED: "green",
@@ -39,12 +39,12 @@ def job_rows(jobs: Sequence[JobView], *, now: float) -> list[tuple[str, ...]]:
         (
             job.id,
             ending.short(job),
-            job.kind,
-            job.name or "",
-            str(job.attempt) if job.attempt else "",
-            job.worker or "",
             ago(job.created_at, now=today),
             duration(job.started_at, job.finished_at),
+            job.name or "",
+            job.worker or "",
+            str(job.attempt) if job.attempt else "",
+            job.kind,
         )
         for job in jobs
     ]

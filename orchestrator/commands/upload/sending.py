@@ -36,7 +36,7 @@ def _opened(path: Path, excluded: Sequence[str]) -> Iterator[IO[bytes]]:
     if path.is_dir():
         content = archive.look(path, excluded)
         with tempfile.TemporaryFile() as file:
-            with _progress(f"packing {content.files} files", content.size) as advance:
+            with _progress(_packing(content), content.size) as advance:
                 for size in archive.pack(content, file):
                     advance(size)
             file.flush()
@@ -54,6 +54,10 @@ def _opened(path: Path, excluded: Sequence[str]) -> Iterator[IO[bytes]]:
         raise RequestInvalid(
             f"--upload: {path} does not exist", hint="give a folder or a zip file"
         ) from None
+
+
+def _packing(content: archive.Content) -> str:
+    return "packing 1 file" if content.files == 1 else f"packing {content.files} files"
 
 
 def _upload(remote: Remote, file: IO[bytes]) -> FileView:
