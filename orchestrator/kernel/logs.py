@@ -94,7 +94,8 @@ class _ForPrograms(logging.Formatter):
         """Return the record with its keys beside `time`, `level` and `event`."""
         name, keys = _parts(record)
         head = {"time": _moment(record), "level": record.levelname.lower(), "event": name}
-        return json.dumps({**keys, **head}, ensure_ascii=False, default=str)
+        # Twice: the head comes first in the line, and no key takes its place.
+        return json.dumps({**head, **keys, **head}, ensure_ascii=False, default=str)
 
 
 class _ForPeople(logging.Formatter):
