@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.kernel.errors import IllegalTransition
+from orchestrator.supervisor.children import NOTES
 from orchestrator.supervisor.logic.child import (
     TRANSITIONS,
     Appeared,
@@ -27,6 +28,7 @@ from orchestrator.supervisor.logic.child import (
     mermaid,
     next_state,
 )
+from tests.support import documents
 
 S = ChildState
 POLICY = ChildPolicy(drain_s=600.0, stop_s=10.0, ready_s=30.0)
@@ -73,9 +75,13 @@ def _reachable(
 
 
 def test_the_diagram_has_every_row() -> None:
-    """What is drawn is the table."""
-    assert mermaid().count("-->") == len(TRANSITIONS) + 1
-    assert "    ready --> draining: told_to_drain" in mermaid()
+    """What the manual draws is the table."""
+    drawn = documents.fenced(documents.section("ORCHESTRATOR.md", "The life of a child"), "mermaid")
+
+    assert drawn == [mermaid() + "\n"]
+    assert all(
+        f"{source} --> {to}: {event}" in drawn[0] for (source, event), to in TRANSITIONS.items()
+    )
 
 
 def test_a_child_is_launched_appears_and_is_ready() -> None:
@@ -101,6 +107,13 @@ def test_a_child_without_a_deadline_may_wait_for_ever() -> None:
     patient = ChildPolicy()
 
     assert _after(LAUNCHED, APPEARED, (1e9, Tick()), policy=patient).child.state is S.STARTING
+
+
+def test_every_word_of_the_log_is_in_the_manual() -> None:
+    """What the log says of a child is explained to those who read it."""
+    told = documents.quoted(documents.section("ORCHESTRATOR.md", "The life of a child"))
+
+    assert {name for _, name in NOTES.values()} <= set(told)
 
 
 def test_the_first_restart_after_a_healthy_minute_is_immediate() -> None:
