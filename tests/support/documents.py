@@ -18,11 +18,12 @@ def text(name: str) -> str:
 
 def section(name: str, title: str) -> str:
     """Return what stands below a heading, up to the next one of the same or a higher level."""
-    found = re.search(rf"^(#+) {re.escape(title)}$\n", text(name), re.MULTILINE)
+    # A comment in a code block looks like a heading, so headings are looked for without them.
+    bare = FENCE.sub(lambda block: "." * len(block[0]), text(name))
+    found = re.search(rf"^(#+) {re.escape(title)}$\n", bare, re.MULTILINE)
     assert found, f"{name} has no section {title!r}"
-    rest = text(name)[found.end() :]
-    end = re.search(rf"^#{{1,{len(found[1])}}} ", rest, re.MULTILINE)
-    return rest[: end.start()] if end else rest
+    end = re.compile(rf"^#{{1,{len(found[1])}}} ", re.MULTILINE).search(bare, found.end())
+    return text(name)[found.end() : end.start() if end else None]
 
 
 def rows(markdown: str) -> list[list[str]]:

@@ -16,6 +16,7 @@ from orchestrator import cli
 from orchestrator.core.job_lifecycle import TRANSITIONS, mermaid
 from orchestrator.protocol import limits
 from orchestrator.protocol.words import JobState, Outcome, PendingReason, Reason
+from orchestrator.server.access.table import PUBLIC, RULES
 from tests.support import documents
 from tests.support.source import ROOT, product
 
@@ -72,6 +73,19 @@ def test_the_settings_are_those_of_the_programs() -> None:
     used = {name for source in product() for name in VARIABLE.findall(source.text)}
 
     assert told == used
+
+
+def test_the_routes_are_those_of_the_server() -> None:
+    """Every route for people is in the manual, and every one there exists."""
+    told = {
+        re.sub(r"\{\w+\}", "{}", route)
+        for row in documents.rows(documents.section(MANUAL, "API"))
+        for route in re.findall(r"`([A-Z]+ /\S+)`", row[0])
+    }
+    for_people = {f"{rule.method} {rule.path}" for rule in RULES if "/worker/" not in rule.path}
+
+    served = for_people | {f"GET {path}" for path in PUBLIC}
+    assert told == {re.sub(r"\{\w+\}", "{}", route) for route in served}
 
 
 def test_every_limit_in_the_manual_is_the_one_that_is_enforced() -> None:
