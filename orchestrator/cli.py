@@ -113,9 +113,10 @@ def _usage(error: click.ClickException) -> int:
 
 def _trouble(error: OrchestratorError) -> int:
     fields = error.fields if isinstance(error, RequestInvalid) else ()
-    output.trouble(error.message, error.hint, fields)
-    if isinstance(error, Unauthenticated):
-        output.advise(f"the key came from {API_KEY}, or from the server on this machine")
+    hint = error.hint
+    if isinstance(error, Unauthenticated):  # the server speaks of headers, which nobody typed
+        hint = f"the key came from {API_KEY}, or from the server that was started on this machine"
+    output.trouble(error.message, hint, fields)
     return error.exit_code
 
 

@@ -51,13 +51,14 @@ server.members = {"run": "orchestrator.commands.server:run_server"}
 def run_server(surroundings: Surroundings, **options: Unpack[Options]) -> int:
     """Run the control server until it is told to stop."""
     from orchestrator.kernel.paths import data_dir
-    from orchestrator.server import main, settings
+    from orchestrator.server.main import run
+    from orchestrator.server.settings import load
 
     host, port = options["listen"]
-    loaded = settings.load(
+    settings = load(
         options["data_dir"] or data_dir() / "server",
         f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         insecure_http=options["insecure_http"],
         environ=surroundings.environ,
     )
-    return main.run(loaded, options["lifeline_fd"])
+    return run(settings, options["lifeline_fd"])
