@@ -208,7 +208,8 @@ class Launcher:
             try:
                 socket.send_fds(self._control, [data], list(fds))
             except BlockingIOError:
-                await anyio.wait_writable(self._control)
+                with contextlib.suppress(anyio.ClosedResourceError):
+                    await anyio.wait_writable(self._control)
             except OSError:
                 break
             else:

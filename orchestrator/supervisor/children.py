@@ -81,6 +81,7 @@ class ChildService:
         self._launch = launch
         self._changed = changed
         self._running: Running | None = None
+        self._launching = anyio.CancelScope()
         self._silent = anyio.Event()
         self._exit = Exit()
         self._inbox: collections.deque[Happening] = collections.deque()
@@ -129,6 +130,8 @@ class ChildService:
     async def _perform(self, effect: Effect) -> None:
         if effect is Effect.LAUNCH:
             return await self._live()
+        if effect is Effect.ABANDON:
+            return self._launching.cancel()
         running = self._running
         if running is None:
             return None  # it ended while this was on its way
@@ -147,14 +150,11 @@ class ChildService:
 
     async def _live(self) -> None:
         """See one process through, from its launch to its end."""
-        try:
-            self._running = running = await self._launch(self.child.last_code)
-        except OrchestratorError as error:
-            self._exit, self.trouble = Exit(code=error.exit_code), error
-            logs.event(LOGGER, logging.WARNING, "child.launch_failed", why=error.message)
-            self._happened(Ended(error.exit_code))
+        self._running = running = await self._launched()
+        if running is None:
+            self._happened(Ended(self._exit.code))
             return
-        self.trouble, self._silent = None, anyio.Event()
+        self._silent = anyio.Event()
         self._happened(Appeared())
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._hear, running)
@@ -166,6 +166,17 @@ class ChildService:
         running.line.close()
         self._running = None
         self._happened(Ended(self._exit.code))
+
+    async def _launched(self) -> Running | None:
+        """Launch the process, and return nothing when that failed or was given up."""
+        self._exit, self.trouble, self._launching = Exit(), None, anyio.CancelScope()
+        try:
+            with self._launching:
+                return await self._launch(self.child.last_code)
+        except OrchestratorError as error:
+            self._exit, self.trouble = Exit(code=error.exit_code), error
+            logs.event(LOGGER, logging.WARNING, "child.launch_failed", why=error.message)
+        return None
 
     async def _hear(self, running: Running) -> None:
         """Listen to the child until it is silent for good."""

@@ -14,6 +14,7 @@ must not fork another one. Everything is let go in order (jobs run on in their s
 code asks whoever started us to do so again; the next worker finds the jobs.
 """
 
+import dataclasses
 import logging
 import os
 import shutil
@@ -77,7 +78,9 @@ def run_local(
     """Run until stopped, and return the exit code. `launcher` ends with it."""
     logs.set_up()
     try:
-        data_dir = private_dir(settings.data_dir)
+        # Children have other working directories, so from here on every path is a whole one.
+        data_dir, directory = private_dir(settings.data_dir), settings.directory.resolve()
+        settings = dataclasses.replace(settings, data_dir=data_dir, directory=directory)
         private_dir(paths.state_dir())
         with Lock(data_dir / "lock").take("an orchestrator"):
             return anyio.run(_run, settings, launcher, say)

@@ -4,8 +4,11 @@ It keeps nothing alive (that is `children.py`) and orders nothing (`daemon.py`).
 programs they are, which descriptors they get, and where on this machine their files are.
 """
 
+import contextlib
 import json
+import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,6 +19,7 @@ from orchestrator.kernel import lifeline, packets, paths
 from orchestrator.kernel.errors import LauncherGone, LaunchFailed
 from orchestrator.kernel.files import private_dir, write_private
 from orchestrator.kernel.launching import Launcher
+from orchestrator.kernel.lifeline import ParentEnd
 from orchestrator.supervisor.address import authority
 from orchestrator.supervisor.children import Running
 from orchestrator.supervisor.settings import WORKER_NAME, LocalSettings
@@ -24,6 +28,18 @@ TOKENS_REFUSED: Final = 77
 LIFELINE_FD: Final = 3
 _PRELOAD_S: Final = 60.0
 """Importing takes a second; a disk that needs a minute for it is no place to run anything."""
+
+
+@contextlib.contextmanager
+def _new_lifeline() -> Iterator[tuple[ParentEnd, socket.socket]]:
+    """Give a line for a child; our end stays open unless the launch fails."""
+    line, theirs = lifeline.pair()
+    try:
+        with theirs:
+            yield line, theirs
+    except BaseException:
+        line.close()
+        raise
 
 
 class Local:
@@ -54,8 +70,7 @@ class Local:
     async def launch_server(self, _last_code: int | None) -> Running:
         """Start the server as a program of its own."""
         settings = self._settings
-        line, theirs = lifeline.pair()
-        with theirs:
+        with _new_lifeline() as (line, theirs):
             argv = [
                 sys.executable,
                 *settings.programs.server,
@@ -66,15 +81,14 @@ class Local:
             process = await self._launcher.spawn(
                 argv, cwd=str(settings.data_dir), fds=[theirs.fileno()]
             )
-        return Running(process, line)
+            return Running(process, line)
 
     async def launch_worker(self, last_code: int | None) -> Running:
         """Fork the worker, and lend it a channel on which it gets its shims."""
         await self._have_token(renew=last_code == TOKENS_REFUSED)
         nursery = await self._have_nursery()
-        line, theirs = lifeline.pair()
         ours, channel = packets.pair()
-        with theirs, ours, channel:
+        with _new_lifeline() as (line, theirs), ours, channel:
             await self._launcher.lend(ours.fileno(), self._settings.programs.shim)
             process = await nursery.fork(
                 self._settings.programs.worker,
@@ -82,7 +96,7 @@ class Local:
                 fds=[theirs.fileno(), channel.fileno()],
                 name="orch-worker",
             )
-        return Running(process, line)
+            return Running(process, line)
 
     async def prepare(self) -> None:
         """Start the nursery while the server starts; if that fails, the worker's launch tells."""

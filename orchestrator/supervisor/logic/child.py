@@ -199,6 +199,8 @@ class Effect(StrEnum):
     """What the shell is to do."""
 
     LAUNCH = "launch"
+    ABANDON = "abandon"
+    """Wait no longer for what the launch waits for; whether it came to a process is told after."""
     TELL_DRAIN = "tell_drain"
     TELL_STOP = "tell_stop"
     HANG_UP = "hang_up"
@@ -308,6 +310,8 @@ def _tell_to_stop(child: Child, now: float) -> Decision:
 
 def _see_off(child: Child, *, overdue: bool) -> Decision:
     """A child on its way out: kill it when it takes too long; one without a process just goes."""
+    if child.state is S.LAUNCHING:
+        return Decision(child, (Effect.ABANDON,))
     if child.state in {S.STOPPING, S.LEAVING} and overdue:
         return Decision(_moved(child, E.KILL_SENT), (Effect.KILL,))
     if child.state in {S.BACKOFF, S.FAILED}:

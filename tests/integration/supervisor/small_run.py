@@ -1,5 +1,6 @@
 """`orchestrator run --local` with small programs as its children."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -19,8 +20,8 @@ PROGRAMS = Programs(
 def main(home: str, port: str, drain_timeout_s: str) -> int:
     """Run, and say what went wrong as the command line does."""
     settings = LocalSettings(
-        directory=Path(home),
-        data_dir=Path(home) / "data",
+        directory=Path(),  # whole paths are made of these
+        data_dir=Path("data"),
         port=int(port),
         slots=2,
         tags=("a-tag",),
@@ -28,6 +29,7 @@ def main(home: str, port: str, drain_timeout_s: str) -> int:
         programs=PROGRAMS,
     )
     process = launcher.start()
+    os.chdir(home)
     try:
         return run_local(settings, process)
     except OrchestratorError as error:

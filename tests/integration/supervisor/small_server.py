@@ -1,7 +1,8 @@
 """The smallest server that a supervisor can be tested with: a real program, HTTP and a lifeline.
 
 It makes its keys at the first start, enrols workers, and keeps a journal of what happened to it.
-A file `exit-code` in its folder makes it end with that code instead of starting.
+A file `exit-code` in its folder makes it end with that code instead of starting, a file `silent`
+keeps it from answering.
 """
 
 import argparse
@@ -45,6 +46,8 @@ def main() -> int:
 def _handler(folder: Path) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            if (folder / "silent").exists():
+                threading.Event().wait()
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             allowed = self.headers["Authorization"] == "Bearer wak_of_the_test"
             note(folder.parent, f"enrolled {body['name']} {body['fingerprint']}")

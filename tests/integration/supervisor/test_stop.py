@@ -104,6 +104,18 @@ def test_a_stop_during_the_start_is_obeyed(tmp_path: Path) -> None:
         assert here.process.wait() == 0
 
 
+def test_a_launch_that_hangs_does_not_keep_anybody(tmp_path: Path) -> None:
+    """Who stops a run that waits for an answer does not have to wait for it, too."""
+    (tmp_path / "data/server").mkdir(parents=True)
+    (tmp_path / "data/server/silent").touch()
+    with run(tmp_path) as here:
+        here.process.wait_for("child.ready")
+
+        here.process.signal(signal.SIGTERM)
+
+        assert here.process.wait(timeout_s=10) == 0
+
+
 def test_a_killed_worker_is_started_again(tmp_path: Path) -> None:
     """The server does not notice, and the job's shim goes on."""
     with run(tmp_path) as here:

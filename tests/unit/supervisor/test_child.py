@@ -208,7 +208,7 @@ def test_an_order_while_it_is_launched_is_given_when_it_appears() -> None:
     early = _after(LAUNCHED, (0.5, Want(Wanted.STOP)))
     told = decide(early.child, Appeared(), now=1.0, draw=0.5)
 
-    assert (early.child.state, early.effects) == (S.LAUNCHING, ())
+    assert (early.child.state, early.effects) == (S.LAUNCHING, (Effect.ABANDON,))
     assert (told.child.state, told.effects) == (S.STOPPING, (Effect.TELL_STOP,))
 
 
