@@ -52,6 +52,7 @@ PRODUCT_BANS = {
         {
             "orchestrator/cli.py": "takes it from the process, once, for everybody",
             "orchestrator/kernel/brood.py": "hands on its own, unread",
+            "worker/settings.py": "keeps what a job may see of it",
         },
     ),
     "printing": Ban(
@@ -274,7 +275,14 @@ def test_files_and_functions_fit_in_a_head() -> None:
 def _long_functions(source: SourceFile) -> Iterator[str]:
     for node in source.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[1 if ast.get_docstring(node) and node.body[1:] else 0]
-            lines = (node.end_lineno or first.lineno) - first.lineno + 1
+            lines = _lines_of(node)
             if lines > FUNCTION_LINES:
                 yield f"{source.path}:{node.lineno}: {node.name} has {lines} lines"
+
+
+def _lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return the lines of its body, without its docstring and the functions that stand in it."""
+    body = function.body[1 if ast.get_docstring(function) and function.body[1:] else 0 :]
+    inner = [node for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    spans = [(node.end_lineno or 0) - node.lineno + 1 for node in inner]
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 - sum(spans)
