@@ -174,7 +174,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.alarm(LONGEST_S)
-    folder = Path(tempfile.mkdtemp(prefix=".bench-", dir=arguments.folder))
+    folder = Path(tempfile.mkdtemp(prefix=".bench-", dir=arguments.folder.resolve()))
     try:
         bench = Bench(folder, QUICK if arguments.quick else FULL)
         bench.measure()
@@ -182,8 +182,8 @@ def main() -> int:
     except KeyboardInterrupt:
         _say(f"no figures: interrupted, or longer than {LONGEST_S} s")
         return 1
-    except (Unusable, throughput.Wrong, Refused) as fault:
-        _say(f"no figures: {fault}")
+    except (Unusable, throughput.Wrong, Refused, OSError) as fault:
+        _say(f"no figures: {fault!r}")
         return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
