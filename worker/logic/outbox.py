@@ -94,7 +94,7 @@ class Outbox:
         return bool(self._to_upload)
 
     def next_report(self) -> Batch:
-        """Return all that can be reported now, within the limits of one request; it is under way."""
+        """Return all that can be reported now, as one request takes; it is under way."""
         batch = Batch()
         size = 0
         for key in list(self._to_report):

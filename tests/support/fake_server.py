@@ -1,0 +1,332 @@
+"""A small control server at a real socket, for the worker's tests: obedient, forgetful on request.
+
+It speaks the worker's protocol with the real models and keeps the little state that a worker can
+notice. Tests submit jobs, look at attempts, and order faults. It is no model of the real server:
+one lock, no database, nothing durable but what the test holds.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from orchestrator.protocol.frames import EMPTY_DIGEST, STREAM_NAMES, FrameType, chain, decode
+from orchestrator.protocol.tokens import WorkerToken, make_token
+from orchestrator.protocol.wire import (
+    Ack,
+    ClaimReply,
+    ClaimRequest,
+    Ended,
+    GoodbyeRequest,
+    Grant,
+    HeartbeatReply,
+    HeartbeatRequest,
+    HeldVerdict,
+    Order,
+    Output,
+    Released,
+    ReportEvent,
+    ReportReply,
+    ReportRequest,
+    SessionReply,
+    SessionRequest,
+    Started,
+)
+from orchestrator.protocol.words import Directive, Verdict
+from tests.support.fake_http import Call, Fault, Http, Problem
+from tests.support.waiting import wait_until
+
+
+@dataclass
+class FakeAttempt:
+    """What the server knows of an attempt."""
+
+    job_id: str
+    number: int
+    session_id: str
+    claim: int
+    cancelling: bool = False
+    started: Started | None = None
+    output: bytearray = field(default_factory=bytearray)
+    arrivals: list[float] = field(default_factory=list)
+    ended: Ended | None = None
+    released: bool = False
+    ours: bool = True
+    ends_heard: int = 0
+
+    def stream(self, *names: str) -> bytes:
+        """Return what the command wrote to these streams."""
+        wanted = names or ("stdout", "stderr")
+        frames = decode(bytes(self.output))
+        return b"".join(f.data for f in frames if STREAM_NAMES[FrameType(f.type)] in wanted)
+
+    @property
+    def over(self) -> bool:
+        """Tell whether its end is recorded."""
+        return self.ended is not None or self.released
+
+    def end(self, *, timeout_s: float = 15.0) -> Ended:
+        """Return its end as soon as it is there, and hold its output against it."""
+        ended = wait_until(lambda: self.ended, timeout_s=timeout_s, what=f"{self.job_id} ended")
+        assert ended is not None
+        digest, start = EMPTY_DIGEST, 0
+        for frame in decode(bytes(self.output)):
+            digest = chain(digest, bytes(self.output[start : frame.end]))
+            start = frame.end
+        assert (ended.output_length, ended.output_digest) == (len(self.output), digest.hex())
+        return ended
+
+
+class FakeServer:
+    """The server and its state. Use `serving()` to get one."""
+
+    def __init__(self) -> None:
+        self.token = str(
+            WorkerToken(
+                "machine_" + "0" * 26, "worker_" + "0" * 26, make_token("secret", b"k" * 32)
+            )
+        )
+        self.changed = threading.Condition()
+        self.calls: list[Call] = []
+        self.errors: list[str] = []
+        self.faults: dict[str, list[Fault]] = {}
+        self.queue: list[dict[str, Any]] = []
+        self.attempts: dict[tuple[str, int], FakeAttempt] = {}
+        self.files: dict[str, bytes] = {}
+        self.session: SessionRequest | None = None
+        self.session_id = ""
+        self.spool_id = ""
+        self.left = False
+        self.max_slots = 1000
+        self._grants: dict[tuple[str, int], list[Grant]] = {}
+        self._numbers = itertools.count(1)
+        self._http: Http | None = None
+        self._life = 0
+        self.port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Return its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Listen, at the same port as before."""
+        self._http = Http(("127.0.0.1", self.port), self)
+        self.port = self._http.server_address[1]
+
+    def stop(self) -> None:
+        """Be gone: nobody listens, every connection is cut, and nobody is waited for any more."""
+        with self.changed:
+            self._life += 1
+            self.changed.notify_all()
+        if self._http is not None:
+            self._http.cut()
+            self._http = None
+
+    # --- what a test says
+
+    def submit(self, kind: str = "command", **fields: Any) -> str:
+        """Queue a job; `argv=[…]` and the like are its params, unless `params` are given."""
+        own = {"params", "env", "timeout_s", "silence_s", "grace_s", "inputs"}
+        spec = {name: fields.pop(name) for name in own & fields.keys()}
+        job = {"kind": kind, "timeout_s": 60.0, "grace_s": 1.0, "params": fields, **spec}
+        job["job_id"] = f"job_{next(self._numbers):026}"
+        with self.changed:
+            self.queue.append(job)
+            self.changed.notify_all()
+        return str(job["job_id"])
+
+    def sh(self, script: str, **fields: Any) -> str:
+        """Queue a shell script."""
+        return self.submit(script=script, shell=True, **fields)
+
+    def store(self, content: bytes) -> str:
+        """Keep a file; return its SHA-256."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        self.files[sha256] = content
+        return sha256
+
+    def attempt(self, job_id: str, number: int = 1, *, timeout_s: float = 15.0) -> FakeAttempt:
+        """Return an attempt as soon as it is granted."""
+        key = (job_id, number)
+        wait_until(lambda: key in self.attempts, timeout_s=timeout_s, what=f"{key} was granted")
+        return self.attempts[key]
+
+    def running(self, job_id: str, number: int = 1, *, timeout_s: float = 15.0) -> FakeAttempt:
+        """Return an attempt as soon as it runs."""
+        attempt = self.attempt(job_id, number, timeout_s=timeout_s)
+        wait_until(lambda: attempt.started, timeout_s=timeout_s, what=f"{job_id} started")
+        return attempt
+
+    def end(self, job_id: str, number: int = 1, *, timeout_s: float = 15.0) -> Ended:
+        """Return how an attempt ended, as soon as it has."""
+        return self.attempt(job_id, number, timeout_s=timeout_s).end(timeout_s=timeout_s)
+
+    def cancel(self, job_id: str, number: int = 1) -> None:
+        """Order the end of an attempt."""
+        with self.changed:
+            self.attempts[job_id, number].cancelling = True
+            self.changed.notify_all()
+
+    def take_away(self, job_id: str, number: int = 1) -> None:
+        """Let the worker lose its right to an attempt."""
+        with self.changed:
+            self.attempts[job_id, number].ours = False
+            self.changed.notify_all()
+
+    def forget_session(self) -> None:
+        """Refuse the present session from now on."""
+        with self.changed:
+            self.session_id = "session_" + "9" * 26
+            self.changed.notify_all()
+
+    def fault(self, name: str, *faults: Fault | Problem | str) -> None:
+        """Have the next calls of that name go wrong, one after the other."""
+        for fault in faults:
+            ready: Fault = fault if callable(fault) else lambda _, it=fault: it  # type: ignore[misc]  # a default binds it
+            self.faults.setdefault(name, []).append(ready)
+
+    def named(self, name: str) -> list[Call]:
+        """Return the calls of that name."""
+        return [call for call in list(self.calls) if call.name == name]
+
+    # --- what a worker hears
+
+    def sessions(self, request: SessionRequest) -> SessionReply:
+        """Begin a session."""
+        same = request.spool_id == self.spool_id
+        self.session, self.spool_id, self.left = request, request.spool_id, False
+        self.session_id = f"session_{next(self._numbers):026}"
+        held = {(one.job_id, one.attempt): one for one in request.held}
+        for key, attempt in self.attempts.items():
+            if key in held and attempt.ours and not attempt.over and same:
+                attempt.session_id = self.session_id
+        return SessionReply(
+            session_id=self.session_id,
+            server_time_us=0,
+            heartbeat_s=1.0,
+            lease_s=60.0,
+            verdicts=[self._verdict(key, one.phase) for key, one in held.items()],
+        )
+
+    def _verdict(self, key: tuple[str, int], phase: str) -> HeldVerdict:
+        attempt = self.attempts.get(key)
+        verdict = Verdict.ABANDON
+        if attempt is not None and attempt.session_id == self.session_id:
+            verdict = Verdict.REPORT if phase == "ended" else Verdict.KEEP
+        offset = len(attempt.output) if attempt is not None else 0
+        return HeldVerdict(job_id=key[0], attempt=key[1], verdict=verdict, output_offset=offset)
+
+    def claim(self, request: ClaimRequest) -> ClaimReply | Problem:
+        """Grant what is queued, waiting for it."""
+        deadline, life = time.monotonic() + request.wait_s, self._life
+        known = (request.session_id, request.number)
+        while known not in self._grants:
+            if request.session_id != self.session_id or life != self._life:
+                return Problem(409, "session_ended")
+            if self.queue:
+                count = min(request.slots, self.max_slots)
+                taken, self.queue = self.queue[:count], self.queue[count:]
+                self._grants[known] = [self._grant(job, request) for job in taken]
+            elif not self.changed.wait(max(0, deadline - time.monotonic())):
+                return ClaimReply()
+        return ClaimReply(grants=self._grants[known])
+
+    def _grant(self, job: dict[str, Any], request: ClaimRequest) -> Grant:
+        number = 1 + max((n for j, n in self.attempts if j == job["job_id"]), default=0)
+        attempt = FakeAttempt(job["job_id"], number, request.session_id, request.number)
+        self.attempts[job["job_id"], number] = attempt
+        return Grant.model_validate({**job, "attempt": number})
+
+    def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply | Problem:
+        """Return orders, waiting for one."""
+        deadline, life = time.monotonic() + request.wait_s, self._life
+        listed = {(one.job_id, one.attempt): one for one in request.attempts}
+        while True:
+            if request.session_id != self.session_id or life != self._life:
+                return Problem(409, "session_ended")
+            for key, attempt in list(self.attempts.items()):
+                lost = attempt.claim <= request.claim_seen and key not in listed
+                if lost and attempt.session_id == self.session_id and attempt.started is None:
+                    attempt.released = attempt.released or not attempt.over
+            orders = [order for key, one in listed.items() if (order := self._order(key, one))]
+            if orders or not self.changed.wait(max(0, deadline - time.monotonic())):
+                return HeartbeatReply(server_time_us=0, orders=orders)
+
+    def _order(self, key: tuple[str, int], one: Any) -> Order | None:
+        attempt = self.attempts.get(key)
+        if attempt is None or not attempt.ours or attempt.session_id != self.session_id:
+            return Order(job_id=key[0], attempt=key[1], directive=Directive.ABANDON)
+        if attempt.cancelling and not one.cancelling and not attempt.over:
+            return Order(job_id=key[0], attempt=key[1], directive=Directive.CANCEL)
+        return None
+
+    def report(self, request: ReportRequest) -> ReportReply | Problem:
+        """Believe what is said about attempts of the session."""
+        if request.session_id != self.session_id:
+            return Problem(409, "session_ended")
+        acks: dict[tuple[str, int], Ack] = {}
+        for event in request.events:
+            key = (event.job_id, event.attempt)
+            acks[key] = self._take(self.attempts.get(key), event)
+        return ReportReply(acks=list(acks.values()))
+
+    def _take(self, attempt: FakeAttempt | None, event: ReportEvent) -> Ack:
+        known: dict[str, Any] = {"job_id": event.job_id, "attempt": event.attempt}
+        if attempt is None or not attempt.ours or attempt.session_id != self.session_id:
+            return Ack(**known, directive=Directive.ABANDON)
+        match event:
+            case Started():
+                attempt.started = attempt.started or event
+            case Output():
+                self._append(attempt, event.offset, event.frames)
+            case Released():
+                attempt.released = True
+            case Ended():
+                attempt.ends_heard += 1
+                if event.output_length <= len(attempt.output) or event.output_final:
+                    attempt.ended = attempt.ended or event
+        return Ack(**known, output_offset=len(attempt.output), settled=attempt.over)
+
+    def _append(self, attempt: FakeAttempt, offset: int, frames: bytes) -> None:
+        if offset <= len(attempt.output):
+            new = frames[len(attempt.output) - offset :]
+            attempt.output += new
+            attempt.arrivals.append(time.time())
+
+    def output(self, params: dict[str, str], body: bytes) -> Ack | Problem:
+        """Take much output."""
+        attempt = self.attempts.get((params["job_id"], int(params["attempt"])))
+        known: dict[str, Any] = {
+            "job_id": params["job_id"],
+            "attempt": int(params["attempt"]),
+        }
+        if params["session_id"] != self.session_id:
+            return Problem(409, "session_ended")
+        if attempt is None or not attempt.ours or attempt.session_id != self.session_id:
+            return Ack(**known, directive=Directive.ABANDON)
+        self._append(attempt, int(params["offset"]), body)
+        return Ack(**known, output_offset=len(attempt.output))
+
+    def goodbye(self, request: GoodbyeRequest) -> BaseModel:
+        """Note that the worker has left."""
+        self.left = request.session_id == self.session_id
+        return BaseModel()
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[FakeServer]:
+    """Give a fake server; afterwards nothing that it did not understand may have come."""
+    fake = FakeServer()
+    try:
+        yield fake
+    finally:
+        fake.stop()
+    assert fake.errors == []

@@ -1,0 +1,179 @@
+"""A worker process: its one task group, its services by name, and the order of their end.
+
+    orders ──► drain: claim nothing more, finish       stop: interrupt, then as drained
+           └─► the end of the orders: leave at once; commands go on in their shims
+
+It decides nothing about attempts and knows no call of the server.
+"""
+
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Final
+
+import anyio
+from anyio import to_thread
+from anyio.abc import TaskGroup
+
+from orchestrator import __version__
+from orchestrator.kernel import host, logs
+from orchestrator.kernel.clock import Clock
+from orchestrator.kernel.errors import OrchestratorError, StateUnavailable
+from orchestrator.protocol.wire import GoodbyeRequest, Host, SessionRequest
+from worker.attempts import Attempts
+from worker.contact import Contact
+from worker.inputs import Inputs
+from worker.kinds import Kinds
+from worker.kinds.command import Command
+from worker.kinds.delay import Delay
+from worker.link import Link
+from worker.pool import ShimPool
+from worker.runner import Tools
+from worker.services.claimer import Claimer
+from worker.services.courier import UPLOADERS, Courier
+from worker.services.heartbeat import Heart
+from worker.services.session import SessionKeeper
+from worker.settings import WorkerSettings
+from worker.spool import Spool
+from worker.workspace import Workspaces
+
+LOGGER: Final = logging.getLogger(__name__)
+LEFT: Final = 75
+"""The exit code of a worker that nobody gives orders any more: start me again."""
+FAREWELL_S: Final = 10.0
+"""How long a worker that has finished waits for the server's word about the last ends. What it does
+not get is in the spool, and told at the next start."""
+GOODBYE_S: Final = 2.0
+
+
+class Order(StrEnum):
+    """What a worker may be told."""
+
+    DRAIN = "drain"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a worker gets from the process that it is: memory, shims, time and chance."""
+
+    spool: Spool
+    channel: socket.socket
+    """Where shims are asked for."""
+    environment: dict[str, str]
+    """What every job gets of ours."""
+    clock: Clock
+    draw: Callable[[], float]
+
+
+class Agent:
+    """One worker."""
+
+    def __init__(self, settings: WorkerSettings, link: Link, around: Surroundings) -> None:
+        self._settings = settings
+        self._link = link
+        self._spool = around.spool
+        self._pool = ShimPool(around.spool, around.channel, settings.slots)
+        kinds: Kinds = {
+            "command": Command(self._pool, around.environment),
+            "delay": Delay(around.clock),
+        }
+        self._contact = Contact(around.draw)
+        self._keeper = SessionKeeper(
+            link, self._contact, _introduction(settings, around.spool.id, kinds)
+        )
+        self._courier = Courier(link, self._keeper)
+        self._workspaces = Workspaces(settings.state_dir / "workspaces")
+        inputs = Inputs(link, self._keeper, self._workspaces)
+        self._tools = Tools(settings, kinds, inputs, self._workspaces, self._courier, around.clock)
+        self._code = LEFT
+        self._finishing = False
+
+    async def run(self, orders: AsyncIterator[Order], opened: Callable[[], Awaitable[None]]) -> int:
+        """Work until told to end, and return the exit code; `opened` is for the first session."""
+        found = await self._spool.reattach()
+        async with anyio.create_task_group() as group:
+            attempts = Attempts(group, self._tools, self._settings.slots)
+            attempts.adopt(found)
+            await self._tidy(attempts)
+            heart = Heart(self._link, self._keeper, attempts)
+            claimer = Claimer(self._link, self._keeper, attempts)
+            group.start_soon(self._spool.keep, name="spool")
+            group.start_soon(self._keeper.run, attempts.held, attempts.judge, name="session")
+            group.start_soon(heart.run, name="heartbeat")
+            group.start_soon(self._courier.report, attempts, name="reports")
+            for number in range(UPLOADERS):
+                group.start_soon(self._courier.upload, attempts, name=f"uploads {number}")
+            group.start_soon(claimer.run, name="claims")
+            group.start_soon(self._greet, opened, name="greeting")
+            ending = _Ending(group, attempts, claimer, heart)
+            group.start_soon(self._obey, orders, ending, name="orders")
+        return self._code
+
+    async def _tidy(self, attempts: Attempts) -> None:
+        """Remove workspaces whose attempts nobody remembers: a process was killed at their end."""
+        for key in self._workspaces.leftovers(attempts.keys()):
+            try:
+                await to_thread.run_sync(self._workspaces.wipe, key)
+            except StateUnavailable as error:
+                logs.event(LOGGER, logging.WARNING, "workspace.kept", reason=error.message)
+
+    async def _greet(self, opened: Callable[[], Awaitable[None]]) -> None:
+        await self._keeper.current()
+        await opened()
+
+    async def _obey(self, orders: AsyncIterator[Order], ending: "_Ending") -> None:
+        """Do what we are told; when nobody tells us anything any more, leave."""
+        async for order in orders:
+            logs.event(LOGGER, logging.INFO, f"worker.{order}_ordered")
+            ending.claimer.drain(ending.heart.beat)
+            if order is Order.STOP:
+                ending.attempts.preempt()
+            if not self._finishing:
+                self._finishing = True
+                ending.group.start_soon(self._finish, ending, name="farewell")
+        ending.group.cancel_scope.cancel()
+
+    async def _finish(self, ending: "_Ending") -> None:
+        """End in order, once nothing runs: last reports, good-bye, code 0."""
+        attempts = ending.attempts
+        await attempts.changed.until(lambda: not attempts.busy)
+        deadline = anyio.current_time() + FAREWELL_S
+        await attempts.changed.until(lambda: not attempts.unsettled, deadline=deadline)
+        claims = self._keeper.leave()
+        if claims is not None:
+            with anyio.move_on_after(GOODBYE_S):
+                await self._say_goodbye(claims.session_id)
+        self._code = 0
+        ending.group.cancel_scope.cancel()
+
+    async def _say_goodbye(self, session_id: str) -> None:
+        try:
+            await self._link.goodbye(GoodbyeRequest(session_id=session_id))
+        except OrchestratorError as error:
+            # It is only a courtesy: without it the server waits for the end of the lease.
+            logs.event(LOGGER, logging.INFO, "session.not_closed", reason=error.message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """Whom the end of a worker concerns."""
+
+    group: TaskGroup
+    attempts: Attempts
+    claimer: Claimer
+    heart: Heart
+
+
+def _introduction(settings: WorkerSettings, spool_id: str, kinds: Kinds) -> SessionRequest:
+    return SessionRequest(
+        version=__version__,
+        spool_id=spool_id,
+        slots=settings.slots,
+        kinds=sorted(kinds),
+        tags=list(settings.tags),
+        host=Host(**asdict(host.facts())),
+        takeover=settings.takeover,
+    )

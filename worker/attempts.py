@@ -1,0 +1,141 @@
+"""All attempts of a worker: who has a slot, who is to be told, who hears an order.
+
+It decides nothing about one of them: each has its runner, and the rules behind it.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from anyio.abc import TaskGroup
+
+from orchestrator.kernel.bell import Bell
+from orchestrator.kernel.errors import PeerBroken
+from orchestrator.protocol.ids import is_id
+from orchestrator.protocol.wire import Grant, HeldAttempt, HeldVerdict, LiveAttempt
+from orchestrator.protocol.words import Directive, Verdict
+from worker.logic.attempt import Abandon, Acknowledged, Attempt, Key, Prepared, StopAsked
+from worker.logic.lifecycle import OCCUPYING, AttemptState
+from worker.records import Cause
+from worker.runner import Runner, Tools
+from worker.spool import AttemptLog
+
+UNSETTLED_MAX: Final = 5_000
+"""Ends that nobody acknowledges, before nothing more is taken: half of what a session may hold."""
+FOUND_GRACE_S: Final = 10.0
+"""For what an earlier process started: a shim that was found keeps the grace of its own grant."""
+
+
+class Attempts:
+    """The attempts that are here, from their grant until the server has their end."""
+
+    def __init__(self, group: TaskGroup, tools: Tools, slots: int) -> None:
+        self.changed = Bell()
+        """Rings when a slot may have become free, or the last attempt has gone."""
+        self._group = group
+        self._tools = tools
+        self._slots = slots
+        self._runners: dict[Key, Runner] = {}
+        self._occupied: set[Key] = set()
+
+    @property
+    def free(self) -> int:
+        """Return how many attempts can be taken now."""
+        return min(self._slots - len(self._occupied), UNSETTLED_MAX - len(self._runners))
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether anything runs, or may."""
+        return bool(self._occupied)
+
+    @property
+    def unsettled(self) -> bool:
+        """Tell whether there is anything that the server does not know yet."""
+        return bool(self._runners)
+
+    def keys(self) -> set[Key]:
+        """Return which attempts are here."""
+        return set(self._runners)
+
+    def take(self, grant: Grant) -> None:
+        """Run an attempt that was granted."""
+        if not is_id("job", grant.job_id) or grant.attempt < 1:
+            # It becomes a part of paths, so nothing is taken for granted.
+            raise PeerBroken(f"the server granted {grant.job_id!r}, attempt {grant.attempt}")
+        key = Key(grant.job_id, grant.attempt)
+        if key not in self._runners:
+            runner = self._add(Attempt(key, grant.grace_s))
+            self._group.start_soon(runner.run, grant)
+
+    def adopt(self, found: Iterable[AttemptLog]) -> None:
+        """Follow what an earlier process of this worker has started."""
+        for log in found:
+            key = Key(log.job_id, log.attempt)
+            runner = self._add(Attempt(key, FOUND_GRACE_S))
+            runner.happened(Prepared())
+            runner.found()
+            self._group.start_soon(runner.follow, log)
+
+    def _add(self, attempt: Attempt) -> Runner:
+        runner = self._runners[attempt.key] = Runner(attempt, self._tools, self._moved)
+        self._occupied.add(attempt.key)
+        self._tools.courier.outbox.open(attempt.key)
+        return runner
+
+    def _moved(self, runner: Runner, before: AttemptState) -> None:
+        key, state = runner.attempt.key, runner.attempt.state
+        if state is AttemptState.SETTLED:
+            del self._runners[key]
+        if state not in OCCUPYING and before in OCCUPYING:
+            self._occupied.discard(key)
+        if state is AttemptState.ABANDONED:
+            self._tools.courier.forget(key)
+        self.changed.ring()
+
+    def live(self) -> list[LiveAttempt]:
+        """Return all that the server should know to be here."""
+        return [
+            LiveAttempt(job_id=key.job_id, attempt=key.number, cancelling=runner.attempt.cancelling)
+            for key, runner in self._runners.items()
+            if runner.attempt.is_ours
+        ]
+
+    def held(self) -> list[HeldAttempt]:
+        """Return what a new session is told of."""
+        return [
+            HeldAttempt(job_id=key.job_id, attempt=key.number, phase=runner.phase)
+            for key, runner in self._runners.items()
+            if runner.attempt.is_ours
+        ]
+
+    def judge(self, verdicts: Iterable[HeldVerdict]) -> None:
+        """Hear what a new session says about what we hold."""
+        for verdict in verdicts:
+            key = Key(verdict.job_id, verdict.attempt)
+            if verdict.verdict is Verdict.ABANDON:
+                self.order(key, Directive.ABANDON)
+            else:
+                self._tools.courier.resume(key, verdict.output_offset)
+
+    def order(self, key: Key, directive: Directive) -> bool:
+        """Hear an order; tell whether it was any news."""
+        runner = self._runners.get(key)
+        if runner is None:
+            return False
+        before = runner.attempt
+        runner.happened(Abandon() if directive is Directive.ABANDON else StopAsked(Cause.CANCELLED))
+        return runner.attempt != before
+
+    def settled(self, key: Key) -> None:
+        """Hear that the server has an end, for good."""
+        if (runner := self._runners.get(key)) is not None:
+            runner.happened(Acknowledged())
+
+    def taken(self, key: Key, offset: int) -> None:
+        """Hear how much output of an attempt the server has."""
+        if (runner := self._runners.get(key)) is not None:
+            runner.taken(offset)
+
+    def preempt(self) -> None:
+        """Interrupt everything: this worker must go."""
+        for runner in list(self._runners.values()):
+            runner.happened(StopAsked(Cause.PREEMPTED))

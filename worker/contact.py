@@ -1,0 +1,83 @@
+"""Whether the server answers, and how long to wait when it does not.
+
+Each loop counts its own failures and draws its own waits; the first that succeeds wakes all others,
+so a server that is back is found by everybody at once. The log hears of both moments, once.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+
+from orchestrator.kernel import logs
+from orchestrator.kernel.backoff import Backoff
+from orchestrator.kernel.bell import Bell
+from orchestrator.kernel.errors import OrchestratorError, Overloaded
+
+LOGGER: Final = logging.getLogger(__name__)
+BACKOFF: Final = Backoff(initial_s=0.2, factor=2.0, max_s=15.0)
+"""With ten seconds for a connection that nobody answers, we are back within 30 s of the server."""
+LATEST_S: Final = 60.0
+"""What a server may ask us to wait at most: the length of a lease."""
+
+
+class Contact:
+    """What all loops of a worker know of the server. `draw` is a uniform number from [0, 1)."""
+
+    def __init__(self, draw: Callable[[], float]) -> None:
+        self.draw = draw
+        self._restored = Bell()
+        self._lost = False
+
+    def tries(self) -> "Tries":
+        """Return the account of one loop."""
+        return Tries(self)
+
+    def restored(self) -> None:
+        """Note that the server answered."""
+        if self._lost:
+            self._lost = False
+            logs.event(LOGGER, logging.INFO, "server.reached")
+            self._restored.ring()
+
+    def lose(self, error: OrchestratorError) -> None:
+        """Note that it did not, or not as it should."""
+        if not self._lost:
+            self._lost = True
+            logs.event(
+                LOGGER,
+                logging.WARNING,
+                "server.lost",
+                reason=error.message,
+                next="jobs go on; trying again",
+            )
+
+    async def restored_within(self, timeout_s: float) -> None:
+        """Wait until another loop has reached the server, at most that long."""
+        deadline = anyio.current_time() + timeout_s
+        await self._restored.until(lambda: not self._lost, deadline=deadline)
+
+
+class Tries:
+    """One loop's failures in a row."""
+
+    def __init__(self, contact: Contact) -> None:
+        self._contact = contact
+        self._failures = 0
+
+    def succeeded(self) -> None:
+        """Note that the server answered."""
+        self._failures = 0
+        self._contact.restored()
+
+    async def failed(self, error: OrchestratorError) -> None:
+        """Wait before the next try, longer each time."""
+        self._failures += 1
+        self._contact.lose(error)
+        delay_s = BACKOFF.delay(self._failures, draw=self._contact.draw())
+        if isinstance(error, Overloaded):
+            # It answered: nobody else's success makes this wait shorter.
+            await anyio.sleep(max(delay_s, min(error.retry_after_s, LATEST_S)))
+        else:
+            await self._contact.restored_within(delay_s)

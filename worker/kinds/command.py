@@ -1,0 +1,49 @@
+"""The kind `command`: a program of the machine, run by a shim.
+
+Nothing is ever given to a shell unless the job said so; the shim looks up the program and the
+folder, in the job's own environment, and says in a sentence what it did not find.
+"""
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+from orchestrator.protocol.jobs import CommandParams
+from worker.kinds import Launch, Work
+from worker.logic.environment import for_job
+from worker.pool import ShimOrder, ShimPool
+
+SHELL: Final = "/bin/sh"
+
+
+class Command:
+    """Runs commands in the shims of a pool; `common` is what every job finds in its environment."""
+
+    def __init__(self, pool: ShimPool, common: Mapping[str, str]) -> None:
+        self._pool = pool
+        self._common = common
+
+    def ready(self, work: Work) -> Launch:
+        """Return how to start the command."""
+        params = CommandParams.model_validate(work.params)
+        root = str(work.root)
+        order = ShimOrder(
+            job_id=work.key.job_id,
+            attempt=work.key.number,
+            argv=_argv(params),
+            env=for_job(self._common, work.env),
+            cwd=os.path.join(root, params.cwd) if params.cwd else root,  # noqa: PTH118 - may be absolute
+            root=root,
+            timeout_s=work.timeout_s,
+            silence_s=work.silence_s,
+            grace_s=work.grace_s,
+            stdin=None if params.stdin is None else params.stdin.encode(),
+        )
+        return partial(self._pool.start, order)
+
+
+def _argv(params: CommandParams) -> tuple[str, ...]:
+    if params.argv is not None:
+        return tuple(params.argv)
+    return (SHELL, "-c", params.script or "")

@@ -1,0 +1,90 @@
+"""The kind `delay`: wait, and succeed with how long it took. It needs no process.
+
+A delay of nothing is the no-op by which everything around a job is measured.
+"""
+
+import math
+from collections.abc import AsyncIterator
+
+import anyio
+
+from orchestrator.kernel.clock import Clock
+from orchestrator.protocol.jobs import DelayParams
+from orchestrator.protocol.words import Outcome, Reason
+from worker.kinds import Entered, Finished, Launch, Work
+from worker.logic.outcome import End
+from worker.moment import now_us
+from worker.records import Cause, Phase
+
+_ENDS = {
+    Cause.CANCELLED: (Outcome.CANCELLED, Reason.CANCELLED_BY_USER),
+    Cause.PREEMPTED: (Outcome.PREEMPTED, Reason.PREEMPTED),
+    Cause.TIMEOUT_RUN: (Outcome.TIMED_OUT, Reason.TIMEOUT_RUN),
+}
+
+
+class Delay:
+    """Waits in this process."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def ready(self, work: Work) -> Launch:
+        """Return how to start waiting."""
+        params = DelayParams.model_validate(work.params)
+
+        async def launch() -> Wait:
+            return Wait(self._clock, delay_s=params.ms / 1000, timeout_s=work.timeout_s)
+
+        return launch
+
+
+class Wait:
+    """One wait. It has no log on disk: what is lost with this process is run again."""
+
+    def __init__(self, clock: Clock, *, delay_s: float, timeout_s: float) -> None:
+        self._clock = clock
+        self._delay_s = delay_s
+        self._timeout_s = timeout_s
+        self._stopped = anyio.Event()
+        self._cause: Cause | None = None
+        self.phase: Phase = "granted"
+
+    async def records(self, from_offset: int = 0) -> AsyncIterator[Entered | Finished]:  # noqa: ARG002 - it has no output
+        """Yield that it began, and, when it is over, that it is."""
+        started_us, begun = now_us(self._clock), self._clock.monotonic()
+        self.phase = "running"
+        yield Entered(started_us)
+        await self._wait()
+        took_ms = math.ceil((self._clock.monotonic() - begun) * 1000)
+        self.phase = "ended"
+        yield Finished(self._end(started_us, took_ms))
+
+    async def _wait(self) -> None:
+        if self._delay_s == 0:
+            return
+        with anyio.move_on_after(min(self._delay_s, self._timeout_s)):
+            await self._stopped.wait()
+            return
+        if self._timeout_s < self._delay_s:
+            self._cause = Cause.TIMEOUT_RUN
+
+    def _end(self, started_us: int, took_ms: int) -> End:
+        at_us = now_us(self._clock)
+        if self._cause is None:
+            result: dict[str, object] = {"ok": True, "took_ms": took_ms}
+            return End(Outcome.SUCCEEDED, at_us, result=result, started_us=started_us)
+        outcome, reason = _ENDS[self._cause]
+        return End(outcome, at_us, reason=reason, started_us=started_us)
+
+    def cancel(self, cause: Cause, grace_s: float) -> None:  # noqa: ARG002 - it ends at once
+        """End the wait."""
+        if self._cause is None:
+            self._cause = cause
+        self._stopped.set()
+
+    def acknowledged(self, offset: int) -> None:
+        """Do nothing: there is no output."""
+
+    def settle(self) -> None:
+        """Do nothing: there is nothing to forget."""

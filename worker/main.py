@@ -1,0 +1,137 @@
+"""How a worker process begins and ends: its settings, its memory, its connection, its exit code.
+
+Two ways lead here. The supervisor's nursery forks `run_forked`; `worker run` calls `run` in the
+foreground. Only where orders come from differs.
+"""
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+import anyio
+from pydantic import ValidationError
+
+from orchestrator.kernel import logs
+from orchestrator.kernel.clock import SystemClock
+from orchestrator.kernel.errors import Broken, ConfigInvalid, OrchestratorError
+from orchestrator.kernel.files import private_dir
+from orchestrator.kernel.lifeline import Lifeline
+from orchestrator.kernel.packets import Message
+from worker.agent import Agent, Order, Surroundings
+from worker.link import Link
+from worker.settings import WorkerSettings, read_token, surroundings
+from worker.spool import Spool
+
+LOGGER: Final = logging.getLogger(__name__)
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_KILLED_BY: Final = 128
+"""What a shell adds to the number of a signal."""
+
+
+def run_forked(args: Message, fds: list[int]) -> int:
+    """Be a supervisor's worker: `args` are the settings, `fds` the lifeline and the channel."""
+    logs.set_up()
+    lifeline, channel = fds
+    return _to_its_end(lambda: anyio.run(_forked, args, lifeline, socket.socket(fileno=channel)))
+
+
+def run(settings: WorkerSettings, channel: socket.socket) -> int:
+    """Be a worker in the foreground, with orders by signal."""
+    logs.set_up()
+    return _to_its_end(lambda: anyio.run(_in_foreground, settings, channel))
+
+
+def _to_its_end(main: Callable[[], int]) -> int:
+    """Return the exit code, also that of an error that has one. A bug of ours is not caught."""
+    try:
+        return main()
+    except OrchestratorError as error:
+        trouble = error
+    except BaseExceptionGroup as group:
+        found = _only_error(group)
+        if found is None:
+            raise
+        trouble = found
+    if isinstance(trouble, Broken):
+        raise trouble
+    logs.event(LOGGER, logging.ERROR, "worker.failed", reason=trouble.message, hint=trouble.hint)
+    return trouble.exit_code
+
+
+def _only_error(group: BaseExceptionGroup[BaseException]) -> OrchestratorError | None:
+    """Return the error that ended the services, unless there is anything else among them."""
+    if group.split(OrchestratorError)[1] is not None:
+        return None
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first if isinstance(first, OrchestratorError) else None
+
+
+async def _forked(args: Message, lifeline_fd: int, channel: socket.socket) -> int:
+    lifeline = Lifeline.from_fd(lifeline_fd)
+
+    async def orders() -> AsyncIterator[Order]:
+        async for message in lifeline.orders():
+            yield Order(message["do"])
+
+    async def opened() -> None:
+        await lifeline.tell({"state": "ready"})
+
+    try:
+        settings = WorkerSettings.model_validate(args)
+    except ValidationError as error:
+        raise ConfigInvalid(f"the worker's settings are wrong: {error}") from None
+    return await _work(settings, channel, orders(), opened)
+
+
+async def _in_foreground(settings: WorkerSettings, channel: socket.socket) -> int:
+    got: list[int] = []
+
+    async def orders() -> AsyncIterator[Order]:
+        with anyio.open_signal_receiver(*SIGNALS) as received:
+            async for number in received:
+                got.append(number)
+                if len(got) > len(Order):
+                    return
+                yield list(Order)[len(got) - 1]
+
+    async def opened() -> None:
+        logs.event(LOGGER, logging.INFO, "worker.ready", url=settings.server_url)
+
+    code = await _work(settings, channel, orders(), opened)
+    return _KILLED_BY + got[-1] if code and got else code
+
+
+async def _work(
+    settings: WorkerSettings,
+    channel: socket.socket,
+    orders: AsyncIterator[Order],
+    opened: Callable[[], Awaitable[None]],
+) -> int:
+    token = read_token(settings.token_file)
+    _check_directory(settings)
+    spool = Spool(private_dir(settings.state_dir) / "spool")
+    around = Surroundings(spool, channel, surroundings(), SystemClock(), _draw)
+    try:
+        with logs.bound(worker=settings.name):
+            async with Link(settings.server_url, token) as link:
+                return await Agent(settings, link, around).run(orders, opened)
+    finally:
+        spool.close()
+
+
+def _check_directory(settings: WorkerSettings) -> None:
+    if not settings.working_directory.is_dir():
+        raise ConfigInvalid(
+            f"the working directory {settings.working_directory} does not exist",
+            hint="create it, or start the worker in another one",
+        )
+
+
+def _draw() -> float:
+    """Return a uniform number from [0, 1)."""
+    return int.from_bytes(os.urandom(4), "big") / 2**32

@@ -1,0 +1,256 @@
+"""One attempt's shell: it makes ready, starts, listens, and does what the rules say.
+
+It decides nothing about the attempt: `logic/attempt.py` does, and is told of everything that
+happens. It is one task, which waits for news of its own attempt only.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import anyio
+from anyio import to_thread
+from pydantic import ValidationError
+
+from orchestrator.kernel import logs
+from orchestrator.kernel.clock import Clock
+from orchestrator.kernel.errors import LaunchFailed, StateUnavailable
+from orchestrator.protocol.frames import EMPTY_DIGEST
+from orchestrator.protocol.wire import Ended, Grant, Released, Started
+from orchestrator.protocol.words import Reason
+from worker.inputs import Inputs, Unavailable
+from worker.kinds import Entered, Finished, Kinds, Launch, Running, Work
+from worker.logic.attempt import (
+    Attempt,
+    Began,
+    Happening,
+    Interrupt,
+    Key,
+    Over,
+    Prepared,
+    Say,
+    Settle,
+    Start,
+    Unprepared,
+    Vanished,
+    Withdraw,
+    Withdrawn,
+    decide,
+)
+from worker.logic.lifecycle import AttemptState
+from worker.logic.outcome import end_of, shortened
+from worker.moment import now_us
+from worker.records import Began as CommandBegan
+from worker.records import Exited, Log, Phase, Wrote
+from worker.records import Vanished as ShimVanished
+from worker.services.courier import Courier
+from worker.settings import WorkerSettings
+from worker.workspace import Workspaces
+
+LOGGER: Final = logging.getLogger(__name__)
+NO_OUTPUT: Final = Log(0, EMPTY_DIGEST)
+NO_PROCESS_S: Final = 1.0
+"""A machine that cannot start a process now is not asked for the next one at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every attempt uses."""
+
+    settings: WorkerSettings
+    kinds: Kinds
+    inputs: Inputs
+    workspaces: Workspaces
+    courier: Courier
+    clock: Clock
+
+
+class Runner:
+    """One attempt. `moved` hears of every change of its state."""
+
+    def __init__(
+        self, attempt: Attempt, tools: Tools, moved: Callable[["Runner", AttemptState], None]
+    ) -> None:
+        self.attempt = attempt
+        self._tools = tools
+        self._moved = moved
+        self._preparing = anyio.CancelScope()
+        self._running: Running | None = None
+        self._interrupt: Interrupt | None = None
+        self._has_workspace = False
+
+    @property
+    def phase(self) -> Phase:
+        """Return how far it is, as a new session is told: its log may know more than was read."""
+        return self.attempt.phase if self._running is None else self._running.phase
+
+    def happened(self, happening: Happening) -> bool:
+        """Do what the rules say about it; tell whether the attempt is to be started."""
+        before = self.attempt.state
+        self.attempt, effects = decide(self.attempt, happening)
+        start = False
+        for effect in effects:
+            match effect:
+                case Start():
+                    start = True
+                case Withdraw():
+                    self._preparing.cancel()
+                case Interrupt():
+                    self._interrupt = effect
+                    self._obey()
+                case Say():
+                    self._say(effect.event)
+                case Settle():
+                    self._settle()
+        if self.attempt.state is not before:
+            self._moved(self, before)
+        return start
+
+    def taken(self, offset: int) -> None:
+        """Note that the server has its output up to there."""
+        if self._running is not None:
+            self._running.acknowledged(offset)
+
+    async def run(self, grant: Grant) -> None:
+        """Take a new attempt from its grant to its end."""
+        ready = await self._make_ready(grant)
+        if isinstance(ready, Unprepared | Withdrawn):
+            await self._clean()
+            self.happened(ready)
+        elif self.happened(Prepared()):
+            await self._start(ready)
+
+    async def follow(self, running: Running) -> None:
+        """Take an attempt that was started, now or by an earlier process, to its end."""
+        self._running = running
+        self._obey()
+        async for record in running.records():
+            match record:
+                case Wrote():
+                    key, courier = self.attempt.key, self._tools.courier
+                    await courier.write(key, record.offset, record.frames)
+                case CommandBegan():
+                    self.happened(Began(record.at_us, record.pid))
+                case Entered():
+                    self.happened(Began(record.at_us))
+                case Finished():
+                    self.happened(Over(record.end, NO_OUTPUT))
+                case Exited():
+                    await self._clean()
+                    self.happened(Over(end_of(record), record.log))
+                case ShimVanished():
+                    await self._clean()
+                    self.happened(self._vanished(record))
+
+    def found(self) -> None:
+        """Note that an earlier process started it: it may have a workspace."""
+        self._has_workspace = self._tools.workspaces.files(self.attempt.key).parent.exists()
+
+    async def _make_ready(self, grant: Grant) -> Launch | Unprepared | Withdrawn:
+        tools, key = self._tools, self.attempt.key
+        kind = tools.kinds.get(grant.kind)
+        if kind is None:
+            known = ", ".join(sorted(tools.kinds))
+            return self._unprepared(
+                Reason.INVALID_PARAMS, f"this worker has no kind {grant.kind!r}, only: {known}"
+            )
+        root = tools.settings.working_directory
+        try:
+            if grant.inputs:
+                self._has_workspace = True
+                with self._preparing:
+                    root = await tools.inputs.place(key, grant.inputs)
+                if self._preparing.cancel_called:
+                    return Withdrawn()
+            return kind.ready(_work(key, grant, root))
+        except Unavailable as error:
+            return self._unprepared(error.reason, error.message)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"])) or "params"
+            return self._unprepared(Reason.INVALID_PARAMS, f"{place}: {first['msg']}")
+
+    def _unprepared(self, reason: Reason, message: str) -> Unprepared:
+        return Unprepared(reason, shortened(message), now_us(self._tools.clock))
+
+    async def _start(self, launch: Launch) -> None:
+        try:
+            running = await launch()
+        except LaunchFailed as error:
+            logs.event(
+                LOGGER,
+                logging.WARNING,
+                "attempt.not_started",
+                **self._names(),
+                reason=error.message,
+                next="given back; somebody else may have room",
+            )
+            await anyio.sleep(NO_PROCESS_S)
+            await self._clean()
+            self.happened(Withdrawn())
+        else:
+            await self.follow(running)
+
+    def _obey(self) -> None:
+        """Pass an order on, as soon as there is somebody to hear it."""
+        if self._running is not None and self._interrupt is not None:
+            self._running.cancel(self._interrupt.cause, self._interrupt.grace_s)
+            self._interrupt = None
+
+    def _say(self, event: Started | Ended | Released) -> None:
+        self._tools.courier.say(self.attempt.key, event)
+        match event:
+            case Started():
+                logs.event(LOGGER, logging.INFO, "attempt.started", **self._names(), pid=event.pid)
+            case Ended():
+                logs.event(
+                    LOGGER,
+                    logging.INFO,
+                    "attempt.ended",
+                    **self._names(),
+                    outcome=event.outcome,
+                    reason=event.reason,
+                    exit_code=event.exit_code,
+                    signal=event.signal,
+                )
+            case Released():
+                logs.event(LOGGER, logging.INFO, "attempt.released", **self._names())
+
+    def _names(self) -> dict[str, object]:
+        return {"job": self.attempt.key.job_id, "attempt": self.attempt.key.number}
+
+    def _settle(self) -> None:
+        if self._running is not None:
+            self._running.settle()
+        self._tools.courier.forget(self.attempt.key)
+
+    async def _clean(self) -> None:
+        """Remove the workspace, before anybody hears that the attempt is over."""
+        if not self._has_workspace:
+            return
+        try:
+            await to_thread.run_sync(self._tools.workspaces.wipe, self.attempt.key)
+        except StateUnavailable as error:
+            logs.event(
+                LOGGER, logging.WARNING, "workspace.kept", **self._names(), reason=error.message
+            )
+
+    def _vanished(self, record: ShimVanished) -> Happening:
+        """A shim that had not even noted the grant has started nothing."""
+        if not record.may_have_run:
+            return Withdrawn()
+        return Vanished(now_us(self._tools.clock), record.log)
+
+
+def _work(key: Key, grant: Grant, root: Path) -> Work:
+    return Work(
+        key=key,
+        params=grant.params,
+        env=grant.env,
+        root=root,
+        timeout_s=grant.timeout_s,
+        silence_s=grant.silence_s,
+        grace_s=grant.grace_s,
+    )

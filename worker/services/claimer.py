@@ -1,0 +1,75 @@
+"""Ask for work whenever a slot is free: one question at a time, for as many as are free."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import anyio
+
+from orchestrator.kernel.bell import Bell
+from orchestrator.kernel.errors import OrchestratorError
+from orchestrator.protocol.limits import CLAIM_WAIT_S
+from orchestrator.protocol.wire import Grant
+from worker.link import Link
+from worker.services.session import SessionKeeper
+
+
+class Taker(Protocol):
+    """Who has the slots."""
+
+    @property
+    def free(self) -> int:
+        """Return how many attempts can be taken now."""
+        ...
+
+    @property
+    def changed(self) -> Bell:
+        """Return what rings when a slot may have become free."""
+        ...
+
+    def take(self, grant: Grant) -> None:
+        """Run an attempt."""
+        ...
+
+
+class Claimer:
+    """The questions of one worker."""
+
+    def __init__(self, link: Link, keeper: SessionKeeper, taker: Taker) -> None:
+        self._link = link
+        self._keeper = keeper
+        self._taker = taker
+        self._asking = anyio.CancelScope()
+        self._draining = False
+
+    def drain(self, tell: Callable[[], None]) -> None:
+        """Ask no more. What the last question may still bring goes back, once `tell` is heard.
+
+        The heartbeat names the question as answered and lists nothing of it.
+        """
+        self._draining = True
+        self._asking.cancel()
+        if self._keeper.claims is not None:
+            self._keeper.claims.close()
+        self._taker.changed.ring()
+        tell()
+
+    async def run(self) -> None:
+        """Take attempts until told to drain."""
+        tries = self._keeper.contact.tries()
+        while not self._draining:
+            await self._taker.changed.until(lambda: self._draining or self._taker.free > 0)
+            with anyio.CancelScope() as self._asking:
+                claims = await self._keeper.current()
+                request = claims.ask(slots=self._taker.free, wait_s=CLAIM_WAIT_S)
+                try:
+                    reply = await self._link.claim(request)
+                except OrchestratorError as error:
+                    await self._keeper.trouble(claims, error, tries)
+                    continue
+                tries.succeeded()
+                if claims is not self._keeper.claims:
+                    continue  # a new session is told what we hold, and this is not among it
+                # Together and at once: a heartbeat must not name the answer without its attempts.
+                claims.close()
+                for grant in reply.grants:
+                    self._taker.take(grant)

@@ -1,0 +1,134 @@
+"""Bring the server what it does not have yet: reports for all, uploads for who has much to say.
+
+One report is under way at a time and holds all that has gathered; nothing is delayed for the sake
+of a fuller one. Output that is too much for a report goes beside it, so that one job's flood does
+not stand before another's end.
+"""
+
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from orchestrator.kernel.bell import Bell
+from orchestrator.kernel.errors import OrchestratorError, PeerBroken
+from orchestrator.protocol.wire import Ack, Ended, Released, ReportRequest, Started
+from orchestrator.protocol.words import Directive
+from worker.contact import Tries
+from worker.link import Link
+from worker.logic.attempt import Key
+from worker.logic.outbox import Outbox
+from worker.logic.session import Claims
+from worker.services.session import SessionKeeper
+
+UPLOADERS: Final = 2
+"""One that sends while the other waits for its answer fills the way to the server."""
+
+
+class Addressee(Protocol):
+    """Who hears what the server answers."""
+
+    def settled(self, key: Key) -> None:
+        """Hear that an end is recorded."""
+        ...
+
+    def taken(self, key: Key, offset: int) -> None:
+        """Hear how much output the server has."""
+        ...
+
+    def order(self, key: Key, directive: Directive) -> bool:
+        """Hear an order; tell whether it was any news."""
+        ...
+
+
+class Courier:
+    """The outbox, and the loops that empty it."""
+
+    def __init__(self, link: Link, keeper: SessionKeeper) -> None:
+        self.outbox = Outbox()
+        self._link = link
+        self._keeper = keeper
+        self._work = Bell()
+        self._room = Bell()
+
+    def say(self, key: Key, event: Started | Ended | Released) -> None:
+        """Have the server hear of a fact."""
+        self.outbox.say(key, event)
+        self._work.ring()
+
+    async def write(self, key: Key, offset: int, frames: bytes) -> None:
+        """Have the server get output; return when there is room for more of it."""
+        room = self.outbox.write(key, offset, frames)
+        self._work.ring()
+        if not room:
+            await self._room.until(lambda: self.outbox.has_room(key))
+
+    def forget(self, key: Key) -> None:
+        """Say nothing more of an attempt."""
+        self.outbox.forget(key)
+        self._room.ring()
+
+    def resume(self, key: Key, offset: int) -> None:
+        """Go on in a new session, whose server has that much output."""
+        self.outbox.resume(key, offset)
+        self._work.ring()
+        self._room.ring()
+
+    async def report(self, addressee: Addressee) -> None:
+        """Send reports for ever."""
+        tries = self._keeper.contact.tries()
+        while True:
+            await self._work.until(lambda: self.outbox.has_reports)
+            claims = await self._keeper.current()
+            batch = self.outbox.next_report()
+            if not batch.keys:
+                continue
+            request = ReportRequest(session_id=claims.session_id, events=batch.events)
+            try:
+                reply = await self._link.report(request)
+            except OrchestratorError as error:
+                self.outbox.land(batch.keys)
+                await self._keeper.trouble(claims, error, tries)
+                continue
+            await self._hear(claims, batch.keys, reply.acks, addressee, tries)
+
+    async def upload(self, addressee: Addressee) -> None:
+        """Send uploads for ever; run it `UPLOADERS` times."""
+        tries = self._keeper.contact.tries()
+        while True:
+            await self._work.until(lambda: self.outbox.has_uploads)
+            claims = await self._keeper.current()
+            upload = self.outbox.next_upload()
+            if upload is None:
+                continue
+            try:
+                ack = await self._link.upload(claims.session_id, upload)
+            except OrchestratorError as error:
+                self.outbox.land([upload.key])
+                await self._keeper.trouble(claims, error, tries)
+                continue
+            await self._hear(claims, [upload.key], [ack], addressee, tries)
+
+    async def _hear(
+        self,
+        claims: Claims,
+        keys: list[Key],
+        acks: Iterable[Ack],
+        addressee: Addressee,
+        tries: Tries,
+    ) -> None:
+        if claims is not self._keeper.claims:
+            # An answer to a session that is over: what it says of our attempts is not true now.
+            self.outbox.land(keys)
+            return
+        reaction = self.outbox.acknowledge(keys, acks)
+        for key in reaction.settled:
+            addressee.settled(key)
+        for key, offset in reaction.taken:
+            addressee.taken(key, offset)
+        for key, directive in reaction.orders:
+            addressee.order(key, directive)
+        self._room.ring()
+        self._work.ring()
+        if reaction.stuck:
+            await tries.failed(PeerBroken("the server answers reports without recording them"))
+        else:
+            tries.succeeded()

@@ -1,0 +1,102 @@
+"""Keep a session open with the server: begin one, begin another when it is refused.
+
+All other loops ask here for the session that is valid now, and come back here with every error.
+At each beginning the server hears what we still hold, and says what to do with it.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from orchestrator.kernel import logs
+from orchestrator.kernel.bell import Bell
+from orchestrator.kernel.errors import OrchestratorError
+from orchestrator.protocol.wire import HeldAttempt, HeldVerdict, SessionReply, SessionRequest
+from worker.contact import Contact, Tries
+from worker.link import Link
+from worker.logic.session import Claims, Next, SessionEvent, SessionState, after, next_state
+
+LOGGER: Final = logging.getLogger(__name__)
+
+
+class SessionKeeper:
+    """The session of this worker."""
+
+    def __init__(self, link: Link, contact: Contact, introduction: SessionRequest) -> None:
+        self._link = link
+        self.contact = contact
+        self._introduction = introduction
+        self._changed = Bell()
+        self.state = SessionState.CLOSED
+        self.claims: Claims | None = None
+        """The session that is open, with its claims; `None` while there is none."""
+        self.heartbeat_s = 0.0
+
+    async def current(self) -> Claims:
+        """Return the session that is open, waiting for one."""
+        while self.claims is None:
+            await self._changed.until(lambda: self.claims is not None)
+        return self.claims
+
+    async def run(
+        self,
+        held: Callable[[], list[HeldAttempt]],
+        judge: Callable[[list[HeldVerdict]], None],
+    ) -> None:
+        """Have a session open until told to leave; `judge` hears the verdicts before anybody."""
+        tries = self.contact.tries()
+        while self.state is not SessionState.LEFT:
+            request = self._introduction.model_copy(update={"held": held()})
+            try:
+                reply = await self._link.open_session(request)
+            except OrchestratorError as error:
+                if after(error, opening=True) is Next.LEAVE:
+                    raise
+                await tries.failed(error)
+                continue
+            tries.succeeded()
+            if self.state is SessionState.LEFT:
+                return
+            judge(reply.verdicts)
+            self._open(reply)
+            await self._changed.until(lambda: self.claims is None)
+
+    def _open(self, reply: SessionReply) -> None:
+        self._become(SessionEvent.OPENED, Claims(reply.session_id))
+        self.heartbeat_s = reply.heartbeat_s
+        verdicts = [verdict.verdict for verdict in reply.verdicts]
+        logs.event(
+            LOGGER,
+            logging.INFO,
+            "session.opened",
+            session=reply.session_id,
+            held=len(verdicts),
+            abandoned=sum(verdict == "abandon" for verdict in verdicts),
+        )
+
+    def _become(self, event: SessionEvent, claims: Claims | None) -> None:
+        self.state = next_state(self.state, event)
+        self.claims = claims
+        self._changed.ring()
+
+    async def trouble(self, claims: Claims, error: OrchestratorError, tries: Tries) -> None:
+        """Do what an error within a session asks for: wait, begin another session, or end."""
+        match after(error, opening=False):
+            case Next.AGAIN:
+                await tries.failed(error)
+            case Next.REOPEN:
+                self.refused(claims, error)
+            case Next.LEAVE:
+                raise error
+
+    def refused(self, claims: Claims, error: OrchestratorError) -> None:
+        """Note that a session is over, unless another one has taken its place already."""
+        if claims is self.claims:
+            logs.event(LOGGER, logging.WARNING, "session.refused", reason=error.message)
+            self._become(SessionEvent.REFUSED, None)
+
+    def leave(self) -> Claims | None:
+        """End the session for good; return what was open."""
+        claims = self.claims
+        self._become(SessionEvent.LEFT, None)
+        return claims

@@ -1,0 +1,79 @@
+"""What a worker is told when it starts, and what it takes from its own surroundings.
+
+The one place that looks at the environment. The token itself is not a setting: settings travel
+through the launcher as text, and only this process reads the file that holds the token.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from orchestrator.kernel.errors import ConfigInvalid
+from orchestrator.protocol import limits
+from orchestrator.protocol.jobs import Tag
+from orchestrator.protocol.tokens import WorkerToken
+from worker.logic import environment
+
+_TOKEN_BYTES: Final = 4096
+"""A token is 140 characters; whatever is longer is something else."""
+
+
+def _absolute(path: Path) -> Path:
+    """Return the real path: it is compared with what the kernel says later."""
+    return Path(os.path.realpath(path))
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
+
+
+class WorkerSettings(BaseModel):
+    """One worker."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(default="worker", min_length=1, max_length=64)
+    """For log lines; the server knows the worker by its token."""
+    server_url: str
+    token_file: Path
+    working_directory: Folder
+    """Where jobs without inputs run."""
+    state_dir: Folder
+    """Where the spool and the workspaces are: what must survive a restart."""
+    slots: int = Field(default=1, ge=1, le=limits.SLOTS_MAX)
+    tags: tuple[Tag, ...] = Field(default=(), max_length=limits.TAGS)
+    takeover: bool = False
+    """End another process that is connected as this worker with another state directory."""
+
+
+def surroundings() -> dict[str, str]:
+    """Return what of this process's environment every job gets."""
+    return environment.base(os.environ)
+
+
+def read_token(path: Path) -> WorkerToken:
+    """Return the worker's credential from a file that nobody else can read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            entry = os.fstat(descriptor)
+            raw = file.read(_TOKEN_BYTES) if stat.S_ISREG(entry.st_mode) else b""
+    except OSError as error:
+        raise ConfigInvalid(
+            f"the worker's token cannot be read from {path}: {error.strerror}",
+            hint="enrol the worker, or name the right file",
+        ) from None
+    if entry.st_mode & 0o077:
+        raise ConfigInvalid(
+            f"the token file {path} is open to other users", hint=f"close it with: chmod 600 {path}"
+        )
+    token = WorkerToken.parse(raw.decode("ascii", "replace").strip())
+    if token is None:
+        # What is in the file is not repeated: it may be a secret of another kind.
+        raise ConfigInvalid(
+            f"{path} holds no worker token",
+            hint="a token looks like machine_…:worker_…:secret_…; enrol the worker again",
+        )
+    return token
