@@ -22,7 +22,7 @@ from typing import Final
 from benchmarks import latency, throughput
 from benchmarks.house import House, Unusable, running
 from benchmarks.load import Client, Refused
-from benchmarks.memory import Weight, weigh
+from benchmarks.memory import weigh
 from benchmarks.report import Figure, percentile, table
 from benchmarks.yardstick import Yardstick, cores, file_system, sync_ms
 
@@ -55,6 +55,7 @@ class Bench:
         self.size = size
         self.yardstick = Yardstick.build(folder)
         self.figures: list[Figure] = []
+        self.weights: list[Figure] = []
         self._serial = itertools.count()
 
     def words(self, count: int) -> list[str]:
@@ -64,8 +65,8 @@ class Bench:
     def measure(self) -> None:
         """Measure all there is."""
         with running(self.folder / "commands", slots=COMMAND_SLOTS) as house:
-            self._warm_up(house)
             self._weigh(house)
+            self._warm_up(house)
             commands = Figure("command jobs, end to end, durable", "/s")
             self._throughput(house, commands, throughput.commands, self.size.commands)
             self._latency(house)
@@ -100,24 +101,20 @@ class Bench:
                 self.figures.append(figure)
 
     def _weigh(self, house: House) -> None:
-        """Weigh the house at rest, and again while as many jobs run as there are slots."""
-        idle = weigh(house.pid)
+        """Weigh the house at rest, and its shims while each of them has a job."""
+        at_rest = weigh(house.pid)
         ids = asyncio.run(_sleepers(house))
-        busy = weigh(house.pid)
+        shims = weigh(house.pid)["shim"]
         asyncio.run(_cancel(house, ids))
-        for role, weight in sorted(idle.items()):
-            self._memory(f"memory at rest: {role}", weight)
-        ours = _weight_of_ours(busy) - _weight_of_ours(idle)
-        self._memory("memory for each running job (its shim)", Weight(COMMAND_SLOTS, ours))
+        for role in ("worker", "server", "supervisor", "launcher", "nursery"):
+            self._memory(f"memory at rest: {role}", at_rest[role].pss_mib)
+        self._memory("memory at rest: all of it", sum(w.pss_mib for w in at_rest.values()))
+        self._memory("memory of each running job (its shim)", shims.pss_mib / shims.count)
 
-    def _memory(self, name: str, weight: Weight) -> None:
+    def _memory(self, name: str, pss_mib: float) -> None:
         figure = Figure(name, "MiB")
-        figure.add(weight.pss_mib / (weight.count if "total" not in name else 1), yardstick=1.0)
-        self.figures.append(figure)
-
-
-def _weight_of_ours(found: dict[str, Weight]) -> float:
-    return found["total"].pss_mib - found.get("job", Weight(0, 0.0)).pss_mib
+        figure.add(pss_mib, yardstick=1.0)
+        self.weights.append(figure)
 
 
 async def _sleepers(house: House) -> list[str]:
@@ -178,7 +175,7 @@ def main() -> int:
     try:
         bench = Bench(folder, QUICK if arguments.quick else FULL)
         bench.measure()
-        print("\n".join(_heading(bench)), table(bench.figures), sep="\n\n")
+        print("\n".join(_heading(bench)), table(bench.figures + bench.weights), sep="\n\n")
     except KeyboardInterrupt:
         _say(f"no figures: interrupted, or longer than {LONGEST_S} s")
         return 1

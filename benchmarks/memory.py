@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 KIB_PER_MIB = 1024
-OURS = re.compile(r"orch|python")
+OURS = "orch-"
 
 
 @dataclass(frozen=True)
@@ -23,25 +23,27 @@ class Weight:
 
 
 def weigh(pid: int) -> dict[str, Weight]:
-    """Return role → weight of the whole family of a process; `total` is all of them.
-
-    The role is the name that a process gave itself. What is not ours (the commands of jobs) goes
-    by the name `job`.
-    """
+    """Return role → weight of a supervisor and all its descendants, commands of jobs left out."""
     root = psutil.Process(pid)
     found: dict[str, Weight] = {}
     for process in (root, *root.children(recursive=True)):
+        role = "supervisor" if process == root else _role(process)
         pss = _pss_mib(process.pid)
-        if pss is not None:
-            for role in (_role(process.pid), "total"):
-                before = found.get(role, Weight(0, 0.0))
-                found[role] = Weight(before.count + 1, before.pss_mib + pss)
+        if role is not None and pss is not None:
+            before = found.get(role, Weight(0, 0.0))
+            found[role] = Weight(before.count + 1, before.pss_mib + pss)
     return found
 
 
-def _role(pid: int) -> str:
-    name = Path(f"/proc/{pid}/comm").read_text().strip()
-    return name if OURS.search(name) else "job"
+def _role(process: psutil.Process) -> str | None:
+    """Return the name that a process gave itself; the server is known by its command line."""
+    try:
+        name = process.name()
+        if name.startswith(OURS):
+            return name.removeprefix(OURS)
+        return "server" if {"server", "run"} <= set(process.cmdline()) else None
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _pss_mib(pid: int) -> float | None:

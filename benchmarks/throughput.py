@@ -5,6 +5,7 @@ writes something that no other writes. Afterwards all results and all outputs ar
 figure of a run in which anything was missing or wrong is never printed.
 """
 
+import asyncio
 import json
 import time
 from typing import Any, Final
@@ -14,6 +15,7 @@ from benchmarks.load import Client, Connection
 CONNECTIONS: Final = 8
 FETCHERS: Final = 8
 PAGE: Final = 500
+PAUSE_S: Final = 0.005
 UNFINISHED: Final = "&".join(
     f"state={name}" for name in ("scheduled", "queued", "leased", "running")
 )
@@ -71,7 +73,7 @@ async def _all_finished(client: Client, last: str) -> None:
     while json.loads(await connection.call(wait))["finished_at"] is None:
         pass
     while json.loads(await connection.call(look))["items"]:
-        pass
+        await asyncio.sleep(PAUSE_S)
     connection.close()
 
 
