@@ -36,7 +36,7 @@ def test_a_plain_user_runs_a_job_and_stops(home: Path) -> None:
 
         assert done.returncode == 0
         assert int(done.stdout) != 0
-        assert b"root" not in house.log.read_bytes()
+        assert b"running as root" not in house.log.read_bytes()
         assert house.stop() == 0
         assert not house.leftovers()
 
@@ -45,4 +45,4 @@ def test_a_plain_user_runs_a_job_and_stops(home: Path) -> None:
 def test_root_is_warned_once(home: Path) -> None:
     """As root the start says that jobs will run as root, and how to avoid that."""
     with installed(home) as house:
-        assert house.log.read_text().count("as root") == 1
+        assert house.log.read_text().count("running as root") == 1

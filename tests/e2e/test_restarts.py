@@ -78,6 +78,7 @@ def test_a_killed_server_is_back_and_the_job_never_noticed(home: Path) -> None:
 
         os.kill(server, signal.SIGKILL)
         wait_until(lambda: house.children("server\0run") not in ([], [server]), timeout_s=20)
+        wait_until(lambda: house.cli("jobs", "list").returncode == 0, timeout_s=20)
 
         counting.finish()
 
