@@ -20,8 +20,6 @@ from worker.shim.output import Output
 from worker.shim.room import is_full
 from worker.shim.running import Running
 
-_MESSAGE_CHARS: Final = 2000
-"""A PATH can be long; a message is for reading."""
 _FULL_RETRY_S: Final = 0.25
 _FULL_PATIENCE_S: Final = 10.0
 """How long an exit record waits for room. The reserve makes this rare, and after it the attempt
@@ -56,8 +54,7 @@ def run(grant: Grant, office: Office) -> bool:
         pid = _start(grant, output, office)
     except NotStarted as error:
         output.close()
-        message = str(error)[:_MESSAGE_CHARS]
-        return _finish(grant, office, {"cause": Cause.SPAWN_ERROR, "message": message})
+        return _finish(grant, office, {"cause": Cause.SPAWN_ERROR, "message": str(error)})
     try:
         office.journal.began(pid, started_us)
     except OSError as error:

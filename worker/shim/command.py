@@ -16,6 +16,8 @@ from worker.shim.line import Grant
 
 _SIGNALS: Final = frozenset(signal.valid_signals())
 _SHEBANG_BYTES: Final = 256
+_SHOWN_CHARS: Final = 400
+"""Of a name in a message: a longer one is not read by anybody."""
 OOM_ADJUSTMENT: Final = 500
 """Of a range to 1000: when memory is short, jobs are killed before the programs that keep them."""
 
@@ -114,8 +116,8 @@ def enter(cwd: str, root: str | None) -> None:
         if here != root and not here.startswith(root.rstrip("/") + "/"):
             os.chdir("/")
             raise NotStarted(
-                f"working directory {cwd!r} leads to {here!r}, outside of {root!r}: "
-                "give a folder inside the worker's directory"
+                f"working directory {_shown(cwd)} leads to {_shown(here)}, outside of "
+                f"{_shown(root)}: give a folder inside the worker's directory"
             )
 
 
@@ -123,16 +125,19 @@ def _why_not_entered(error: Exception, cwd: str) -> str:
     match error:
         case FileNotFoundError():
             return (
-                f"working directory {cwd!r} does not exist on this worker: "
+                f"working directory {_shown(cwd)} does not exist on this worker: "
                 "create it, or give another one"
             )
         case NotADirectoryError():
-            return f"working directory {cwd!r} is not a folder: give the folder that it is in"
+            return f"working directory {_shown(cwd)} is not a folder: give the folder that it is in"
         case PermissionError():
-            return f"working directory {cwd!r} may not be entered: open it to the worker's user"
+            return (
+                f"working directory {_shown(cwd)} may not be entered: open it to the worker's user"
+            )
         case _:
             return (
-                f"working directory {cwd!r} cannot be entered ({_reason(error)}): give another one"
+                f"working directory {_shown(cwd)} cannot be entered ({_reason(error)}): "
+                "give another one"
             )
 
 
@@ -150,14 +155,14 @@ def find(name: str, search: str) -> str:
     if blocked is not None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), blocked)
     raise NotStarted(
-        f"executable {name!r} was not found in the job's PATH ({search}): "
+        f"executable {_shown(name)} was not found in the job's PATH ({_short(search)}): "
         "install it on this worker, or give its full path or another PATH"
     )
 
 
 def _why(error: OSError, path: str, grant: Grant) -> str:
     """Return a sentence that names the thing and says what to do."""
-    name = repr(path or error.filename or grant.argv[0])
+    name = _shown(path or error.filename or grant.argv[0])
     match error.errno:
         case errno.ENOENT | errno.ENOTDIR:
             return _why_not_found(path, grant)
@@ -188,11 +193,11 @@ def _why_not_found(path: str, grant: Grant) -> str:
     interpreter = _interpreter(path)
     if interpreter is not None:
         return (
-            f"executable {path!r} names the interpreter {interpreter!r}, which this worker does "
-            "not have: install it, or correct the first line"
+            f"executable {_shown(path)} names the interpreter {_shown(interpreter)}, which this "
+            "worker does not have: install it, or correct the first line"
         )
     return (
-        f"executable {path!r} does not exist in {grant.cwd!r}: "
+        f"executable {_shown(path)} does not exist in {_shown(grant.cwd)}: "
         "check its name, and that it is on this worker or among the job's inputs"
     )
 
@@ -223,3 +228,12 @@ def _why_too_big(grant: Grant) -> str:
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
+
+
+def _shown(text: str) -> str:
+    return repr(_short(text))
+
+
+def _short(text: str) -> str:
+    half = _SHOWN_CHARS // 2
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:half]}…{text[-half:]}"

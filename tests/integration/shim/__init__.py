@@ -1,0 +1,1 @@
+"""Real shims under a real launcher, running real commands."""
