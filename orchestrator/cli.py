@@ -113,10 +113,9 @@ def _usage(error: click.ClickException) -> int:
 
 def _trouble(error: OrchestratorError) -> int:
     fields = error.fields if isinstance(error, RequestInvalid) else ()
-    hint = error.hint
+    output.trouble(error.message, error.hint, fields)
     if isinstance(error, Unauthenticated):  # the server speaks of headers, which nobody typed
-        hint = f"the key came from {API_KEY}, or from the server that was started on this machine"
-    output.trouble(error.message, hint, fields)
+        output.advise(f"the key came from {API_KEY}, or from the server on this machine")
     return error.exit_code
 
 

@@ -35,6 +35,8 @@ CONNECT_S: Final = 10.0
 CALL_S: Final = 30.0
 IDLE_S: Final = 60.0
 """Between two pieces of something long: four missed keep-alives of a stream."""
+UPLOAD_S: Final = 300.0
+"""The server looks at every byte of a large archive before it answers."""
 KEEP_ALIVE_S: Final = 4.0
 """Shorter than a server keeps an idle connection (5 s is common), so that we never write into one
 that it is closing."""
@@ -89,7 +91,7 @@ class Api:
         """Send `size` bytes from `pieces`, asked for as fast as the network takes them."""
         sent = _Sent({**RAW, "Content-Length": str(size)}, pieces)
         address = self.endpoint.address(path, params)
-        return self._answer(_request(self.endpoint, "POST", address, sent), IDLE_S)
+        return self._answer(_request(self.endpoint, "POST", address, sent), UPLOAD_S)
 
     @contextmanager
     def stream(

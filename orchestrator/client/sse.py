@@ -32,7 +32,7 @@ class EventReader:
 
     def __init__(self, last_id: str = "") -> None:
         self.last_id = last_id
-        self.retry_s: float | None = None
+        self.retry_s = 0.0
         """How long the server asks us to wait before we connect again."""
 
     def headers(self) -> dict[str, str]:

@@ -136,14 +136,14 @@ class Follower:
             except Unavailable as error:
                 if not known and not self._connected:
                     raise
-                patience.lost(error)
+                patience.lost(error, at_least_s=self._reader.retry_s)
 
     def _one_connection(self, patience: Patience) -> Ended:
         headers = self._reader.headers()
         with self._api.stream(self._path, self._params, headers=headers, idle_s=IDLE_S) as pieces:
             self._connected = True
-            patience.answered()
             for event in self._reader.events(pieces):
+                patience.answered()
                 ended = self._handle(event)
                 if ended is not None:
                     self._show.finish()

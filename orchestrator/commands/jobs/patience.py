@@ -76,7 +76,7 @@ class Patience:
             output.say("connected again")
         self._since, self._failures = None, 0
 
-    def lost(self, error: Unavailable) -> None:
+    def lost(self, error: Unavailable, *, at_least_s: float = 0.0) -> None:
         """Wait before the next try, or raise when there has been enough of it."""
         now = time.monotonic()
         self._since = now if self._since is None else self._since
@@ -90,7 +90,7 @@ class Patience:
             ) from error
         if self._failures == 2:  # the first try succeeds when the server was only restarted
             output.say(f"connection lost, trying again for {left_s:.0f} s ({error.message})")
-        wait_s = BACKOFF.delay(self._failures, draw=draw())
+        wait_s = max(at_least_s, BACKOFF.delay(self._failures, draw=draw()))
         if isinstance(error, Overloaded):
             wait_s += error.retry_after_s
         time.sleep(min(left_s, wait_s))

@@ -133,12 +133,26 @@ def _parsed(text: str) -> dict[str, Any]:
     if text.startswith("@"):
         text = _file(text[1:])
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_each_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise RequestInvalid(f"--params is not JSON: {error}", hint='write {"ms": 20}') from None
     if not isinstance(value, dict):
         raise RequestInvalid("--params is not a JSON object", hint='write {"ms": 20}')
     return value
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that stands twice: one of its values would silently be lost."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands there twice")
+    return value
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def _file(name: str) -> str:

@@ -86,6 +86,8 @@ def test_another_kind_takes_params() -> None:
         ({"kind": "delay", "params": "{"}, "--params is not JSON"),
         ({"kind": "delay", "params": "[" * 100_000}, "--params is not JSON"),
         ({"kind": "delay", "params": "[1]"}, "not a JSON object"),
+        ({"kind": "delay", "params": '{"ms": 1, "ms": 2}'}, "'ms' stands there twice"),
+        ({"kind": "delay", "params": '{"ms": NaN}'}, "NaN is no number"),
         ({"kind": "delay", "params": '{"ms": -1}'}, "--params: ms: input should"),
         ({"kind": "delay", "params": "@/no/such/file"}, "/no/such/file cannot be read"),
         ({"kind": "delay"}, "--params"),
