@@ -9,8 +9,10 @@ Records of libraries pass through unchanged, as the event `log` of their logger.
 
 import contextlib
 import contextvars
+import errno
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -19,6 +21,7 @@ from typing import Final, TextIO
 
 _KEYS: Final = "event_keys"
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+_NO_READER: Final = frozenset({errno.EPIPE, errno.EIO})
 _EVENT_COLUMNS: Final = 24
 """Most event names are shorter, so the keys of most lines begin in one column."""
 _bound: contextvars.ContextVar[Mapping[str, object]] = contextvars.ContextVar(
@@ -45,7 +48,7 @@ def bound(**keys: object) -> Iterator[None]:
 def set_up(*, level: int = logging.INFO, stream: TextIO | None = None) -> None:
     """Log to `stream` (by default standard error): lines for a terminal, JSON for anything else."""
     target = sys.stderr if stream is None else stream
-    handler = logging.StreamHandler(target)
+    handler = _Handler(target)
     handler.setFormatter(_ForPeople() if target.isatty() else _ForPrograms())
     handler.addFilter(_add_bound_keys)
     root = logging.getLogger()
@@ -55,6 +58,28 @@ def set_up(*, level: int = logging.INFO, stream: TextIO | None = None) -> None:
     root.setLevel(level)
     # A log that cannot be written (a closed pipe, a full disk) must not harm what it tells about.
     logging.raiseExceptions = False
+
+
+def discard(descriptor: int) -> None:
+    """Let what is written there go nowhere from now on: its terminal or its reader is gone.
+
+    Otherwise what could not be written stays in a buffer and fails again when the program ends,
+    which then returns 120 instead of its own exit code.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes lines for as long as somebody can read them."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Go on without a reader. A full disk may have room again, so that only costs lines."""
+        error = sys.exception()
+        if isinstance(error, OSError) and error.errno in _NO_READER:
+            discard(self.stream.fileno())
+        super().handleError(record)
 
 
 def _add_bound_keys(record: logging.LogRecord) -> bool:

@@ -44,6 +44,7 @@ from orchestrator.supervisor.settings import WORKER_NAME, LocalSettings
 
 LOGGER: Final = logging.getLogger(__name__)
 INTERNAL_FAULT: Final = 70
+_STDOUT: Final = 1
 DRAIN_TIMED_OUT: Final = 6
 PUSHES: Final = MappingProxyType(
     {
@@ -174,7 +175,14 @@ class Daemon:
             slots=self._settings.slots,
             program=_program(),
         )
-        self._say(text)
+        self._tell(text)
+
+    def _tell(self, text: str) -> None:
+        """Speak to whoever started us, and go on without them when their terminal is gone."""
+        try:
+            self._say(text)
+        except OSError:
+            logs.discard(_STDOUT)
 
     async def _watch_the_launcher(self) -> None:
         await self._launcher.gone()
@@ -197,7 +205,7 @@ class Daemon:
             os._exit(128 + number)
         if self._worker in self._started:
             self._worker.want(WANTED[self._phase])
-        self._say(FAREWELLS[self._phase])
+        self._tell(FAREWELLS[self._phase])
         self._bell.ring()
 
     def _exit_code(self) -> int:

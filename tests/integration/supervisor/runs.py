@@ -80,17 +80,24 @@ class Run:
         wait_until(released, what="all shims are gone")
 
 
-@contextlib.contextmanager
-def run(home: Path, *, port: int = 0, drain_timeout_s: float = 60) -> Iterator[Run]:
-    """Start a run in `home`; afterwards nothing of it is left."""
+def prepared(
+    home: Path, *, port: int = 0, drain_timeout_s: float = 60
+) -> tuple[list[str], dict[str, str]]:
+    """Make what the small programs need in `home`; return the command line and the environment."""
     state = home / "data/worker/state"
     for folder in (home / "data", home / "data/worker", state):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
     if not (state / "gate").exists():
         os.mkfifo(state / "gate")
-    environment = clean_environment(home, PYTHONPATH=str(REPOSITORY))
     argv = python("-m", SMALL_RUN, str(home), str(port), str(drain_timeout_s))
+    return argv, clean_environment(home, PYTHONPATH=str(REPOSITORY))
+
+
+@contextlib.contextmanager
+def run(home: Path, *, port: int = 0, drain_timeout_s: float = 60) -> Iterator[Run]:
+    """Start a run in `home`; afterwards nothing of it is left."""
+    argv, environment = prepared(home, port=port, drain_timeout_s=drain_timeout_s)
     with program(*argv, env=environment, cwd=REPOSITORY) as process:
         running = Run(home, process)
         try:

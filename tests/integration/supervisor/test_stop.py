@@ -3,11 +3,12 @@
 import contextlib
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.integration.supervisor.runs import Run, run
+from tests.integration.supervisor.runs import Run, prepared, run
 from tests.support.waiting import wait_until
 
 STOP = 'server heard {"do": "stop"}'
@@ -102,6 +103,24 @@ def test_a_stop_during_the_start_is_obeyed(tmp_path: Path) -> None:
         here.process.signal(signal.SIGTERM)
 
         assert here.process.wait() == 0
+
+
+def test_a_closed_terminal_leaves_no_ghost(tmp_path: Path) -> None:
+    """Although nobody can be told anything any more, everything is stopped in order."""
+    pipe = subprocess.PIPE
+    argv, environment = prepared(tmp_path)
+    with subprocess.Popen(argv, env=environment, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert any(b"jobs submit" in line for line in process.stdout)
+        process.stdout.close()
+        process.stderr.close()
+
+        process.send_signal(signal.SIGHUP)
+
+        assert process.wait(15) == 0
+    journal = (tmp_path / "data/journal").read_text().splitlines()
+    assert journal[-3:] == ['worker heard {"do": "drain"}', "worker ends", STOP]
 
 
 def test_a_launch_that_hangs_does_not_keep_anybody(tmp_path: Path) -> None:
