@@ -73,11 +73,16 @@ def _give_back_what_never_arrived(
 
 
 def _to_cancel(live: dict[Pair, Held], listed: dict[Pair, LiveAttempt]) -> list[Pair]:
-    """Return what somebody cancelled and the worker does not cancel yet."""
+    """Return what somebody cancelled and the worker does not cancel yet.
+
+    Also what it does not list: it may have got the attempt while this heartbeat was waiting, and a
+    cancel must not wait for the next one.
+    """
     return [
         pair
-        for pair, one in listed.items()
-        if not one.cancelling and pair in live and live[pair].job.state is JobState.CANCELLING
+        for pair, held in live.items()
+        if held.job.state is JobState.CANCELLING
+        and not (pair in listed and listed[pair].cancelling)
     ]
 
 
