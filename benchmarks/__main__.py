@@ -44,7 +44,7 @@ class Size:
 
 
 FULL: Final = Size(runs=5, commands=3_000, noops=10_000, singles=300)
-QUICK: Final = Size(runs=2, commands=500, noops=1_000, singles=50)
+QUICK: Final = Size(runs=1, commands=200, noops=500, singles=20)
 
 
 class Bench:
