@@ -1,28 +1,36 @@
 """The server's lease clock, as the database keeps it.
 
 It is a row and not a variable, so that it stands still while no server runs and goes on where it
-stood. A stamp taken between two ticks carries the time of the earlier one; the reaper makes up for
-that (see `upkeep.py`), so a lease is never shorter than promised.
+stood. It moves only with the ticks of the upkeep.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
+from orchestrator.core.lease import LEASE_US, TICK_MAX_US
 from orchestrator.kernel.errors import invariant
 from orchestrator.server.store.interface import Reader
 
-_SELECT: Final = """
-    SELECT now_lease_us, seen_lease_us, floor_lease_us FROM lease_clock WHERE one = 1
-"""
+_SELECT: Final = "SELECT now_lease_us, floor_lease_us FROM lease_clock WHERE one = 1"
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseClock:
-    """What it shows, what it showed at the tick before, and where it stood at the start."""
+    """What it shows, and where it stood when this server started."""
 
     now: int
-    seen: int
     floor: int
+
+    @property
+    def over(self) -> int:
+        """Return the latest stamp whose lease is over.
+
+        A stamp from between two ticks carries the earlier one's time, so it may be one tick too
+        old. That tick is waited for as well: a lease may be a little longer than promised, but
+        never shorter. None is over within one lease of the server's start.
+        """
+        latest = self.now - LEASE_US - TICK_MAX_US
+        return latest if latest >= self.floor else -1
 
 
 def read_lease_clock(reader: Reader) -> LeaseClock:

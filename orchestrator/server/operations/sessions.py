@@ -9,7 +9,6 @@ import json
 from collections.abc import Collection
 from typing import Final
 
-from orchestrator.core.lease import has_ended
 from orchestrator.core.matching import Offer
 from orchestrator.kernel.errors import AlreadyExists, NotFound
 from orchestrator.protocol.limits import HEARTBEAT_S, LEASE_S
@@ -29,7 +28,7 @@ from orchestrator.server.operations.losses import SELECT_HELD, give_back, held_b
 from orchestrator.server.operations.ownership import own_session
 from orchestrator.server.operations.records import Held
 from orchestrator.server.operations.requirements import match_session
-from orchestrator.server.store.interface import Row, Transaction
+from orchestrator.server.store.interface import Transaction
 from orchestrator.server.store.pairs import Pair, tuples_of_pairs
 
 __all__ = ["goodbye", "heartbeat", "open_session"]
@@ -94,14 +93,14 @@ def _end_the_one_before(
     tx: Transaction, request: SessionRequest, worker_id: str, clock: LeaseClock
 ) -> None:
     old = tx.row(
-        "SELECT id, spool_id, renewed_lease_us, opened_us FROM session "
+        "SELECT id, spool_id, renewed_lease_us FROM session "
         "WHERE worker_id = :worker_id AND ended_us IS NULL",
         worker_id=worker_id,
     )
     if old is None:
         return
     if old["spool_id"] != request.spool_id:
-        if not request.takeover and _is_alive(old, clock):
+        if not request.takeover and old["renewed_lease_us"] > clock.over:
             raise AlreadyExists(
                 "another process is connected as this worker, with another state directory",
                 hint="stop that one, wait a minute, enrol this one under another name, "
@@ -112,11 +111,6 @@ def _end_the_one_before(
         lose(tx, changes, held_by(tx, old["id"]), Outcome.LOST)
         changes.save()
     _end(tx, old["id"])
-
-
-def _is_alive(session: Row, clock: LeaseClock) -> bool:
-    renewed_at = max(session["renewed_lease_us"], clock.floor)
-    return not has_ended(claimed_at=renewed_at, renewed_at=renewed_at, now=clock.now)
 
 
 def _end(tx: Transaction, session_id: str) -> None:

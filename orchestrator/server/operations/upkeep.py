@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.job import FellDue, decide
-from orchestrator.core.lease import LEASE_US, advanced
+from orchestrator.core.lease import advanced
 from orchestrator.protocol.words import JobEventType, Outcome
 from orchestrator.server.operations.changes import Changes
-from orchestrator.server.operations.lease_clock import read_lease_clock
+from orchestrator.server.operations.lease_clock import LeaseClock, read_lease_clock
 from orchestrator.server.operations.losses import SELECT_HELD, held_of, lose
 from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord
 from orchestrator.server.store.interface import Reader, Transaction
@@ -23,13 +23,10 @@ _SELECT_DUE: Final = f"""
     SELECT {JOB_COLUMNS} FROM job
     WHERE due_us IS NOT NULL AND due_us <= :now ORDER BY due_us, id LIMIT :limit
 """
-_SELECT_EXPIRED: Final = f"""
+_SELECT_OVER: Final = f"""
     {SELECT_HELD} JOIN session ON session.id = job.session_id
-    WHERE attempt.claimed_lease_us <= :latest AND session.renewed_lease_us <= :latest
+    WHERE attempt.claimed_lease_us <= :over AND session.renewed_lease_us <= :over
     ORDER BY job.id LIMIT :limit
-"""
-_ADVANCE: Final = """
-    UPDATE lease_clock SET now_lease_us = :now, seen_lease_us = :seen WHERE one = 1
 """
 
 
@@ -47,22 +44,11 @@ def begin(tx: Transaction) -> None:
 
 
 def tick(tx: Transaction, *, elapsed_us: int) -> Tick:
-    """Let the lease clock go on by what a monotonic clock measured, and end leases that ran out.
-
-    The reaper looks as of the tick before: a stamp from between two ticks carries the earlier one's
-    time, and counted from there a lease would be shorter than was promised. With nothing elapsed it
-    only goes on with what the tick before had to leave.
-    """
+    """Let the lease clock go on by what a monotonic clock measured, and end leases that ran out."""
     clock = read_lease_clock(tx)
-    seen = clock.seen
-    if elapsed_us > 0:
-        seen = clock.now
-        now = advanced(clock.now, elapsed_us=elapsed_us)
-        tx.execute(_ADVANCE, now=now, seen=seen)
-    latest = seen - LEASE_US
-    if clock.floor > latest:
-        return Tick(lost=0, more=False)
-    rows = tx.tuples(_SELECT_EXPIRED, latest=latest, limit=BATCH)
+    clock = LeaseClock(advanced(clock.now, elapsed_us=elapsed_us), clock.floor)
+    tx.execute("UPDATE lease_clock SET now_lease_us = :now WHERE one = 1", now=clock.now)
+    rows = tx.tuples(_SELECT_OVER, over=clock.over, limit=BATCH)
     changes = Changes(tx)
     lose(tx, changes, [held_of(row) for row in rows], Outcome.LOST)
     changes.save()

@@ -75,7 +75,7 @@ class SqliteConnection:
     def many(self, sql: str, params: Iterable[Mapping[str, Value]]) -> int:
         """Run a statement once for each set of parameters; return how many rows all changed."""
         text, places = _with_places(sql)
-        return self.raw.executemany(text, map(places, params)).rowcount
+        return max(0, self.raw.executemany(text, map(places, params)).rowcount)
 
 
 _NAME: Final = re.compile(r"(?<![:\w]):([a-z][a-z0-9_]*)")

@@ -8,13 +8,11 @@
 CREATE TABLE lease_clock (
     one BIGINT PRIMARY KEY CHECK (one = 1),
     now_lease_us BIGINT NOT NULL,
-    -- What it showed at the tick before: as of then the reaper looks.
-    seen_lease_us BIGINT NOT NULL,
     -- Where the clock stood when this server started: no lease ends within one lease of that.
     floor_lease_us BIGINT NOT NULL
 );
 
-INSERT INTO lease_clock (one, now_lease_us, seen_lease_us, floor_lease_us) VALUES (1, 0, 0, 0);
+INSERT INTO lease_clock (one, now_lease_us, floor_lease_us) VALUES (1, 0, 0);
 
 CREATE TABLE api_key (
     id TEXT PRIMARY KEY,
