@@ -23,6 +23,7 @@ from orchestrator.kernel.lifeline import Lifeline
 from orchestrator.server.access.credentials import Credentials
 from orchestrator.server.access.first_keys import provide_first_keys
 from orchestrator.server.api.application import application
+from orchestrator.server.chance import Chance
 from orchestrator.server.edge.listener import Listener, bind, url_of
 from orchestrator.server.facts import Fact
 from orchestrator.server.files import FileStore
@@ -82,6 +83,7 @@ async def opened_services(
             dispatch=dispatch,
             streams=StreamLimits(),
             pulse=Pulse(),
+            chance=Chance(),
         )
     finally:
         await store.aclose()

@@ -1,11 +1,11 @@
 """What every route is given: the parts of a running server, made once in `app.py`."""
 
-import secrets
 from dataclasses import dataclass
 
 from orchestrator.kernel.clock import Clock
 from orchestrator.protocol.ids import RANDOM_BYTES, make_id
 from orchestrator.server.access.credentials import Credentials
+from orchestrator.server.chance import Chance
 from orchestrator.server.files import FileStore
 from orchestrator.server.live.bus import Bus
 from orchestrator.server.live.dispatch import Dispatch
@@ -30,8 +30,9 @@ class Services:
     dispatch: Dispatch
     streams: StreamLimits
     pulse: Pulse
+    chance: Chance
 
     def new_id(self, prefix: str) -> str:
         """Return an id that nobody had before: operations are given ids, they make none."""
         now_ms = int(self.clock.now() * 1000)
-        return make_id(prefix, at_ms=now_ms, random=secrets.token_bytes(RANDOM_BYTES))
+        return make_id(prefix, at_ms=now_ms, random=self.chance.take(RANDOM_BYTES))

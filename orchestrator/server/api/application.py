@@ -7,7 +7,7 @@ from fastapi import Request as HttpRequest
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Router
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from orchestrator import __version__
@@ -15,6 +15,7 @@ from orchestrator.kernel.errors import OrchestratorError, RequestInvalid
 from orchestrator.protocol.views import Problem
 from orchestrator.server.access.doorkeeper import Doorkeeper
 from orchestrator.server.api import openapi
+from orchestrator.server.api.calls import FETCH, SUBMIT, Call
 from orchestrator.server.api.faults import path, plain
 from orchestrator.server.api.problems import (
     MEDIA_TYPE,
@@ -24,18 +25,17 @@ from orchestrator.server.api.problems import (
     status_of,
 )
 from orchestrator.server.api.routes import events, files, health, jobs, output, worker, workers
-from orchestrator.server.api.worker_calls import PREFIX
 from orchestrator.server.edge.envelope import Envelope, request_id_of
 from orchestrator.server.edge.head import HeadChecks, Hosts
+from orchestrator.server.edge.hot import Hot
 from orchestrator.server.edge.refusals import Declined
-from orchestrator.server.edge.split import Split
 from orchestrator.server.services import Services
 
 _SHOWN: Final = 20
 
 
-def people_application(services: Services) -> FastAPI:
-    """Return the routes for people and programs, and the document that describes all routes."""
+def framework_application(services: Services) -> FastAPI:
+    """Return all but the hot calls, and the document that describes everything."""
     app = FastAPI(
         title="orchestrator",
         version=__version__,
@@ -54,18 +54,20 @@ def people_application(services: Services) -> FastAPI:
     )
     for part in (health, jobs, events, output, files, workers):
         app.include_router(part.routes(services))
+    app.router.routes.append(Route(FETCH.path, worker.InputFile(services), methods=[FETCH.method]))
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's own way
     return app
 
 
-def worker_application(services: Services) -> Router:
-    """Return the routes for workers."""
-    return Router(worker.routes(services), redirect_slashes=False)
+def hot_calls(services: Services) -> dict[tuple[str, str], ASGIApp]:
+    """Return what answers the calls that go without a framework."""
+    found: dict[Call, ASGIApp] = {SUBMIT: jobs.SubmitJob(services), **worker.hot_calls(services)}
+    return {(call.method, call.path): app for call, app in found.items()}
 
 
 def application(services: Services) -> ASGIApp:
     """Return everything, from the outermost ring to the routes."""
-    inner = Split(PREFIX, worker_application(services), people_application(services))
+    inner = Hot(hot_calls(services), framework_application(services))
     guarded = Doorkeeper(inner, services.credentials)
     return Envelope(HeadChecks(guarded, Hosts(services.settings.allowed_hosts)))
 

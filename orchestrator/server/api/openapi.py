@@ -13,8 +13,8 @@ from pydantic.json_schema import models_json_schema
 from orchestrator.protocol.jobs import PARAMS, CancelRequest, JobSpec
 from orchestrator.protocol.views import Problem
 from orchestrator.server.access.table import PUBLIC, RULES
+from orchestrator.server.api.calls import CALLS, Call
 from orchestrator.server.api.problems import MEDIA_TYPE
-from orchestrator.server.api.worker_calls import CALLS
 
 _REF: Final = "#/components/schemas/{model}"
 _BINARY: Final = {"type": "string", "format": "binary"}
@@ -59,7 +59,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
     components = document.setdefault("components", {})
     components["securitySchemes"] = _SCHEMES
     components["schemas"] = {**components.get("schemas", {}), **_schemas()}
-    document["paths"] |= _worker_paths()
+    for call in CALLS:
+        document["paths"].setdefault(call.path, {})[call.method.lower()] = _operation(call)
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             _complete(path, method, operation)
@@ -78,24 +79,22 @@ def _schemas() -> dict[str, Any]:
     return found
 
 
-def _worker_paths() -> dict[str, Any]:
-    paths: dict[str, Any] = {}
-    for call in CALLS:
-        operation: dict[str, Any] = {"tags": ["worker"], "summary": call.summary}
-        if call.takes is not None:
-            operation |= takes(call.takes)
-        elif call.method == "POST":
-            operation |= takes_bytes()
-        reply: dict[str, Any] = {"description": "OK", "content": {_BYTES: {"schema": _BINARY}}}
-        if call.gives is not None:
-            reply["content"] = {"application/json": {"schema": _reference(call.gives)}}
-        operation["responses"] = {"200": reply}
-        operation["parameters"] = [
-            {"name": name, "in": place, "required": True, "schema": {"type": "string"}}
-            for name, place in call.parameters
-        ]
-        paths[call.path] = {call.method.lower(): operation}
-    return paths
+def _operation(call: Call) -> dict[str, Any]:
+    """Return the description of a call that FastAPI does not know."""
+    operation: dict[str, Any] = {"tags": [call.tag], "summary": call.summary}
+    if call.takes is not None:
+        operation |= takes(call.takes)
+    elif call.method == "POST":
+        operation |= takes_bytes()
+    reply: dict[str, Any] = {"description": call.summary, **BYTES[200]}
+    if call.gives is not None:
+        reply["content"] = {"application/json": {"schema": _reference(call.gives)}}
+    operation["responses"] = {str(call.status): reply}
+    operation["parameters"] = [
+        {"name": name, "in": place, "required": True, "schema": {"type": "string"}}
+        for name, place in call.parameters
+    ]
+    return operation
 
 
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:

@@ -58,21 +58,28 @@ def _is_utf8(parameter: bytes) -> bool:
     return text in {b"", b"charset=utf-8"}
 
 
-def json_body(
-    model: type[M], *, optional: bool = False
-) -> Callable[[HttpRequest], Awaitable[tuple[M, bytes]]]:
-    """Return the dependency that gives a route its body as a model, and its raw bytes.
+async def read_strictly(
+    scope: Scope, receive: Receive, model: type[M], *, optional: bool = False
+) -> tuple[M, bytes]:
+    """Read and parse the body of a call for people; return it, and its raw bytes.
 
     With `optional`, no body means the model's defaults.
     """
+    body = await read_body(receive, limit=limits.JSON_BODY_BYTES)
+    if optional and not body:
+        return model(), body
+    require_json(scope)
+    strictness.check(body)
+    return parse(model, body), body
+
+
+def json_body(
+    model: type[M], *, optional: bool = False
+) -> Callable[[HttpRequest], Awaitable[tuple[M, bytes]]]:
+    """Return the dependency that gives a route its body as a model, and its raw bytes."""
 
     async def dependency(request: HttpRequest) -> tuple[M, bytes]:
-        body = await read_body(request.receive, limit=limits.JSON_BODY_BYTES)
-        if optional and not body:
-            return model(), body
-        require_json(request.scope)
-        strictness.check(body)
-        return parse(model, body), body
+        return await read_strictly(request.scope, request.receive, model, optional=optional)
 
     return dependency
 

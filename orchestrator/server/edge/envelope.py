@@ -4,6 +4,7 @@ It knows no route. It is the one place around a request that catches everything,
 traceback ever reaches a client, and so that what escapes is written to the log once.
 """
 
+import itertools
 import logging
 import re
 import secrets
@@ -47,18 +48,6 @@ def request_id_of(scope: Scope) -> str | None:
     return found
 
 
-def _new_id() -> str:
-    return f"req_{secrets.token_hex(8)}"
-
-
-def _chosen_id(scope: Scope) -> str:
-    """Return the client's own id if it is one that a log can bear, else a new one."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _GIVEN_ID.fullmatch(value):
-            return str(value, "ascii")
-    return _new_id()
-
-
 def problem_headers(more: dict[str, str]) -> list[tuple[bytes, bytes]]:
     """Return the headers of an answer that carries a problem, and `more`."""
     named = {"content-type": MEDIA_TYPE, **more}
@@ -70,12 +59,15 @@ class Envelope:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        # One random word for each start and a number: as unique as chance, and it tells the order.
+        self._word = secrets.token_hex(5)
+        self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens inside."""
         if scope["type"] != "http":
             return
-        request_id = scope[REQUEST_ID] = _chosen_id(scope)
+        request_id = scope[REQUEST_ID] = self._id(scope)
         stamp = (b"x-request-id", request_id.encode())
         started = False
 
@@ -99,6 +91,13 @@ class Envelope:
             _log_fault(scope)
             if not started:
                 await send_problem(send_dressed, internal_problem(request_id), {})
+
+    def _id(self, scope: Scope) -> str:
+        """Return the client's own id if it is one that a log can bear, else a new one."""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and _GIVEN_ID.fullmatch(value):
+                return str(value, "ascii")
+        return f"req_{self._word}_{next(self._numbers)}"
 
 
 def _log_fault(scope: Scope) -> None:

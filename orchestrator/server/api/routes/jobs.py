@@ -1,7 +1,7 @@
 """Jobs: submit, list, look, cancel."""
 
-import hashlib
 import re
+from hashlib import sha256
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query
@@ -9,6 +9,7 @@ from fastapi import Request as HttpRequest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from orchestrator.kernel.errors import NotFound, RequestInvalid
 from orchestrator.protocol import limits
@@ -18,9 +19,10 @@ from orchestrator.protocol.views import JobDetail, JobView, Page
 from orchestrator.protocol.words import JobState
 from orchestrator.server.access.doorkeeper import principal_of
 from orchestrator.server.api.answers import json_answer
+from orchestrator.server.api.calls import JOBS
 from orchestrator.server.api.faults import invalid, nearest
 from orchestrator.server.api.openapi import takes
-from orchestrator.server.api.parsing import json_body
+from orchestrator.server.api.parsing import json_body, read_strictly
 from orchestrator.server.live.waiting import finished_job
 from orchestrator.server.operations.cancel import cancel, not_found
 from orchestrator.server.operations.idempotency import IdempotencyKey, once
@@ -29,7 +31,7 @@ from orchestrator.server.operations.submit import submit
 from orchestrator.server.services import Services
 
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,9})\s*(?:$|[,;])")
-_KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{limits.IDEMPOTENCY_KEY_CHARS}}}")
+_KEY: Final = re.compile(rb"[\x21-\x7e]{1,%d}" % limits.IDEMPOTENCY_KEY_CHARS)
 
 
 class JobQuery(BaseModel):
@@ -70,28 +72,32 @@ def known_job(job_id: str) -> str:
 JobId = Annotated[str, Depends(known_job)]
 
 
-def routes(services: Services) -> APIRouter:
-    """Return the routes of jobs."""
-    router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
-    store = services.store
+class SubmitJob:
+    """Accepts a job. It is durable when the answer arrives."""
 
-    @router.post("", status_code=201, response_model=JobView, openapi_extra=takes(JobSpec))
-    async def submit_job(
-        request: HttpRequest, given: Annotated[tuple[JobSpec, bytes], Depends(json_body(JobSpec))]
-    ) -> Response:
-        """Accept a job. It is durable when the answer arrives."""
-        spec, body = given
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read, check, store, answer."""
+        spec, body = await read_strictly(scope, receive, JobSpec)
         check_kind(spec, size=len(body))
-        principal = principal_of(request.scope)
-        key = idempotency_key(request, principal.id, body)
-        job_id = services.new_id("job")
-        reply, replayed = await store.write(
+        principal = principal_of(scope)
+        key = idempotency_key(scope, principal.id, body)
+        job_id = self._services.new_id("job")
+        reply, replayed = await self._services.store.write(
             lambda tx: once(
                 tx, key, lambda: submit(tx, job_id=job_id, owner=principal.name, spec=spec)
             )
         )
-        headers = {"location": f"/api/v1/jobs/{from_json(reply)['id'] if replayed else job_id}"}
-        return json_answer(reply, 201, headers | _replayed(replayed))
+        headers = {"location": f"{JOBS}/{from_json(reply)['id'] if replayed else job_id}"}
+        await json_answer(reply, 201, headers | _replayed(replayed))(scope, receive, send)
+
+
+def routes(services: Services) -> APIRouter:
+    """Return the routes of jobs, but for the hot one."""
+    router = APIRouter(prefix=JOBS, tags=["jobs"])
+    store = services.store
 
     @router.get("", response_model=Page[JobView])
     async def list_all(query: Annotated[JobQuery, Query()]) -> Response:
@@ -129,7 +135,7 @@ def routes(services: Services) -> APIRouter:
         """Ask for a job's end. A finished job is answered unchanged."""
         order, body = given
         principal = principal_of(request.scope)
-        key = idempotency_key(request, principal.id, body)
+        key = idempotency_key(request.scope, principal.id, body)
         reply, replayed = await store.write(
             lambda tx: once(
                 tx, key, lambda: cancel(tx, job_id, by=principal.name, comment=order.comment)
@@ -164,9 +170,9 @@ def check_kind(spec: JobSpec, *, size: int) -> None:
         raise invalid(error, model, below="params") from None
 
 
-def idempotency_key(request: HttpRequest, principal: str, body: bytes) -> IdempotencyKey | None:
+def idempotency_key(scope: Scope, principal: str, body: bytes) -> IdempotencyKey | None:
     """Return under which key a POST must be done only once, or `None` when none was given."""
-    given = request.headers.get("idempotency-key")
+    given = next((value for name, value in scope["headers"] if name == b"idempotency-key"), None)
     if given is None:
         return None
     if not _KEY.fullmatch(given):
@@ -175,8 +181,8 @@ def idempotency_key(request: HttpRequest, principal: str, body: bytes) -> Idempo
             hint=f"send 1 to {limits.IDEMPOTENCY_KEY_CHARS} visible ASCII characters",
             fields=(("Idempotency-Key", "is empty, too long, or not plain ASCII"),),
         )
-    route = f"{request.method} {request.url.path}"
-    return IdempotencyKey(principal, route, given, hashlib.sha256(body).hexdigest())
+    route = f"{scope['method']} {scope['path']}"
+    return IdempotencyKey(principal, route, given.decode("ascii"), sha256(body).hexdigest())
 
 
 def _replayed(replayed: bool) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """What workers call, as bare as it can be: read, parse once, one operation, answer.
 
-Plain Starlette routes, because these calls are most of the traffic: between the bytes that come in
-and the transaction there is one parser, and no framework.
+Plain ASGI, because these calls are most of the traffic: between the bytes that come in and the
+transaction there is one parser, and no framework.
 """
 
 import secrets
@@ -12,7 +12,6 @@ from typing import Final
 from pydantic import BaseModel, Field
 from starlette.requests import Request as HttpRequest
 from starlette.responses import FileResponse
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator.kernel.errors import InvariantViolated
@@ -30,8 +29,9 @@ from orchestrator.protocol.wire import (
     SessionRequest,
 )
 from orchestrator.server.access.doorkeeper import principal_of
+from orchestrator.server.api import calls
+from orchestrator.server.api.calls import Call
 from orchestrator.server.api.parsing import Query, parse_query, read_model
-from orchestrator.server.api.worker_calls import CALLS
 from orchestrator.server.edge.body import read_body
 from orchestrator.server.live.claiming import wait_for_orders, wait_for_work
 from orchestrator.server.operations.files import input_file
@@ -152,14 +152,14 @@ class WorkerCalls:
         return await self._intake.take(query.key(), query.offset, frames, worker_id=worker_id)
 
 
-class _InputFile:
-    """An ASGI application that sends an input of an attempt."""
+class InputFile:
+    """Sends an input of an attempt that is the caller's."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file, if it is an input of an attempt that is the caller's."""
+        """Find it, and send it."""
         query = parse_query(AttemptQuery, HttpRequest(scope))
         sha256 = scope["path_params"]["sha256"]
         found = await self._services.store.read(
@@ -170,17 +170,16 @@ class _InputFile:
         await answer(scope, receive, send)
 
 
-def routes(services: Services) -> list[Route]:
-    """Return a route for each call of the protocol."""
-    calls = WorkerCalls(services)
-    answers: dict[str, ASGIApp] = {
-        "enrol": _Answering(calls.enrol),
-        "sessions": _Answering(calls.sessions),
-        "claim": _Answering(calls.claim),
-        "report": _Answering(calls.report),
-        "heartbeat": _Answering(calls.heartbeat),
-        "goodbye": _Answering(calls.goodbye),
-        "output": _Answering(calls.output),
-        "files/{sha256}": _InputFile(services),
+def hot_calls(services: Services) -> dict[Call, ASGIApp]:
+    """Return what answers each call without parameters in its path."""
+    given = WorkerCalls(services)
+    answers: dict[Call, Answer] = {
+        calls.ENROL: given.enrol,
+        calls.SESSIONS: given.sessions,
+        calls.CLAIM: given.claim,
+        calls.REPORT: given.report,
+        calls.HEARTBEAT: given.heartbeat,
+        calls.GOODBYE: given.goodbye,
+        calls.OUTPUT: given.output,
     }
-    return [Route(call.path, answers[call.name], methods=[call.method]) for call in CALLS]
+    return {call: _Answering(answer) for call, answer in answers.items()}
