@@ -186,6 +186,8 @@ class Spool:
             return
         for key, segment in dropped:
             segment.settle(key, None)
+            # The server has it: it need not be synced here, and its segment may go before it is.
+            self._due.pop((key, segment.name), None)
             self._changed.add(segment)
 
     def _tidy(self) -> None:
