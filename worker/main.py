@@ -57,7 +57,14 @@ def _to_its_end(main: Callable[[], int]) -> int:
         trouble = found
     if isinstance(trouble, Broken):
         raise trouble
-    logs.event(LOGGER, logging.ERROR, "worker.failed", reason=trouble.message, hint=trouble.hint)
+    logs.event(
+        LOGGER,
+        logging.ERROR,
+        "worker.failed",
+        code=trouble.problem_code,
+        reason=trouble.message,
+        hint=trouble.hint,
+    )
     return trouble.exit_code
 
 

@@ -104,6 +104,8 @@ class Http(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # head and body in one packet
     server: "Http"
     models: ClassVar[dict[str, type[BaseModel]]] = {
         "sessions": SessionRequest,

@@ -28,6 +28,7 @@ from orchestrator.protocol.wire import (
     HeartbeatReply,
     HeartbeatRequest,
     HeldVerdict,
+    LiveAttempt,
     Order,
     Output,
     Released,
@@ -256,16 +257,21 @@ class FakeServer:
                 lost = attempt.claim <= request.claim_seen and key not in listed
                 if lost and attempt.session_id == self.session_id and attempt.started is None:
                     attempt.released = attempt.released or not attempt.over
-            orders = [order for key, one in listed.items() if (order := self._order(key, one))]
+            orders = [
+                order
+                for key in [*listed, *(self.attempts.keys() - listed)]
+                if (order := self._order(key, listed.get(key)))
+            ]
             if orders or not self.changed.wait(max(0, deadline - time.monotonic())):
                 return HeartbeatReply(server_time_us=0, orders=orders)
 
-    def _order(self, key: tuple[str, int], one: Any) -> Order | None:
+    def _order(self, key: tuple[str, int], one: LiveAttempt | None) -> Order | None:
         attempt = self.attempts.get(key)
         if attempt is None or not attempt.ours or attempt.session_id != self.session_id:
-            return Order(job_id=key[0], attempt=key[1], directive=Directive.ABANDON)
-        if attempt.cancelling and not one.cancelling and not attempt.over:
-            return Order(job_id=key[0], attempt=key[1], directive=Directive.CANCEL)
+            known = one is None  # what it does not list it has left
+            return None if known else _ordered(key, Directive.ABANDON)
+        if attempt.cancelling and not attempt.over and not (one and one.cancelling):
+            return _ordered(key, Directive.CANCEL)
         return None
 
     def report(self, request: ReportRequest) -> ReportReply | Problem:
@@ -319,6 +325,10 @@ class FakeServer:
         """Note that the worker has left."""
         self.left = request.session_id == self.session_id
         return BaseModel()
+
+
+def _ordered(key: tuple[str, int], directive: Directive) -> Order:
+    return Order(job_id=key[0], attempt=key[1], directive=directive)
 
 
 @contextlib.contextmanager

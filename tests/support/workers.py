@@ -118,10 +118,10 @@ class Workplace:
 
 
 @contextlib.contextmanager
-def workplace(home: Path, **fields: int) -> Iterator[Workplace]:
+def workplace(home: Path, *, slots: int = 4) -> Iterator[Workplace]:
     """Give a place with a server; at the end nothing of it is left."""
     with serving() as server:
-        place = Workplace(home, server, **fields)
+        place = Workplace(home, server, slots)
         try:
             yield place
         finally:

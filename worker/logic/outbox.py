@@ -132,12 +132,12 @@ class Outbox:
                 continue
             if ack.directive is not None:
                 orders.append((key, ack.directive))
-            if ack.settled:
-                settled.append(key)
+            if ack.settled or ack.directive is Directive.ABANDON:
+                # What else the answer says of an attempt that is not ours need not be true.
+                settled += [key] * ack.settled
                 self.forget(key)
                 continue
-            nothing_new = lane.arrive(ack)
-            stuck |= nothing_new and ack.directive is None
+            stuck |= lane.arrive(ack)
             taken.append((key, lane.base))
             self._queue(lane)
         return Reaction(tuple(settled), tuple(taken), tuple(orders), stuck)

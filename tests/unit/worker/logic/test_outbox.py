@@ -234,18 +234,34 @@ def test_a_server_that_lost_what_it_acknowledged_is_noticed() -> None:
         outbox.resume(key, 5)
 
 
-@pytest.mark.parametrize("settled", [True, False])
-def test_an_order_in_an_answer_is_handed_on(settled: bool) -> None:
-    """Directives come along with acknowledgements, and are no reason to wait."""
+def test_an_order_to_abandon_is_handed_on() -> None:
+    """It comes along with an acknowledgement that says nothing else; nothing more is said."""
     outbox, key = _Box(), _key()
     outbox.open(key)
-    outbox.say(key, _ended(key))
+    outbox.add(key, _frames(10))
+    outbox.next_report()
+    outbox.acknowledge([key], [_ack(key, 27)])
+    outbox.say(key, _ended(key, 27))
     outbox.next_report()
 
-    reaction = outbox.acknowledge([key], [_ack(key, settled=settled, directive="abandon")])
+    reaction = outbox.acknowledge([key], [_ack(key, 0, directive="abandon")])
 
-    assert reaction.orders == ((key, Directive.ABANDON),)
-    assert not reaction.stuck
+    assert reaction == Reaction(orders=((key, Directive.ABANDON),))
+    assert not outbox.has_reports
+
+
+def test_an_order_to_cancel_is_handed_on() -> None:
+    """It changes nothing about what is still to be said."""
+    outbox, key = _Box(), _key()
+    outbox.open(key)
+    outbox.say(key, _started(key))
+    outbox.next_report()
+    outbox.add(key, _frames(10))
+
+    reaction = outbox.acknowledge([key], [_ack(key, directive="cancel")])
+
+    assert reaction.orders == ((key, Directive.CANCEL),)
+    assert outbox.has_reports
 
 
 def test_an_answer_that_changes_nothing_is_a_reason_to_wait() -> None:
