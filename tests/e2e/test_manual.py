@@ -1,8 +1,10 @@
 """What ORCHESTRATOR.md tells people to type works, word for word."""
 
 import json
+import shlex
 import shutil
 import subprocess
+import sys
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -17,13 +19,15 @@ from tests.support.waiting import wait_until
 MANUAL = "ORCHESTRATOR.md"
 
 
-def _typed(house: Installation, title: str) -> str:
-    """Return what a shell prints for the recipe of a section, at this installation's places."""
+def _recipe(house: Installation, title: str) -> str:
+    """Return the recipe of a section, with this installation's places."""
     [recipe] = documents.fenced(documents.section(MANUAL, title), "sh")
     recipe = recipe.replace("~/.local/share", str(house.home / "data"))
-    recipe = recipe.replace("http://127.0.0.1:8700", house.url)
-    with zipfile.ZipFile(house.project / "project.zip", "w") as archive:
-        archive.writestr("Makefile", "test:\n\t@echo tested\n")
+    return recipe.replace("http://127.0.0.1:8700", house.url)
+
+
+def _shell(house: Installation, recipe: str) -> str:
+    """Return what a shell prints for it, in the project's folder."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", recipe],
         cwd=house.project,
@@ -40,7 +44,10 @@ def _typed(house: Installation, title: str) -> str:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_the_recipes_of_the_api_work(house: Installation) -> None:
     """Health, submit, wait, list, watch, resume, read, upload and cancel are as told."""
-    printed = _typed(house, "API")
+    with zipfile.ZipFile(house.project / "project.zip", "w") as archive:
+        archive.writestr("Makefile", "test:\n\t@echo tested\n")
+
+    printed = _shell(house, _recipe(house, "API"))
 
     assert '{"status":"ok"}' in printed
     assert '"text":"hello\\n"' in printed.replace(" ", "")
@@ -56,10 +63,24 @@ def test_the_database_can_be_looked_into(house: Installation) -> None:
     """While the server runs, the recipes read its database, which is in WAL mode."""
     house.wait_state(house.submit("--", "true"), "succeeded")
 
-    printed = _typed(house, "Files and directories")
+    printed = _shell(house, _recipe(house, "Files and directories"))
 
     assert printed.startswith("wal\n")
     assert "succeeded" in printed
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_a_worker_of_another_machine_joins(house: Installation) -> None:
+    """With the enrolment key it gets a token, and with that it is given jobs."""
+    worker = [sys.executable, "-c", "from worker.cli import main; main()"]
+    *enrol, run = _recipe(house, "Another machine").strip().splitlines()
+    _shell(house, "\n".join(enrol))
+
+    with program(*worker, *shlex.split(run.replace("$URL", house.url))[1:], cwd=house.project):
+        job_id = house.submit("--tag", "build", "--", "echo", "from oak")
+        job = house.wait_state(job_id, "succeeded")
+
+    assert job["worker"] == "oak"
 
 
 def test_a_first_job_is_as_told(house: Installation) -> None:

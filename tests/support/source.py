@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+LOGGING = "orchestrator.kernel.logs.event"
 PRODUCT = ("orchestrator", "worker")
 
 
@@ -41,6 +42,19 @@ class SourceFile:
         """Return the names of all functions, at any depth."""
         kinds = ast.FunctionDef | ast.AsyncFunctionDef
         return [node.name for node in self.nodes if isinstance(node, kinds)]
+
+    @property
+    def strings(self) -> list[str]:
+        """Return every text that stands in it as a constant."""
+        constants = (node.value for node in self.nodes if isinstance(node, ast.Constant))
+        return [value for value in constants if isinstance(value, str)]
+
+    @property
+    def logged(self) -> list[str]:
+        """Return the names of the events that it logs, where they are written out."""
+        calls = (node for node in self.nodes if isinstance(node, ast.Call) and node.args[2:])
+        events = [call.args[2] for call in calls if self.dotted(call.func) == LOGGING]
+        return [str(event.value) for event in events if isinstance(event, ast.Constant)]
 
     @cached_property
     def imports(self) -> dict[str, str]:

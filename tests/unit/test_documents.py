@@ -17,6 +17,7 @@ from orchestrator.core.job_lifecycle import TRANSITIONS, mermaid
 from orchestrator.protocol import limits
 from orchestrator.protocol.words import JobState, Outcome, PendingReason, Reason
 from orchestrator.server.access.table import PUBLIC, RULES
+from orchestrator.server.operations import retention
 from tests.support import documents
 from tests.support.source import ROOT, product
 
@@ -26,6 +27,7 @@ DOCUMENTS = sorted(
     for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md")
     for path in ROOT.glob(pattern)
 )
+EVENT = re.compile(r"[a-z]+\.[a-z_]+")
 VARIABLE = re.compile(r"\bORCHESTRATOR_[A-Z0-9_]*[A-Z0-9]\b")
 SIZES = {"KiB": limits.KIB, "MiB": limits.MIB, "GiB": 1024 * limits.MIB}
 
@@ -130,6 +132,26 @@ def test_every_command_line_in_a_document_exists(name: str) -> None:
         known = {option for parameter in command.params for option in parameter.opts}
         options = {word.partition("=")[0] for word in rest if re.match(r"--?[a-z-]+(=|$)", word)}
         assert options <= known | {"--help"}, line
+
+
+def test_every_event_of_the_log_is_explained() -> None:
+    """Each event that a program logs stands in the manual, and no other."""
+    table = documents.rows(documents.section(MANUAL, "Log"))
+    told = [event for row in table for event in documents.quoted(row[0])]
+    written = {text for source in product() for text in source.strings if EVENT.fullmatch(text)}
+    families = ("run.", "worker.")  # their second half is the name of a phase or an order
+
+    assert len(told) == len(set(told))
+    assert {event for event in told if not event.startswith(families)} <= written
+    assert {event for source in product() for event in source.logged} <= set(told)
+
+
+def test_how_long_things_are_kept_is_told() -> None:
+    """The manual says after how many days finished jobs and unused files are removed."""
+    told = documents.section(MANUAL, "Files and directories")
+
+    assert f"Finished jobs are kept for {retention.JOB_KEPT_DAYS:.0f} days" in told
+    assert f"no job names for {retention.FILE_KEPT_DAYS:.0f} days" in told
 
 
 def test_the_targets_of_make_exist() -> None:
