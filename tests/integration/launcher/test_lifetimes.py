@@ -136,3 +136,18 @@ def test_a_channel_can_be_lent_without_an_event_loop() -> None:
     assert not _alive(process.pid)
     for end in (ours, line):
         end.close()
+
+
+async def test_a_storm_of_signals_loses_no_exit() -> None:
+    """Whatever is thrown at the launcher while children end, each end is told once and exactly."""
+    process = launcher_process.start()
+    async with Launcher.over(process) as launcher:
+        await (await launcher.spawn(["/bin/true"])).wait()
+        children = []
+        for code in range(50):
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGINT):
+                os.kill(process.pid, number)
+            children.append(await launcher.spawn(["/bin/sh", "-c", f"exit {code}"]))
+
+        with anyio.fail_after(10):
+            assert [(await child.wait()).code for child in children] == list(range(50))
