@@ -39,15 +39,11 @@ _EVERY_EXIT: Final[Record] = {
 
 def run(grant: Grant, office: Office) -> bool:
     """Do all that was granted; tell whether this shim can take another attempt."""
-    try:
-        office.journal.grant(grant.job, grant.attempt)
-        if grant.durable:
-            office.journal.sync()
-    except OSError as error:
-        if not is_full(error):
-            raise
+    if not office.journal.grant(grant.job, grant.attempt):
         message = "the disk of the worker's spool is full: nothing was started, make room on it"
         return _finish(grant, office, {"cause": Cause.DISK_FULL, "message": message})
+    if grant.durable:
+        office.journal.sync()
     output = Output(office.journal, office.poll)
     started_us = now_us()
     try:

@@ -85,12 +85,15 @@ class Journal:
         _append(old, _frame(FrameType.NEXT, {"segment": self.name}), size)
         os.close(old)
 
-    def grant(self, job_id: str, attempt: int) -> None:
-        """Write down what was asked for, before anything of it is done."""
+    def grant(self, job_id: str, attempt: int) -> bool:
+        """Write down what was asked for, before anything of it is done.
+
+        Tell whether there is room for what it may say: if not, there is still some for its end.
+        """
         self._make_way()
         self.output_bytes = 0
         self._grant = {"job": job_id, "attempt": attempt, "at_us": now_us()}
-        self._note(FrameType.GRANT, self._grant)
+        return self._note(FrameType.GRANT, self._grant)
 
     def began(self, pid: int, at_us: int) -> None:
         """Write down which process the command is: with its start time, never anybody else's."""
@@ -111,11 +114,14 @@ class Journal:
         self._size = _append(self._fd, _frame(FrameType.EXIT, record), self._size)
         self._grant, self._process = {}, {}
 
-    def _note(self, frame_type: FrameType, record: Record) -> None:
-        """Write a small record: from the reserve, if there is no other room."""
-        with contextlib.suppress(OSError):
-            self._room.need(self._size)
+    def _note(self, frame_type: FrameType, record: Record) -> bool:
+        """Write a small record, from the reserve if need be; tell whether there is more."""
         self._size = _append(self._fd, _frame(frame_type, record), self._size)
+        try:
+            self._room.need(self._size)
+        except OSError:
+            return False
+        return True
 
     def sync(self) -> None:
         """Bring what was written to the disk itself, and the segment's name with it."""

@@ -148,10 +148,8 @@ class Segment:
         Whoever still has the lock after the pidfd was opened had it before, so the pid was not yet
         anybody else's.
         """
-        shim = self.header()
-        if shim is None or self.is_final():
-            return None
-        pidfd = linux.open_pidfd(shim.pid)
+        shim = None if self.is_final() else self.header()
+        pidfd = None if shim is None else linux.open_pidfd(shim.pid)
         if pidfd is not None and self.is_final():
             os.close(pidfd)
             return None

@@ -87,8 +87,9 @@ class FoundShim:
             if grace_s <= 0:
                 signal.pidfd_send_signal(self._pidfd, layout.HURRY_SIGNAL)
 
-    def ended(self, segment: Segment, position: int) -> None:  # noqa: ARG002 – the last one
-        """Let go of it."""
+    def ended(self, segment: Segment, position: int) -> None:  # noqa: ARG002 – there is no next
+        """Let go of it: this was the last that it had to write."""
+        segment.closed = True
         os.close(self._pidfd)
 
     def lost(self) -> None:

@@ -30,6 +30,7 @@ async def test_no_attempt_is_lost_repeated_or_changed(tmp_path: Path) -> None:
     for number in range(ROUNDS):
         folder = tmp_path / str(number)
         folder.mkdir()
+        (folder / STARTED).touch()
         with anyio.fail_after(15):
             await _start_and_kill(folder, draw)
             await _account_for_everything(folder, tally)
@@ -68,7 +69,7 @@ async def _account_for_everything(folder: Path, tally: Counter[str]) -> None:
     spool.close()
 
     starts = Counter(line.split()[0] for line in (folder / STARTED).read_text().splitlines())
-    assert max(starts.values()) == 1
+    assert max(starts.values(), default=0) <= 1
     settled = {job_id(n) for n in range(0, len(granted), 3)}
     # What ran is in the spool, unless it was settled; what is in the spool ran.
     assert set(starts) - settled <= found <= set(starts) <= set(granted)
