@@ -339,4 +339,4 @@ def serving() -> Iterator[FakeServer]:
         yield fake
     finally:
         fake.stop()
-    assert fake.errors == []
+    assert not fake.errors, fake.errors

@@ -1,0 +1,64 @@
+"""A program that does with one worker what a supervisor does: launch it, speak to it, let it go.
+
+Orders come by signal: USR1 is `drain`, USR2 is `stop`, HUP hangs up. What the worker tells, and how
+it ends, is printed.
+"""
+
+import json
+import signal
+import sys
+
+import anyio
+
+from orchestrator.kernel import launcher, lifeline, packets
+from orchestrator.kernel.launching import Launcher
+
+ORDERS = {signal.SIGUSR1: "drain", signal.SIGUSR2: "stop"}
+
+
+def main() -> None:
+    """Be that program."""
+    anyio.run(_run, launcher.start(), json.loads(sys.argv[1]))
+
+
+async def _run(process: launcher.LauncherProcess, settings: dict[str, object]) -> None:
+    async with Launcher.over(process) as main_launcher:
+        nursery = await main_launcher.nursery(["worker.main", "httpx"])
+        line, theirs = lifeline.pair()
+        ours, channel = packets.pair()
+        await main_launcher.lend(ours.fileno(), "worker.shim:main")
+        worker = await nursery.fork(
+            "worker.main:run_forked",
+            settings,
+            fds=[theirs.fileno(), channel.fileno()],
+            name="orch-worker",
+        )
+        for end in (theirs, ours, channel):
+            end.close()
+        async with anyio.create_task_group() as group:
+            group.start_soon(_relay, line)
+            group.start_soon(_listen, line)
+            sys.stdout.write(f"pid {worker.pid}\n")
+            exit_ = await worker.wait()
+            sys.stdout.write(f"exit {exit_.code} {exit_.signal}\n")
+            sys.stdout.flush()
+            group.cancel_scope.cancel()
+
+
+async def _listen(line: lifeline.ParentEnd) -> None:
+    async for message in line.news():
+        sys.stdout.write(f"news {json.dumps(message)}\n")
+        sys.stdout.flush()
+
+
+async def _relay(line: lifeline.ParentEnd) -> None:
+    with anyio.open_signal_receiver(*ORDERS, signal.SIGHUP) as received:
+        async for number in received:
+            if number in ORDERS:
+                await line.tell({"do": ORDERS[number]})
+            else:
+                line.close()
+
+
+if __name__ == "__main__":
+    main()
