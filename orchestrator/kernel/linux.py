@@ -17,6 +17,8 @@ _NAME_BYTES = 15
 _PARENT_FIELD = 1
 _STARTED_FIELD = 19
 """Places in /proc/PID/stat, counted from the state, which follows the name in parentheses."""
+_STAT_BYTES = 4096
+"""Some fifty numbers and a name of fifteen characters."""
 
 
 def _prctl(option: int, argument: int | ctypes.Array[ctypes.c_char]) -> bool:
@@ -49,14 +51,21 @@ def open_pidfd(pid: int) -> int | None:
         return None
 
 
-def _stat_fields(pid: int) -> list[str]:
+def _stat_fields(pid: int) -> list[bytes]:
     """Return the fields of /proc/PID/stat from the state on; none when there is no such process."""
+    # Without a file object, because a shim asks this about every command that it starts.
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
     except OSError:
         return []
+    try:
+        text = os.read(fd, _STAT_BYTES)
+    except OSError:
+        return []
+    finally:
+        os.close(fd)
     # The name is in parentheses and may contain both spaces and parentheses: split after the last.
-    return text.rpartition(")")[2].split()
+    return text.rpartition(b")")[2].split()
 
 
 def start_time(pid: int) -> int | None:

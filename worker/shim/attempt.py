@@ -40,6 +40,7 @@ _EVERY_EXIT: Final[Record] = {
 def run(grant: Grant, office: Office) -> bool:
     """Do all that was granted; tell whether this shim can take another attempt."""
     if not office.journal.grant(grant.job, grant.attempt):
+        _close(grant.stdin)
         message = "the disk of the worker's spool is full: nothing was started, make room on it"
         return _finish(grant, office, {"cause": Cause.DISK_FULL, "message": message})
     if grant.durable:
@@ -62,7 +63,7 @@ def run(grant: Grant, office: Office) -> bool:
 
 def _start(grant: Grant, output: Output, office: Office) -> int:
     stdin = office.null if grant.stdin is None else grant.stdin
-    given = [] if grant.stdin is None else [stdin]
+    given: list[int] = []
     try:
         given.append(stdout := output.pipe(FrameType.OUT))
         given.append(stderr := output.pipe(FrameType.ERR))
@@ -73,8 +74,13 @@ def _start(grant: Grant, output: Output, office: Office) -> int:
             "run fewer jobs here, or raise the limit of open files"
         ) from error
     finally:
-        for fd in given:
-            os.close(fd)
+        for fd in (grant.stdin, *given):
+            _close(fd)
+
+
+def _close(fd: int | None) -> None:
+    if fd is not None:
+        os.close(fd)
 
 
 def _finish(grant: Grant, office: Office, outcome: Record) -> bool:

@@ -55,6 +55,8 @@ class Sacrifice:
 
 def start(grant: Grant, *, stdin: int, stdout: int, stderr: int, sacrifice: Sacrifice) -> int:
     """Start the command in its folder and return its pid, or raise `NotStarted`."""
+    if not grant.argv:
+        raise NotStarted("argv is empty: give at least the name of a program")
     enter(grant.cwd, grant.root)
     path = ""
     try:
@@ -108,7 +110,7 @@ def enter(cwd: str, root: str | None) -> None:
     Asked after entering and not before: a link that is changed in between changes nothing.
     """
     try:
-        os.chdir(cwd)
+        os.chdir(_bytes(cwd))
     except (OSError, ValueError) as error:
         raise NotStarted(_why_not_entered(error, cwd)) from error
     if root is not None:

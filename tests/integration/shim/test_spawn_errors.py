@@ -49,6 +49,7 @@ def _cases(folder: Path) -> dict[str, tuple[list[str], dict[str, Any], str]]:
             "are too long for this machine: pass data by stdin or as an input file",
         ),
         "argument too long": (["true", "x" * 200_000], {}, "the longest of 200000 bytes"),
+        "an empty name": ([""], {}, "'' was not found"),
         "NUL in an argument": (["true", "a\0b"], {}, "remove NUL characters"),
         "lone surrogate": (["true", "a\ud800b"], {}, "lone surrogates"),
         "bad variable": (["true"], {"env": {"A=B": "c"}}, "env"),

@@ -143,6 +143,14 @@ async def test_a_grant_may_be_large(tmp_path: Path) -> None:
     assert seen["env"]["LONG"] == env["LONG"]
 
 
+async def test_a_durable_grant_starts_as_well(tmp_path: Path) -> None:
+    """An attempt whose grant is synced before it starts runs like any other."""
+    async with workshop(tmp_path) as shop:
+        said = await shop.run("cat", stdin=b"once", durable=True)
+
+    assert (said.end.code, said.out) == (0, b"once")
+
+
 async def test_an_executable_is_found_as_the_job_would_find_it(tmp_path: Path) -> None:
     """A bare name is looked up in the job's PATH, whose relative folders are the job's own."""
     for folder in ("bin", "other"):
