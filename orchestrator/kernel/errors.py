@@ -201,6 +201,18 @@ class LauncherGone(Broken):
     code = "launcher_gone"
 
 
+def cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the error that ended a task group: the first of ours, else the first of all.
+
+    A task group wraps whatever ends it, and what a person has to read is inside.
+    """
+    leaves = [
+        cause(error) if isinstance(error, BaseExceptionGroup) else error
+        for error in group.exceptions
+    ]
+    return next((leaf for leaf in leaves if isinstance(leaf, OrchestratorError)), leaves[0])
+
+
 def invariant(condition: bool, message: str) -> None:
     """Crash with `message` unless `condition` holds. On in production, never caught below `cli`."""
     if not condition:

@@ -31,6 +31,7 @@ from anyio.abc import TaskGroup
 
 from orchestrator.kernel import logs, paths
 from orchestrator.kernel.bell import Bell
+from orchestrator.kernel.errors import cause
 from orchestrator.kernel.files import Lock, private_dir
 from orchestrator.kernel.launcher import LauncherProcess
 from orchestrator.kernel.launching import Launcher
@@ -85,6 +86,8 @@ def run_local(
         private_dir(paths.state_dir())
         with Lock(data_dir / "lock").take("an orchestrator"):
             return anyio.run(_run, settings, launcher, say)
+    except BaseExceptionGroup as group:
+        raise cause(group) from group
     finally:
         launcher.close()
 
@@ -130,6 +133,7 @@ class Daemon:
             tasks.start_soon(self._local.prepare)
             if await self._start(self._server, tasks):
                 self._local.server_is_at(str(self._server.news["url"]))
+                self._local.connect_command_line()
                 if await self._start(self._worker, tasks):
                     self._greet()
             await self._bell.until(lambda: self._is_over)
@@ -167,8 +171,7 @@ class Daemon:
         await self._bell.until(lambda: service.is_settled)
 
     def _greet(self) -> None:
-        """Everything is up: tell the command line, and the person."""
-        self._local.connect_command_line()
+        """Everything is up: say so."""
         text = greeting(
             str(self._server.news["url"]),
             directory=str(self._settings.directory),

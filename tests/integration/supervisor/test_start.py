@@ -52,6 +52,17 @@ def test_the_command_line_finds_the_server(tmp_path: Path) -> None:
         assert connection["url"] in here.process.stdout
 
 
+def test_a_connection_file_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
+    """It ends with 73 and names the file, and leaves nothing running."""
+    (tmp_path / "state/orchestrator/connection.json").mkdir(parents=True)
+    (tmp_path / "state/orchestrator").chmod(0o700)
+    with run(tmp_path) as here:
+        assert here.process.wait() == 73
+
+    assert "connection.json" in here.process.stderr
+    assert "server heard the end" in here.journal()
+
+
 def test_the_second_start_enrols_nobody(tmp_path: Path) -> None:
     """The token of the first start is used again."""
     with run(tmp_path) as here:
