@@ -1,0 +1,179 @@
+"""Jobs over HTTP: taken in, shown, listed, waited for, cancelled."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import anyio
+
+from orchestrator.protocol.words import Scope
+from tests.integration.server.site import Site, problem, running
+from tests.integration.server.worker import at_work
+from tests.support.builders import command, delay
+
+
+async def test_a_submitted_job_is_shown_as_it_was_asked_for(site: Site) -> None:
+    """Whoever submits a job can look at it at once, with every field as it was sent."""
+    answer = await site.post("/api/v1/jobs", command("make", "test", name="n", labels={"a": "b"}))
+
+    assert answer.status_code == 201
+    submitted = answer.json()
+    assert answer.headers["location"] == f"/api/v1/jobs/{submitted['id']}"
+    shown = await site.job(submitted["id"])
+    assert shown["spec"]["params"] == {"argv": ["make", "test"]}
+    assert (shown["name"], shown["labels"], shown["owner"]) == ("n", {"a": "b"}, "admin")
+    assert (shown["state"], shown["pending_reason"]) == ("queued", "no_worker_online")
+
+
+async def test_the_same_key_and_body_make_one_job(site: Site) -> None:
+    """Repeating a submit with its Idempotency-Key gives the first answer and makes nothing new."""
+    first = await site.post("/api/v1/jobs", delay(), **{"Idempotency-Key": "k-1"})
+
+    again = await site.post("/api/v1/jobs", delay(), **{"Idempotency-Key": "k-1"})
+
+    assert (again.status_code, again.content) == (201, first.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.headers["location"] == first.headers["location"]
+    assert len((await site.get("/api/v1/jobs")).json()["items"]) == 1
+
+
+async def test_the_same_key_with_another_body_is_refused(site: Site) -> None:
+    """A key that was used for another request is refused, and nothing is created."""
+    await site.post("/api/v1/jobs", delay(), **{"Idempotency-Key": "k-1"})
+
+    answer = await site.post("/api/v1/jobs", delay(5), **{"Idempotency-Key": "k-1"})
+
+    problem(answer, 422, "idempotency_key_reused")
+    assert len((await site.get("/api/v1/jobs")).json()["items"]) == 1
+
+
+async def test_keys_of_two_principals_do_not_meet(site: Site) -> None:
+    """A key is its owner's: somebody else may use the same words for another job."""
+    other = await site.new_key(Scope.ADMIN)
+    first = await site.submit(delay(), **{"Idempotency-Key": "k-1"})
+
+    second = await site.submit(
+        delay(), **{"Idempotency-Key": "k-1", "Authorization": f"Bearer {other}"}
+    )
+
+    assert first != second
+
+
+async def test_an_idempotency_key_that_is_no_key_is_refused(site: Site) -> None:
+    """Empty, endless and unprintable keys are refused by name."""
+    for bad in ("", "x" * 201, "a b"):
+        answer = await site.post("/api/v1/jobs", delay(), **{"Idempotency-Key": bad})
+
+        told = problem(answer, 422, "request_invalid")
+        assert told["fields"][0]["field"] == "Idempotency-Key"
+
+
+async def test_pages_meet_without_gap_or_repeat_while_jobs_arrive(site: Site) -> None:
+    """A cursor goes on behind the last job of its page, whatever was submitted since."""
+    ids = [await site.submit(delay()) for _ in range(5)]
+    first = (await site.get("/api/v1/jobs?limit=2")).json()
+    await site.submit(delay())
+
+    second = (await site.get(f"/api/v1/jobs?limit=2&cursor={first['next_cursor']}")).json()
+    last = (await site.get(f"/api/v1/jobs?limit=2&cursor={second['next_cursor']}")).json()
+
+    listed = [item["id"] for page in (first, second, last) for item in page["items"]]
+    assert listed == ids[::-1]
+    assert last["next_cursor"] is None
+
+
+async def test_lists_are_filtered_by_state_kind_name_and_label(site: Site) -> None:
+    """Each filter leaves only what it says, and several of one kind add up."""
+    plain = await site.submit(delay(name="a"))
+    labelled = await site.submit(command(labels={"team": "x=y", "b": "%"}))
+    cancelled = await site.submit(delay(name="c"))
+    await site.post(f"/api/v1/jobs/{cancelled}/cancel", {})
+
+    async def listed(query: str) -> set[str]:
+        answer = await site.get(f"/api/v1/jobs?{query}")
+        assert answer.status_code == 200, answer.text
+        return {item["id"] for item in answer.json()["items"]}
+
+    assert await listed("state=cancelled") == {cancelled}
+    assert await listed("state=queued&state=cancelled") == {plain, labelled, cancelled}
+    assert await listed("kind=command") == {labelled}
+    assert await listed("name=a") == {plain}
+    assert await listed("label=team%3Dx%3Dy") == {labelled}
+    assert await listed("label=b%3D%25") == {labelled}
+    assert await listed("label=b%3Dx") == set()
+
+
+async def test_a_long_poll_is_answered_at_the_end_of_the_job(site: Site) -> None:
+    """`Prefer: wait` holds the answer until the job is finished, and then gives it at once."""
+    worker = await at_work(site)
+    job_id = await site.submit(delay())
+    await worker.claim()
+    answers = []
+
+    async def ask() -> None:
+        answers.append(await site.get(f"/api/v1/jobs/{job_id}", Prefer="wait=30"))
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            await worker.start(job_id)
+            assert answers == []
+            await worker.end(job_id)
+
+    assert answers[0].json()["state"] == "succeeded"
+    assert answers[0].headers["preference-applied"] == "wait=30"
+
+
+async def test_a_long_poll_gives_up_after_its_time(site: Site) -> None:
+    """A job that goes on is shown as it is when the time of the wait is over."""
+    job_id = await site.submit(delay())
+
+    with anyio.fail_after(5):
+        answer = await site.get(f"/api/v1/jobs/{job_id}", Prefer="respond-async, wait=1")
+
+    assert answer.json()["state"] == "queued"
+
+
+async def test_cancelling_a_queued_job_ends_it(site: Site) -> None:
+    """A job of which nothing runs is cancelled at once, and a second cancel changes nothing."""
+    job_id = await site.submit(delay())
+
+    answer = await site.post(f"/api/v1/jobs/{job_id}/cancel", {"comment": "a mistake"})
+    again = await site.post(f"/api/v1/jobs/{job_id}/cancel", b"")
+
+    assert answer.json()["state"] == again.json()["state"] == "cancelled"
+    assert answer.json()["reason"] == "cancelled_by_user"
+    timeline = (await site.get(f"/api/v1/jobs/{job_id}/events")).json()["items"]
+    assert timeline[1]["data"] == {"by": "admin", "comment": "a mistake"}
+
+
+async def test_unknown_and_impossible_ids_are_one_answer(site: Site) -> None:
+    """An id of nobody, an id of another kind and no id at all are not found alike."""
+    for job_id in ("job_00000000000000000000000000", "worker_00000000000000000000000000", "x;y"):
+        for path in ("", "/events", "/events/stream", "/output", "/output/raw", "/output/stream"):
+            answer = await site.get(f"/api/v1/jobs/{job_id}{path}")
+
+            problem(answer, 404, "not_found")
+
+
+async def test_a_job_for_later_waits_for_its_moment(site: Site) -> None:
+    """A job with `run_at` is scheduled, and is given to a worker soon after that moment."""
+    worker = await at_work(site)
+    due = datetime.now(UTC) + timedelta(seconds=0.3)
+    job_id = await site.submit(delay(run_at=due.isoformat()))
+    assert (await site.job(job_id))["pending_reason"] == "not_before"
+
+    with anyio.fail_after(5):
+        (grant,) = await worker.claim(wait_s=10)
+
+    assert grant["job_id"] == job_id
+    assert datetime.now(UTC) >= due
+
+
+async def test_what_is_acknowledged_survives_a_restart(tmp_path: Path) -> None:
+    """A job whose submit was answered is there after a restart, and so is its idempotency key."""
+    async with running(tmp_path) as before:
+        job_id = await before.submit(delay(), **{"Idempotency-Key": "k-1"})
+
+    async with running(tmp_path) as after:
+        assert (await after.job(job_id))["state"] == "queued"
+        assert await after.submit(delay(), **{"Idempotency-Key": "k-1"}) == job_id

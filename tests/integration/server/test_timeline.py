@@ -1,0 +1,74 @@
+"""A job's own events: gapless, in order, and resumable from any of them."""
+
+import json
+
+import anyio
+
+from tests.integration.server.site import Site, problem
+from tests.integration.server.worker import at_work
+from tests.support.builders import command, delay
+
+
+async def test_the_timeline_tells_a_life_in_order(site: Site) -> None:
+    """Every committed fact of a job is one event, numbered from 1 without a gap."""
+    worker = await at_work(site)
+    job_id = await site.submit(command())
+    await worker.claim()
+    await worker.start(job_id)
+    await worker.end(job_id)
+
+    events = (await site.get(f"/api/v1/jobs/{job_id}/events")).json()["items"]
+
+    assert [event["seq"] for event in events] == [1, 2, 3, 4, 5]
+    assert [event["type"] for event in events] == [
+        "submitted",
+        "claimed",
+        "started",
+        "ended",
+        "finished",
+    ]
+
+
+async def test_pages_of_events_meet(site: Site) -> None:
+    """`next_cursor` is the next page's `after`, and the last page has none."""
+    job_id = await site.submit(delay())
+    await site.post(f"/api/v1/jobs/{job_id}/cancel", {})
+    path = f"/api/v1/jobs/{job_id}/events"
+
+    first = (await site.get(f"{path}?limit=2")).json()
+    rest = (await site.get(f"{path}?limit=2&after={first['next_cursor']}")).json()
+
+    assert [event["seq"] for event in first["items"] + rest["items"]] == [1, 2, 3]
+    assert rest["next_cursor"] is None
+
+
+async def test_a_stream_of_events_has_no_gap_and_no_repeat(site: Site) -> None:
+    """Read live and cut after any event, the rest follows strictly behind it, then `eof`."""
+    worker = await at_work(site)
+    job_id = await site.submit(command())
+    path = f"/api/v1/jobs/{job_id}/events/stream"
+
+    with anyio.fail_after(10):
+        async with site.stream(path) as events:
+            live = [await anext(events)]
+            await worker.claim()
+            await worker.start(job_id)
+            await worker.end(job_id)
+            live += [event async for event in events]
+
+    assert [event.id for event in live[:-1]] == ["1", "2", "3", "4", "5"]
+    assert (live[-1].name, json.loads(live[-1].data)["state"]) == ("eof", "succeeded")
+    for cut in range(5):
+        async with site.stream(path, **{"Last-Event-ID": live[cut].id}) as events:
+            rest = [event async for event in events]
+        assert [e.data for e in rest] == [e.data for e in live[cut + 1 :]]
+
+
+async def test_a_position_that_is_none_is_refused(site: Site) -> None:
+    """A `Last-Event-ID` that no event has the form of is refused before the stream begins."""
+    job_id = await site.submit(delay())
+
+    for wrong in ("x", "-1", "1.5", "9" * 30):
+        answer = await site.get(f"/api/v1/jobs/{job_id}/events/stream", **{"Last-Event-ID": wrong})
+
+        problem(answer, 422, "cursor_invalid")
