@@ -229,7 +229,7 @@ def started(module: str, *arguments: str, cwd: Path) -> "subprocess.Popen[bytes]
     return subprocess.Popen(
         python("-m", f"tests.integration.shim.{module}", *arguments),
         cwd=cwd,
-        env=clean_environment(PYTHONPATH=str(ROOT)),
+        env=clean_environment(PYTHONPATH=os.pathsep.join([str(ROOT), *sys.path])),
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
