@@ -25,7 +25,7 @@ from orchestrator.server.store.interface import Reader
 CHUNK_BYTES: Final = 256 * 1024
 """Read and sent at once: large enough to be cheap, small enough to share the loop."""
 READS_AT_ONCE: Final = 4
-_CURSOR: Final = re.compile(r"(\d{1,10})\.(\d{1,18})")
+_CURSOR: Final = re.compile(r"([0-9]{1,10})\.([0-9]{1,18})")
 _LAST_MOMENT_US: Final = 253_402_300_799_999_999
 """The end of the year 9999: a worker's clock may say anything, a date may not."""
 

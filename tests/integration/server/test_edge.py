@@ -102,7 +102,7 @@ async def test_other_names_are_not_ours(site: Site, host: str) -> None:
 
 
 async def test_forwarded_hosts_are_not_believed(site: Site) -> None:
-    """Nobody is a trusted proxy: the Host header alone counts, and forwarded ones change nothing."""
+    """Nobody is a trusted proxy: the Host header alone counts, forwarded ones change nothing."""
     evil = request("/health", "X-Forwarded-Host: localhost", host="evil.test")
     fine = request("/health", "X-Forwarded-Host: evil.test", "Forwarded: host=evil.test")
 

@@ -130,7 +130,7 @@ async def test_a_stream_attaches_before_the_job_begins(site: Site) -> None:
             await worker.claim()
             await worker.start(job_id)
             await worker.write(job_id, b"without newline")
-            seen = []
+            seen: list[ServerSentEvent] = []
             while not seen or seen[-1].name != "output":
                 seen.append(await anext(events))
             assert json.loads(seen[-1].data)["text"] == "without newline"

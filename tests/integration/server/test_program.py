@@ -32,6 +32,7 @@ except OrchestratorError as error:
     code = error.exit_code
 sys.exit(code)
 """
+ROOT = str(Path(__file__).parents[3])
 SOON_S = 2.0
 """A stop is quick, whatever is open."""
 
@@ -42,7 +43,7 @@ def server(
 ) -> Iterator[Program]:
     """Run a server process."""
     command = [*python("-c", START), str(folder), listen, lifeline, insecure]
-    with program(*command, env=clean_environment(PYTHONPATH=os.getcwd())) as started:
+    with program(*command, env=clean_environment(PYTHONPATH=ROOT)) as started:
         yield started
 
 
@@ -187,7 +188,7 @@ def test_a_stop_is_quick_although_a_poll_waits(tmp_path: Path) -> None:
 
 
 def test_a_parent_orders_the_stop_over_the_lifeline(tmp_path: Path) -> None:
-    """The parent is told when the server is ready; the server stops on its word, or when it ends."""
+    """The parent is told that the server is ready; the server stops at its word, or its end."""
     for ending in ("order", "end"):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
@@ -199,7 +200,7 @@ def test_a_parent_orders_the_stop_over_the_lifeline(tmp_path: Path) -> None:
             pid = os.posix_spawn(
                 command[0],
                 [*command, str(fd), "no"],
-                clean_environment(PYTHONPATH=os.getcwd()),
+                clean_environment(PYTHONPATH=ROOT),
             )
             theirs.close()
             told = json.loads(ours.recv(4096))

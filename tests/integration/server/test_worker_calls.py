@@ -1,6 +1,7 @@
 """The worker's protocol over HTTP: enrol, begin, claim, report, heartbeat, end."""
 
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -205,12 +206,13 @@ async def test_identity_comes_from_the_credential_alone(site: Site) -> None:
     await worker.claim()
     stranger.session = worker.session
 
-    for call, body in {
+    calls: dict[str, dict[str, Any]] = {
         "claim": {"number": 9, "slots": 1},
         "report": {"events": []},
         "heartbeat": {"claim_seen": 0},
         "goodbye": {},
-    }.items():
+    }
+    for call, body in calls.items():
         answer = await stranger.post(call, {"session_id": worker.session, **body})
 
         problem(answer, 404, "not_found")
@@ -222,7 +224,7 @@ async def test_what_a_worker_says_wrongly_is_named(site: Site) -> None:
     worker = await at_work(site)
     session = {"session_id": worker.session}
     huge = 2**63
-    cases = [
+    cases: list[tuple[str, dict[str, Any], str]] = [
         ("claim", {}, "session_id"),
         ("claim", {**session, "number": 0, "slots": 1}, "number"),
         ("claim", {**session, "number": 1, "slots": 1, "wait_s": 1e9}, "wait_s"),

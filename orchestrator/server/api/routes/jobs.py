@@ -30,7 +30,7 @@ from orchestrator.server.operations.jobs import Cursor, JobFilter, list_jobs
 from orchestrator.server.operations.submit import submit
 from orchestrator.server.services import Services
 
-_WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,9})\s*(?:$|[,;])")
+_WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*([0-9]{1,9})\s*(?:$|[,;])")
 _KEY: Final = re.compile(rb"[\x21-\x7e]{1,%d}" % limits.IDEMPOTENCY_KEY_CHARS)
 
 
