@@ -13,7 +13,11 @@ from typing import Final
 from orchestrator.kernel.errors import ConfigInvalid
 from orchestrator.protocol.limits import UPLOAD_BYTES
 
-DEFAULT_LISTEN: Final = re.compile(
+DEFAULT_LISTEN: Final = "127.0.0.1:8700"
+MAX_UPLOAD: Final = "ORCHESTRATOR_MAX_UPLOAD_BYTES"
+ALLOWED_HOSTS: Final = "ORCHESTRATOR_ALLOWED_HOSTS"
+_UPLOAD_CEILING: Final = 1024**4
+_LISTEN: Final = re.compile(
     r"(?:\[(?P<six>[0-9a-fA-F:.%]+)\]|(?P<name>[^:\s\[\]]+)):(?P<port>[0-9]{1,5})"
 )
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
