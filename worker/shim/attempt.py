@@ -46,7 +46,7 @@ def run(grant: Grant, office: Office) -> bool:
     if grant.durable:
         office.journal.sync()
     output = Output(office.journal, office.poll)
-    started_us = now_us()
+    began, started_us = time.monotonic(), now_us()
     try:
         pid = _start(grant, output, office)
     except NotStarted as error:
@@ -56,7 +56,7 @@ def run(grant: Grant, office: Office) -> bool:
         office.journal.began(pid, started_us)
     except OSError as error:
         output.stop_writing(error)
-    running = Running(pid, grant, output, office)
+    running = Running(pid, began, grant=grant, output=output, office=office)
     outcome = running.see_out()
     return _finish(grant, office, {"started_us": started_us, **outcome}) and not running.stuck
 
@@ -89,8 +89,6 @@ def _finish(grant: Grant, office: Office, outcome: Record) -> bool:
     give_up_at = time.monotonic() + _FULL_PATIENCE_S
     while not _written(record, office, last_try=time.monotonic() > give_up_at):
         time.sleep(_FULL_RETRY_S)
-    if office.line.gone:
-        office.journal.sync()
     office.line.say(layout.ended_bell(grant.job, grant.attempt))
     return True
 

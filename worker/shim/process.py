@@ -1,6 +1,6 @@
 """A shim's own life: forked from the launcher, it becomes nobody's, and serves until it is alone.
 
-It knows no command: `Attempt` does. From here on it holds nothing of whoever started it – no
+It knows no command: `attempt` does. From here on it holds nothing of whoever started it – no
 descriptor, no terminal, no signal handler – because it may outlive all of them.
 """
 
@@ -41,6 +41,8 @@ def main(args: dict[str, object], fds: list[int]) -> None:
     poll.register(alerts.fd, select.POLLIN)
     line.say(json.dumps({"ready": journal.name}).encode())
     _serve(Office(journal, line, alerts, poll, Sacrifice(), null))
+    # The worker that would have synced the last record may be gone, and nobody comes after us.
+    journal.sync()
 
 
 def _serve(office: Office) -> None:

@@ -32,11 +32,13 @@ _SYNC_S: Final = 1.0
 class Running:
     """A started command."""
 
-    def __init__(self, pid: int, grant: Grant, output: Output, office: Office) -> None:
+    def __init__(
+        self, pid: int, began: float, *, grant: Grant, output: Output, office: Office
+    ) -> None:
         self._pid = pid
         self._output = output
         self._office = office
-        self._began = self._ended = time.monotonic()
+        self._began = self._ended = began
         self._watch = Watch(
             self._began,
             timeout_s=grant.timeout_s,
@@ -44,7 +46,7 @@ class Running:
             grace_s=grant.grace_s,
         )
         self._bell = Bell(office.line)
-        self._bell.ask(self._began)
+        self._bell.ask(time.monotonic())
         self._sync_at = math.inf
         self._status: int | None = None
         self._usage: resource.struct_rusage | None = None
@@ -74,7 +76,8 @@ class Running:
             now = time.monotonic()
             if watch.is_over(now, pipes_open=bool(output), group_alive=self._group_alive):
                 return
-            if cause := watch.overdue(now):
+            cause = watch.overdue(now) if output.full is None else Cause.DISK_FULL
+            if cause is not None:
                 self._stop(cause, now)
             self._bell.ring_if_due(now)
             self._sync_if_due(now)
@@ -113,8 +116,6 @@ class Running:
         self._bell.ask(now)
         if self._office.line.gone and self._sync_at == math.inf:
             self._sync_at = now + _SYNC_S
-        if self._output.full is not None:
-            self._stop(Cause.DISK_FULL, now)
 
     def _obey(self, now: float) -> None:
         order = self._office.line.receive()

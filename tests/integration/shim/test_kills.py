@@ -3,6 +3,7 @@
 `KILL_ROUNDS=200` makes more rounds than the usual few.
 """
 
+import contextlib
 import os
 import random
 from collections import Counter
@@ -12,8 +13,17 @@ import anyio
 import psutil
 import pytest
 
-from tests.integration.shim.worker_program import GRANTED, STARTED, job_id, words
-from tests.integration.shim.workshop import come_true, kill_all, line_of, started, told
+from tests.integration.shim.worker_program import GRANTED, STARTED, job_id, script, words
+from tests.integration.shim.workshop import (
+    Told,
+    come_true,
+    kill_all,
+    line_of,
+    passes,
+    started,
+    told,
+    workshop,
+)
 from worker.records import Exited
 from worker.spool import Spool
 
@@ -40,6 +50,47 @@ async def test_no_attempt_is_lost_repeated_or_changed(tmp_path: Path) -> None:
     assert tally["never started"] <= 4 * ROUNDS, tally
 
 
+@pytest.mark.slow
+async def test_shims_may_be_killed_at_any_moment(tmp_path: Path) -> None:
+    """Each attempt is exact, or it vanished with a beginning of its words; nobody ran twice."""
+    draw = random.Random(20261122)
+    tally: Counter[str] = Counter()
+    numbers = iter(range(120))
+
+    async with workshop(tmp_path, slots=4) as shop:
+        (tmp_path / STARTED).touch()
+
+        async def lane() -> None:
+            for number in numbers:
+                log = await shop.start("sh", "-c", script(number), cwd=str(tmp_path))
+                _check(await told(log), number, tally)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(lane)
+            while len(tally) < 2 or tally["exact"] < 60:
+                await passes(draw.uniform(0.0, 0.04))
+                if shims := shop.shims:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        draw.choice(shims).kill()
+
+        starts = Counter(line.split()[0] for line in (tmp_path / STARTED).read_text().splitlines())
+        assert max(starts.values()) == 1
+        assert not _busy_shims(tmp_path)
+    assert tally["vanished"] > 0
+
+
+def _check(said: Told, number: int, tally: Counter[str]) -> None:
+    out, err, code = words(number)
+    if isinstance(said.records[-1], Exited):
+        assert (said.out, said.err, said.end.code) == (out, err, code)
+        tally["exact"] += 1
+    else:
+        assert out.startswith(said.out)
+        assert err.startswith(said.err)
+        tally["vanished"] += 1
+
+
 async def _start_and_kill(folder: Path, draw: random.Random) -> None:
     """Run a worker for 5 to 155 milliseconds after its first grant."""
     program = started("worker_program", "0", cwd=folder)
@@ -47,8 +98,7 @@ async def _start_and_kill(folder: Path, draw: random.Random) -> None:
     victims = [program.pid, launcher_pid]
     draw.shuffle(victims)
     await come_true((folder / GRANTED).exists)
-    moment = anyio.current_time() + draw.uniform(0.005, 0.155)
-    await come_true(lambda: anyio.current_time() >= moment)
+    await passes(draw.uniform(0.005, 0.155))
     kill_all(program, *victims)
 
 

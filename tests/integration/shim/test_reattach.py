@@ -19,6 +19,7 @@ from tests.integration.shim.workshop import (
     line_of,
     opened,
     order,
+    passes,
     started,
     told,
     workshop,
@@ -170,8 +171,7 @@ async def test_a_grant_that_nobody_saw_begin_is_waited_for(tmp_path: Path) -> No
         async with anyio.create_task_group() as group:
             group.start_soon(look)
             # Only while we look for it does the shim go on, as if it had been swapped out.
-            moment = anyio.current_time() + 0.1
-            await come_true(lambda: anyio.current_time() > moment)
+            await passes(0.1)
             assert found == []
             shim.resume()
 

@@ -97,6 +97,12 @@ async def come_true(condition: Callable[[], bool], what: str | None = None) -> N
     await until(later, what=what)
 
 
+async def passes(seconds: float) -> None:
+    """Let a moment pass, where the moment itself is what is tested."""
+    end = anyio.current_time() + seconds
+    await come_true(lambda: anyio.current_time() >= end)
+
+
 @contextlib.asynccontextmanager
 async def opened(
     directory: Path, process: LauncherProcess, *, slots: int = 2
