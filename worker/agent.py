@@ -36,7 +36,7 @@ from worker.services.courier import UPLOADERS, Courier
 from worker.services.heartbeat import Heart
 from worker.services.session import SessionKeeper
 from worker.settings import WorkerSettings
-from worker.spool import Spool
+from worker.spool import AttemptLog, Spool
 from worker.workspace import Workspaces
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -94,6 +94,19 @@ class Agent:
     async def run(self, orders: AsyncIterator[Order], opened: Callable[[], Awaitable[None]]) -> int:
         """Work until told to end, and return the exit code; `opened` is for the first session."""
         found = await self._spool.reattach()
+        try:
+            await self._serve(found, orders, opened)
+        finally:
+            self._pool.close()
+        return self._code
+
+    async def _serve(
+        self,
+        found: list[AttemptLog],
+        orders: AsyncIterator[Order],
+        opened: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Start the services, top to bottom; they end together."""
         async with anyio.create_task_group() as group:
             attempts = Attempts(group, self._tools, self._settings.slots)
             attempts.adopt(found)
@@ -110,7 +123,6 @@ class Agent:
             group.start_soon(self._greet, opened, name="greeting")
             ending = _Ending(group, attempts, claimer, heart)
             group.start_soon(self._obey, orders, ending, name="orders")
-        return self._code
 
     async def _tidy(self, attempts: Attempts) -> None:
         """Remove workspaces whose attempts nobody remembers: a process was killed at their end."""

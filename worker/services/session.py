@@ -32,6 +32,10 @@ class SessionKeeper:
         """The session that is open, with its claims; `None` while there is none."""
         self.heartbeat_s = 0.0
 
+    def has_left(self) -> bool:
+        """Tell whether there will be no session any more."""
+        return self.state is SessionState.LEFT
+
     async def current(self) -> Claims:
         """Return the session that is open, waiting for one."""
         while self.claims is None:
@@ -45,7 +49,7 @@ class SessionKeeper:
     ) -> None:
         """Have a session open until told to leave; `judge` hears the verdicts before anybody."""
         tries = self.contact.tries()
-        while self.state is not SessionState.LEFT:
+        while not self.has_left():
             request = self._introduction.model_copy(update={"held": held()})
             try:
                 reply = await self._link.open_session(request)
@@ -55,7 +59,7 @@ class SessionKeeper:
                 await tries.failed(error)
                 continue
             tries.succeeded()
-            if self.state is SessionState.LEFT:
+            if self.has_left():
                 return
             judge(reply.verdicts)
             self._open(reply)

@@ -268,3 +268,21 @@ def test_many_jobs_share_few_calls(server: FakeServer) -> None:
 
     assert time.monotonic() - begun < 10
     assert len(server.named("report")) < 400
+
+
+def test_a_server_that_names_no_job_is_not_believed(place: Workplace, server: FakeServer) -> None:
+    """An id becomes a part of paths: one that is none ends the worker before anything is done."""
+    server.queue.append(
+        {
+            "kind": "delay",
+            "params": {"ms": 0},
+            "timeout_s": 1.0,
+            "grace_s": 1.0,
+            "job_id": "../../evil",
+        }
+    )
+    with server.changed:
+        server.changed.notify_all()
+
+    assert place.worker.wait() == 70
+    assert "../../evil" in place.worker.stderr
