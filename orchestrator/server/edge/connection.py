@@ -60,6 +60,7 @@ class Connection(HttpToolsProtocol):
         self._body_bytes = 0
         self._heard_at = 0.0
         self._discarded = 0
+        self._ends_with_answer = False
         self._unsent = 0
         self._unsent_since = 0.0
 
@@ -115,6 +116,11 @@ class Connection(HttpToolsProtocol):
         if not self.url.startswith(b"/"):
             raise ValueError("the target is not a path")
         super().on_headers_complete()
+        # A client that wants the connection closed is still sending when it is refused early.
+        # Closing then would reset the connection and take our answer from it: uvicorn is told to
+        # keep it, and it is closed below, once both sides have said all.
+        self._ends_with_answer = not self.cycle.keep_alive
+        self.cycle.keep_alive = True
 
     def on_body(self, body: bytes) -> None:
         """Count, and hang up on what goes on for too long behind its answer."""
@@ -129,6 +135,18 @@ class Connection(HttpToolsProtocol):
         """Stop the clock of the body."""
         self._body_since = None
         super().on_message_complete()
+        if self.cycle.response_complete:
+            self._end_if_asked()
+
+    def on_response_complete(self) -> None:
+        """End the connection behind the answer if that was asked, and all of the body came."""
+        super().on_response_complete()
+        if self._body_since is None:
+            self._end_if_asked()
+
+    def _end_if_asked(self) -> None:
+        if self._ends_with_answer and not self.transport.is_closing():
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Say in our own words that this was not HTTP."""
