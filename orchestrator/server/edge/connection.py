@@ -135,17 +135,17 @@ class Connection(HttpToolsProtocol):
         """Stop the clock of the body."""
         self._body_since = None
         super().on_message_complete()
-        if self.cycle.response_complete:
-            self._end_if_asked()
+        self._end_if_asked()
 
     def on_response_complete(self) -> None:
         """End the connection behind the answer if that was asked, and all of the body came."""
         super().on_response_complete()
-        if self._body_since is None:
-            self._end_if_asked()
+        self._end_if_asked()
 
     def _end_if_asked(self) -> None:
-        if self._ends_with_answer and not self.transport.is_closing():
+        """Close what its client wants closed, once its last request came and is answered."""
+        complete = self._body_since is None and self.cycle.response_complete
+        if complete and self._ends_with_answer and not self.transport.is_closing():
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
