@@ -137,6 +137,12 @@ class ShimPool:
                 # It was killed, or stopped, while it was idle: it has nothing that could be lost.
                 self.let_go(shim)
                 continue
+            except OSError as error:
+                self.let_go(shim)
+                raise LaunchFailed(
+                    f"an attempt could not be handed to a shim: {error.strerror}",
+                    hint="raise the limit of open files, or give this worker fewer slots",
+                ) from error
             key = (order.job_id, order.attempt)
             return AttemptLog(key, self._spool, shim, [Place(shim.segment, shim.position)])
 
@@ -191,9 +197,9 @@ class ShimPool:
         answer = None
         with anyio.move_on_after(_START_S):
             await anyio.wait_readable(line)
-            answer = packets.receive(line, limit=_BELL_BYTES)
+            answer = packets.receive(line)
         message = {} if answer is None else answer[0]
-        segment = self._spool.find(str(message.get("ready")))
+        segment = self._spool.find(message["ready"]) if "ready" in message else None
         if segment is None:
             log = self._spool.directory / layout.LOG_NAME
             raise LaunchFailed(

@@ -8,7 +8,6 @@ that ended while nobody looked: what is behind it, a `Shim`, is all that differs
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from orchestrator.kernel.errors import JournalCorrupt
 from worker.records import Began, Cause, Exited, Log, Phase, Record, Vanished, Wrote
 from worker.shim import layout
 from worker.spool import remains
@@ -75,9 +74,11 @@ class AttemptLog:
                 yield record
             if tail.phase == "ended":
                 return
-            if alive:
+            if alive and not tail.cut:
                 alive = await self._shim.more(news=news)
-            elif self._keeper.find(successor := layout.successor(tail.segment.name)):
+            elif not tail.cut and self._keeper.find(
+                successor := layout.successor(tail.segment.name)
+            ):
                 # Killed just as it went on: the new segment is there, and nothing leads to it.
                 tail.go_on_in(successor)
             else:
@@ -118,10 +119,11 @@ class AttemptLog:
             case Vanished():
                 pass
 
-    def _go_on(self, name: str, log: Log) -> Segment:
+    def _go_on(self, name: str, log: Log) -> Segment | None:
         segment = self._keeper.find(name)
         if segment is None:
-            raise JournalCorrupt(f"the segment {name} is missing, in which {self.key} goes on")
+            # Somebody removed it. One lost attempt is no reason never to start again.
+            return None
         place = Place(segment, 0, log)
         known = [place.segment for place in self.places]
         if segment in known:

@@ -24,7 +24,10 @@ _LOOK_S: Final = 0.002
 
 
 async def examine(segment: Segment, floor: int) -> tuple[int | None, Survey]:
-    """Return what a segment holds from `floor` on, and a pidfd of its shim if that is at work."""
+    """Return what a segment holds from `floor` on.
+
+    With it comes a pidfd of its shim, if that is at work on the last attempt in it.
+    """
     segment.header()
     survey = Survey(floor)
     give_up_at = anyio.current_time() + SETTLING_S
@@ -32,13 +35,22 @@ async def examine(segment: Segment, floor: int) -> tuple[int | None, Survey]:
         pidfd = segment.writer()
         # After the look at the lock: of a dead shim this is all there will ever be.
         segment.read_on(survey)
-        if segment.closed or (pidfd is not None and survey.busy):
+        if pidfd is not None and survey.at_work:
             return pidfd, survey
+        if segment.closed or survey.successor is not None:
+            # If its shim lives, it writes to the next one now.
+            segment.closed = True
+            _close(pidfd)
+            return None, survey
         if anyio.current_time() > give_up_at:
             _end(segment, pidfd)
-        if pidfd is not None:
-            os.close(pidfd)
+        _close(pidfd)
         await anyio.sleep(_LOOK_S)
+
+
+def _close(pidfd: int | None) -> None:
+    if pidfd is not None:
+        os.close(pidfd)
 
 
 def _end(segment: Segment, pidfd: int | None) -> None:

@@ -57,9 +57,9 @@ class Survey:
     successor: str | None = None
 
     @property
-    def busy(self) -> bool:
-        """Tell whether its shim has something to do: then no order can be waiting for it."""
-        return self.successor is not None or bool(self.pieces and self.pieces[-1].end is None)
+    def at_work(self) -> bool:
+        """Tell whether its shim, if it lives, has an attempt here: then no order waits for it."""
+        return self.successor is None and bool(self.pieces and self.pieces[-1].end is None)
 
     def add(self, frames: Iterable[Frame]) -> None:
         """Take in the frames that follow."""

@@ -78,13 +78,14 @@ class Spool:
                 continue
             floor, settled = self._ledger.settled(name)
             pidfd, survey = await search.examine(segment, floor)
-            if survey.successor is not None:
-                segment.closed = True
-                if survey.successor not in names:
-                    names.append(survey.successor)  # it has been made since the folder was listed
+            if survey.successor is not None and survey.successor not in names:
+                names.append(survey.successor)  # it was made after the folder was listed
             for piece in survey.pieces:
                 if piece.key not in settled:
-                    found.setdefault(piece.key, []).append((piece, segment, pidfd))
+                    at_work = pidfd if piece is survey.pieces[-1] else None
+                    found.setdefault(piece.key, []).append((piece, segment, at_work))
+            if pidfd is not None and survey.pieces[-1].key in settled:
+                os.close(pidfd)
             self._retire(segment)
         search.remove_unfinished(self.directory)
         return [self._reattached(key, pieces) for key, pieces in found.items()]

@@ -30,7 +30,7 @@ class Tail:
     """One reading of an attempt, of its output from `from_offset` on."""
 
     def __init__(
-        self, key: Key, place: Place, from_offset: int, follow: Callable[[str, Log], Segment]
+        self, key: Key, place: Place, from_offset: int, follow: Callable[[str, Log], Segment | None]
     ) -> None:
         self._key = key
         self._from_offset = from_offset
@@ -41,6 +41,8 @@ class Tail:
         self.granted = False
         """Whether the grant was found, so that the command may have been started."""
         self.process: Process | None = None
+        self.cut = False
+        """Whether the segment in which it goes on is missing, so that its end is not known."""
 
     @property
     def log(self) -> Log:
@@ -49,7 +51,7 @@ class Tail:
 
     def read(self) -> Iterator[Record]:
         """Yield what has been written since the last time."""
-        while self.phase != "ended":
+        while self.phase != "ended" and not self.cut:
             view, frames = self.segment.read(self.position)
             if not frames:
                 return
@@ -58,8 +60,10 @@ class Tail:
     def go_on_in(self, name: str) -> None:
         """Read on in the segment in which the shim went on: it will not write to this one again."""
         self.segment.closed = True
-        self.segment = self._follow(name, self.log)
-        self.position = 0
+        segment = self._follow(name, self.log)
+        self.cut = segment is None
+        if segment is not None:
+            self.segment, self.position = segment, 0
 
     def _take(self, view: memoryview, frames: list[Frame]) -> list[Record]:
         """Return what one read brought; all of it at once, as the buffer will be used again.
@@ -83,7 +87,7 @@ class Tail:
                 run_start = -1
             if (record := self._note(frame)) is not None:
                 records.append(record)
-            if self.phase == "ended" or self.segment is not segment:
+            if self.phase == "ended" or self.cut or self.segment is not segment:
                 return records
         if run_start >= 0:
             records.append(Wrote(run_offset, bytes(view[run_start : frames[-1].end])))

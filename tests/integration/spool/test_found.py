@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.kernel.errors import JournalCorrupt, VersionUnsupported
+from orchestrator.kernel.errors import VersionUnsupported
 from orchestrator.protocol.frames import EMPTY_DIGEST, chain
 from tests.integration.spool.files import (
     began,
@@ -169,24 +169,27 @@ async def test_a_shim_killed_while_it_went_on_is_followed(tmp_path: Path) -> Non
     assert not list((tmp_path / "spool").glob("seg-*"))
 
 
-async def test_a_missing_middle_is_not_passed_over(tmp_path: Path) -> None:
-    """A segment that another one names must be there: a hole is damage, and said to be."""
+async def test_a_missing_segment_loses_its_attempt_alone(tmp_path: Path) -> None:
+    """If somebody removed what an attempt went on in, nobody knows its end; the rest is told."""
     write(
         tmp_path / "spool",
         "seg-a-0",
-        header(),
-        grant(1),
-        began(),
-        out(b"one"),
-        goes_on_in("seg-a-1"),
+        *(header(), whole(1), grant(2), began(), out(b"one"), goes_on_in("seg-a-1")),
     )
     spool = Spool(tmp_path / "spool")
 
-    [log] = await spool.reattach()
+    first, second = await spool.reattach()
 
-    with pytest.raises(JournalCorrupt, match="seg-a-1 is missing"):
-        await read(log)
+    assert code(await read(first)) == 1
+    for _ in range(2):
+        records = await read(second)
+        assert output(records) == out(b"one")
+        assert isinstance(records[-1], Vanished)
+        assert records[-1].may_have_run
+    first.settle()
+    second.settle()
     spool.close()
+    assert not list((tmp_path / "spool").glob("seg-*"))
 
 
 async def test_the_spool_of_a_newer_version_is_refused_untouched(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_an_empty_segment_holds_nothing() -> None:
     """A shim that was granted nothing is idle, and so is its segment."""
     it = survey(HEADER)
 
-    assert (it.pieces, it.successor, it.busy) == ([], None, False)
+    assert (it.pieces, it.successor, it.at_work) == ([], None, False)
     assert it.place == len(HEADER)
 
 
@@ -54,7 +54,7 @@ def test_phases_follow_the_frames() -> None:
         "ended",
         "ended",
     ]
-    assert [it.busy for it in (granted, running, ended, refused)] == [True, True, False, False]
+    assert [it.at_work for it in (granted, running, ended, refused)] == [True, True, False, False]
 
 
 def test_places_are_those_of_the_file() -> None:
@@ -67,12 +67,12 @@ def test_places_are_those_of_the_file() -> None:
         assert last == Piece(("job_2", 1), second, 0, "ended", len(b"".join(whole)))
 
 
-def test_a_segment_that_goes_on_elsewhere_is_busy() -> None:
-    """Its shim is not idle: it writes to the next one."""
+def test_a_segment_that_goes_on_elsewhere_has_nobody_at_work() -> None:
+    """Its shim writes to the next one."""
     it = survey(HEADER, grant(1), PID, OUT, frame(FrameType.NEXT, segment="seg-x-1"))
 
     assert it.successor == "seg-x-1"
-    assert it.busy
+    assert not it.at_work
 
 
 def test_a_part_knows_where_its_output_begins() -> None:
