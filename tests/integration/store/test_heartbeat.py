@@ -96,6 +96,18 @@ async def test_a_cancel_is_ordered_until_the_worker_shows_it(world: World) -> No
     assert reply.orders == []
 
 
+async def test_a_cancel_reaches_what_came_while_the_heartbeat_waited(world: World) -> None:
+    """An attempt that was claimed after the heartbeat was sent is cancelled by its answer."""
+    await world.submit()
+    worker = await world.worker()
+    grant = await worker.claim_one()
+    await world.cancel(grant.job_id)
+
+    (order,) = (await worker.heartbeat(claim_seen=0)).orders
+
+    assert (order.job_id, order.directive) == (grant.job_id, Directive.CANCEL)
+
+
 async def test_a_cancelled_grant_that_never_arrived_is_cancelled(world: World) -> None:
     """Nothing runs and nothing will, so the job is over."""
     await world.submit()

@@ -1,0 +1,169 @@
+"""Looking at jobs: one, a page of many, a timeline."""
+
+from functools import partial
+
+import pytest
+
+from orchestrator.protocol.views import JobView
+from orchestrator.protocol.words import JobState
+from orchestrator.server.operations.jobs import (
+    Cursor,
+    JobFilter,
+    get_job,
+    list_events,
+    list_jobs,
+    view_job,
+)
+from tests.integration.store.world import World, ended
+from tests.support.builders import command, delay
+
+
+async def pages(world: World, wanted: JobFilter, limit: int) -> list[list[JobView]]:
+    """Return every page of a list."""
+    found: list[list[JobView]] = []
+    cursor: Cursor | None = None
+    while True:
+        page, cursor = await world.read(
+            partial(list_jobs, wanted=wanted, cursor=cursor, limit=limit)
+        )
+        found.append(page)
+        if cursor is None:
+            return found
+
+
+async def ids(world: World, wanted: JobFilter) -> list[str]:
+    """Return the ids of a list's first page."""
+    (page,) = await pages(world, wanted, 500)
+    return [job.id for job in page]
+
+
+async def test_the_newest_jobs_come_first(world: World) -> None:
+    """A list goes back in time, page by page, without gap or repetition."""
+    jobs = [(await world.submit()).id for _ in range(7)]
+
+    found = await pages(world, JobFilter(), 3)
+
+    assert [len(page) for page in found] == [3, 3, 1]
+    assert [job.id for page in found for job in page] == jobs[::-1]
+
+
+async def test_a_page_that_is_just_full_is_the_last(world: World) -> None:
+    """No cursor leads to an empty page."""
+    for _ in range(4):
+        await world.submit()
+
+    assert [len(page) for page in await pages(world, JobFilter(), 2)] == [2, 2]
+
+
+async def test_new_jobs_do_not_shift_pages(world: World) -> None:
+    """What is submitted while somebody pages appears on no later page."""
+    old = [(await world.submit()).id for _ in range(4)]
+    first, cursor = await world.read(lambda r: list_jobs(r, JobFilter(), cursor=None, limit=2))
+    await world.submit()
+
+    second, _ = await world.read(lambda r: list_jobs(r, JobFilter(), cursor=cursor, limit=2))
+
+    assert [job.id for job in [*first, *second]] == old[::-1]
+
+
+async def test_jobs_are_found_by_state(world: World) -> None:
+    """One or several states may be asked for."""
+    worker = await world.worker()
+    running = await worker.running()
+    done = await worker.running()
+    await worker.tell(ended(done))
+    queued = (await world.submit()).id
+
+    both = frozenset({JobState.QUEUED, JobState.RUNNING})
+    assert await ids(world, JobFilter(states=both)) == [queued, running.job_id]
+    assert await ids(world, JobFilter(states=frozenset({JobState.SUCCEEDED}))) == [done.job_id]
+    assert await ids(world, JobFilter(states=frozenset({JobState.EXPIRED}))) == []
+
+
+async def test_jobs_are_found_by_kind_and_name(world: World) -> None:
+    """Conditions are joined: all of them hold."""
+    one = (await world.submit(delay(), name="a")).id
+    await world.submit(command(), name="a")
+    await world.submit(delay(), name="b")
+
+    assert await ids(world, JobFilter(kind="delay", name="a")) == [one]
+    assert await ids(world, JobFilter(name="A")) == []
+
+
+LABELS = [
+    {"team": "red"},
+    {"a": "1", "team": "red", "z": "9"},
+    {"team": "Red"},
+    {"team": "redder"},
+    {"xteam": "red"},
+    {"note": '"team":"red"'},
+    {"note": ',"team":"red"'},
+    {'x"team': "red"},
+    {},
+]
+
+
+async def test_jobs_are_found_by_label(world: World) -> None:
+    """A label is matched as a whole, whatever other labels hold that looks like it."""
+    jobs = [(await world.submit(labels=labels)).id for labels in LABELS]
+
+    assert await ids(world, JobFilter(label=("team", "red"))) == [jobs[1], jobs[0]]
+
+
+@pytest.mark.parametrize("value", ["100%", "under_score", 'quo"te', "back\\slash", "ünï", "'"])
+async def test_odd_labels_are_found_too(world: World, value: str) -> None:
+    """No character has a meaning of its own."""
+    job = await world.submit(labels={"k": value})
+    await world.submit(labels={"k": "other"})
+
+    assert await ids(world, JobFilter(label=("k", value))) == [job.id]
+
+
+async def test_a_list_says_why_queued_jobs_wait(world: World) -> None:
+    """Each queued job of a page has its own reason."""
+    await world.worker(tags=["a"])
+    await world.submit(requires={"tags": ["a"]})
+    await world.submit(requires={"tags": ["b"]})
+
+    (page,) = await pages(world, JobFilter(), 10)
+
+    assert [job.pending_reason for job in page] == ["no_worker_matches", "starting"]
+
+
+async def test_one_job_is_the_same_everywhere(world: World) -> None:
+    """The list, the short and the long view agree."""
+    worker = await world.worker()
+    grant = await worker.running(name="x", labels={"a": "b"})
+    await worker.tell(ended(grant, result={"n": 1}))
+
+    ((listed,),) = await pages(world, JobFilter(), 10)
+    short = await world.read(lambda r: view_job(r, grant.job_id))
+
+    assert short == listed
+    assert (await world.job(grant.job_id)).model_dump(exclude={"spec", "attempts"}) == (
+        listed.model_dump()
+    )
+
+
+async def test_what_is_not_there_is_nothing(world: World) -> None:
+    """An unknown id has no job and no timeline."""
+    unknown = world.id("job")
+
+    assert await world.read(lambda r: get_job(r, unknown)) is None
+    assert await world.read(lambda r: view_job(r, unknown)) is None
+    assert await world.read(lambda r: list_events(r, unknown, after=0, limit=9)) == []
+
+
+async def test_a_timeline_is_read_in_pieces(world: World) -> None:
+    """Whoever names the last line that it saw gets the lines behind it."""
+    worker = await world.worker()
+    grant = await worker.running()
+    await worker.tell(ended(grant))
+
+    first = await world.read(lambda r: list_events(r, grant.job_id, after=0, limit=2))
+    rest = await world.read(lambda r: list_events(r, grant.job_id, after=2, limit=9))
+
+    assert [event.seq for event in first] == [1, 2]
+    assert [event.seq for event in rest] == [3, 4, 5]
+    assert rest[1].data == {"outcome": "succeeded"}
+    assert rest[2].data == {"state": "succeeded"}

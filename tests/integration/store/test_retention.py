@@ -1,0 +1,153 @@
+"""Retention: old things go completely, and nothing goes that somebody may still ask for."""
+
+from functools import partial
+
+import pytest
+
+from orchestrator.protocol.views import FileView
+from orchestrator.server.operations.files import find_file, record_file
+from orchestrator.server.operations.idempotency import IdempotencyKey, once
+from orchestrator.server.operations.jobs import get_job
+from orchestrator.server.operations.retention import (
+    BATCH,
+    forget_files,
+    forget_jobs,
+    forget_the_rest,
+    forgettable_jobs,
+)
+from orchestrator.server.operations.submit import submit
+from orchestrator.server.store.interface import Reader
+from tests.integration.store.world import World, failed, output, printed
+from tests.support.builders import spec
+
+DAY_S = 24 * 3600.0
+TABLES_OF_JOBS = (
+    *("job", "job_spec", "job_event", "job_file", "attempt", "output", "output_part"),
+    "idempotency",
+)
+KEY = IdempotencyKey("me", "route", "key", "0" * 64)
+
+
+async def forget(world: World, **kept: float) -> list[str]:
+    """Forget jobs as the upkeep does; return which."""
+    old = await world.read(lambda r: forgettable_jobs(r, now_us=world.now_us, **kept))
+    assert await world.write(lambda tx: forget_jobs(tx, old, **kept)) == len(old)
+    return old
+
+
+def rows(reader: Reader) -> dict[str, int]:
+    """Return how many rows everything about jobs has."""
+    return {table: reader.tuples(f"SELECT count(*) FROM {table}")[0][0] for table in TABLES_OF_JOBS}
+
+
+async def test_an_old_job_goes_with_everything_of_its_own(world: World) -> None:
+    """Thirty days after its end nothing of a job is left, and not a second before."""
+    await world.write(lambda tx: record_file(tx, sha256="a" * 64, size=3))
+    worker = await world.worker()
+    job = spec(inputs=[{"file": "a" * 64, "name": "x"}])
+    new = world.id("job")
+    await world.write(
+        lambda tx: once(tx, KEY, lambda: submit(tx, job_id=new, owner="ada", spec=job))
+    )
+    grant = await worker.claim_one()
+    await worker.tell(output(grant, printed(b"x")), failed(grant, output_length=18))
+    world.clock.seconds += 30 * DAY_S - 1
+    assert await forget(world) == []
+
+    world.clock.seconds += 2
+
+    assert await forget(world) == [new]
+    assert await world.read(lambda r: get_job(r, new)) is None
+    assert set((await world.read(rows)).values()) == {0}
+
+
+async def test_what_is_not_finished_stays(world: World) -> None:
+    """Age alone removes nothing: a job that waits or runs is kept."""
+    worker = await world.worker()
+    running = await worker.running()
+    queued = await world.submit()
+    waiting = await world.submit(run_at="2100-01-01T00:00:00Z")
+    world.clock.seconds += 400 * DAY_S
+
+    await forget(world)
+
+    for job_id in (running.job_id, queued.id, waiting.id):
+        assert await world.read(partial(get_job, job_id=job_id)) is not None
+
+
+async def test_a_job_is_kept_as_long_as_its_key(world: World) -> None:
+    """However short jobs are kept, a repeated request finds its answer for a day."""
+    job = await world.submit()
+    await world.cancel(job.id)
+    world.clock.seconds += DAY_S - 1
+
+    assert await forget(world, kept_days=0.0) == []
+    world.clock.seconds += 2
+    assert await forget(world, kept_days=0.0) == [job.id]
+
+
+async def test_jobs_go_in_small_batches(world: World) -> None:
+    """One call removes a bounded number, the oldest first."""
+    jobs = [(await world.submit()).id for _ in range(BATCH + 5)]
+    for job in jobs:
+        await world.cancel(job)
+        world.clock.seconds += 0.001
+    world.clock.seconds += 31 * DAY_S
+
+    assert await forget(world) == jobs[:BATCH]
+    assert await forget(world) == jobs[BATCH:]
+    assert await forget(world) == []
+
+
+async def test_a_file_goes_a_week_after_its_last_use(world: World) -> None:
+    """Uploading it again, or naming it in a job, begins its week anew."""
+    for sha256 in ("a" * 64, "b" * 64, "c" * 64):
+        await world.write(partial(record_file, sha256=sha256, size=3))
+    world.clock.seconds += 6 * DAY_S
+    await world.write(lambda tx: record_file(tx, sha256="b" * 64, size=3))
+    job = await world.submit(inputs=[{"file": "c" * 64, "name": "x"}])
+    world.clock.seconds += 2 * DAY_S
+
+    assert await world.write(forget_files) == ["a" * 64]
+    assert await world.read(lambda r: find_file(r, "a" * 64)) is None
+    world.clock.seconds += 30 * DAY_S
+    assert await world.write(forget_files) == ["b" * 64]
+    await world.cancel(job.id)
+    world.clock.seconds += 31 * DAY_S
+    await forget(world)
+    assert await world.write(forget_files) == ["c" * 64]
+
+
+@pytest.mark.parametrize("seconds", [DAY_S - 1, DAY_S + 1])
+async def test_a_key_without_a_job_lives_for_a_day(world: World, seconds: float) -> None:
+    """The answer to an upload can be repeated for a day."""
+
+    def make() -> FileView:
+        return FileView.model_validate({"sha256": "a" * 64, "size": 1, "created_at": 0})
+
+    await world.write(lambda tx: once(tx, KEY, make))
+    world.clock.seconds += seconds
+    await world.write(forget_the_rest)
+
+    _, replayed = await world.write(lambda tx: once(tx, KEY, make))
+
+    assert replayed == (seconds < DAY_S)
+
+
+async def test_old_sessions_and_unused_wishes_go(world: World) -> None:
+    """What nobody refers to any more is removed; the last session of a worker stays."""
+    worker = await world.worker()
+    for _ in range(3):
+        await worker.connect()
+    job = await world.submit(requires={"tags": ["rare"]})
+    await world.cancel(job.id)
+    await world.submit()
+    world.clock.seconds += 31 * DAY_S
+    await forget(world)
+
+    await world.write(forget_the_rest)
+
+    left = "SELECT (SELECT count(*) FROM session), (SELECT count(*) FROM requirement)"
+    assert await world.read(lambda r: r.tuples(left)) == [(1, 1)]
+    await worker.heartbeat()
+    assert len(await worker.claim(8)) == 1
