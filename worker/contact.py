@@ -1,7 +1,9 @@
 """Whether the server answers, and how long to wait when it does not.
 
-Each loop counts its own failures and draws its own waits; the first that succeeds wakes all others,
-so a server that is back is found by everybody at once. The log hears of both moments, once.
+Each loop counts its own failures and draws its own waits. When the server could not be reached, the
+first loop that succeeds wakes all others, so a server that is back is found by everybody at once.
+When it was reached and said no, only the loop that was refused waits: that others succeed is no
+reason to hurry. The log hears of the beginning and the end, once.
 """
 
 import logging
@@ -13,7 +15,7 @@ import anyio
 from orchestrator.kernel import logs
 from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.bell import Bell
-from orchestrator.kernel.errors import OrchestratorError, Overloaded
+from orchestrator.kernel.errors import OrchestratorError, Overloaded, ServerUnreachable
 
 LOGGER: Final = logging.getLogger(__name__)
 BACKOFF: Final = Backoff(initial_s=0.2, factor=2.0, max_s=15.0)
@@ -42,16 +44,10 @@ class Contact:
             self._restored.ring()
 
     def lose(self, error: OrchestratorError) -> None:
-        """Note that it did not, or not as it should."""
+        """Note that nobody answered."""
         if not self._lost:
             self._lost = True
-            logs.event(
-                LOGGER,
-                logging.WARNING,
-                "server.lost",
-                reason=error.message,
-                next="jobs go on; trying again",
-            )
+            _warn("server.lost", error)
 
     async def restored_within(self, timeout_s: float) -> None:
         """Wait until another loop has reached the server, at most that long."""
@@ -74,10 +70,25 @@ class Tries:
     async def failed(self, error: OrchestratorError) -> None:
         """Wait before the next try, longer each time."""
         self._failures += 1
-        self._contact.lose(error)
         delay_s = BACKOFF.delay(self._failures, draw=self._contact.draw())
-        if isinstance(error, Overloaded):
-            # It answered: nobody else's success makes this wait shorter.
-            await anyio.sleep(max(delay_s, min(error.retry_after_s, LATEST_S)))
-        else:
+        if isinstance(error, ServerUnreachable):
+            self._contact.lose(error)
             await self._contact.restored_within(delay_s)
+            return
+        self._contact.restored()
+        if self._failures == 1:
+            _warn("server.refused", error)
+        if isinstance(error, Overloaded):
+            delay_s = max(delay_s, min(error.retry_after_s, LATEST_S))
+        await anyio.sleep(delay_s)
+
+
+def _warn(event: str, error: OrchestratorError) -> None:
+    logs.event(
+        LOGGER,
+        logging.WARNING,
+        event,
+        code=error.problem_code,
+        reason=error.message,
+        next="jobs go on; trying again",
+    )

@@ -192,7 +192,8 @@ def test_a_session_of_somebody_else_is_waited_for(place: Workplace) -> None:
     worker = place.launch()
 
     assert place.server.end(place.server.submit("delay", ms=0)).outcome is Outcome.SUCCEEDED
-    assert "server.lost" in worker.stderr
+    assert worker.stderr.count("server.refused") == 1
+    assert "session_superseded" in worker.stderr
 
 
 def test_a_heartbeat_is_not_starved_by_output(place: Workplace, server: FakeServer) -> None:
@@ -205,6 +206,19 @@ def test_a_heartbeat_is_not_starved_by_output(place: Workplace, server: FakeServ
     beats = [call.at for call in server.named("heartbeat")]
     gaps = [two - one for one, two in pairwise(beats)]
     assert max(gaps, default=0) < 1.0 + 1.0  # the fake's rhythm is a second
+
+
+def test_a_call_that_is_always_refused_does_not_spin(server: FakeServer) -> None:
+    """While other calls succeed all the time, a refused one keeps its patience and its silence."""
+    server.fault("report", *[Problem(500, "broken")] * 1000)
+    for _ in range(50):
+        server.submit("delay", ms=0)
+    wait_until(lambda: len(server.named("report")) >= 3)
+    wait_until(lambda: len(server.attempts) == 50, what="claims went on")
+
+    assert len(server.named("report")) < 12
+    server.faults.clear()
+    wait_until(lambda: all(a.over for a in list(server.attempts.values())), timeout_s=19)
 
 
 def test_a_claim_waits_as_long_as_a_proxy_allows(server: FakeServer) -> None:
