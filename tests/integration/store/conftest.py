@@ -1,4 +1,4 @@
-"""One fixture: a world for each database."""
+"""A world for each database, and what most worlds have in them."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.store.databases import DATABASES
-from tests.integration.store.world import World
+from tests.integration.store.logs import Logs
+from tests.integration.store.world import Worker, World
 
 
 @pytest.fixture(params=sorted(DATABASES))
@@ -16,3 +17,16 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     it.open()
     yield it
     await it.close()
+
+
+@pytest.fixture
+def logs(world: World, tmp_path: Path) -> Logs:
+    """Output logs beside the world's database."""
+    (tmp_path / "output").mkdir()
+    return Logs(world, tmp_path / "output")
+
+
+@pytest.fixture
+async def worker(world: World) -> Worker:
+    """A connected worker."""
+    return await world.worker()
