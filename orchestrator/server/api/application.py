@@ -1,5 +1,6 @@
 """The whole ASGI application: the rings around it, the routes in it."""
 
+from functools import cache
 from typing import Final
 
 from fastapi import FastAPI
@@ -55,7 +56,7 @@ def framework_application(services: Services) -> FastAPI:
     for part in (health, jobs, events, output, files, workers):
         app.include_router(part.routes(services))
     app.router.routes.append(Route(FETCH.path, worker.InputFile(services), methods=[FETCH.method]))
-    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's own way
+    app.openapi = cache(lambda: openapi.describe(app))  # type: ignore[method-assign]  # as FastAPI says
     return app
 
 

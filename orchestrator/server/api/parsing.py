@@ -15,7 +15,7 @@ from orchestrator.kernel.errors import RequestInvalid
 from orchestrator.protocol import limits
 from orchestrator.protocol.base import Request
 from orchestrator.server.api import strictness
-from orchestrator.server.api.faults import invalid
+from orchestrator.server.api.faults import invalid, path
 from orchestrator.server.edge.body import read_body
 from orchestrator.server.edge.head import SEEN, Seen
 from orchestrator.server.edge.refusals import Declined
@@ -82,6 +82,22 @@ def json_body(
         return await read_strictly(request.scope, request.receive, model, optional=optional)
 
     return dependency
+
+
+def no_query(request: HttpRequest) -> None:
+    """Refuse a query string where none is understood: what was asked for must not be ignored."""
+    refuse_query(request.scope)
+
+
+def refuse_query(scope: Scope) -> None:
+    """Do so for a call without a framework."""
+    if scope["query_string"]:
+        name = scope["query_string"].decode("latin-1").partition("=")[0].partition("&")[0]
+        raise RequestInvalid(
+            "this path takes no query",
+            hint="GET /api/openapi.json describes every parameter",
+            fields=((path([name]), "is not a known parameter"),),
+        )
 
 
 class Query(Request):

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from orchestrator.protocol.views import Problem
@@ -20,6 +20,8 @@ from orchestrator.server.edge.lobby import Lobby
 
 CONNECTION: Final = "orchestrator.connection"
 """The key of the connection in a request's scope."""
+CONNECTIONS: Final = 10_000
+"""Of everybody together; far below the descriptors that a server may have."""
 HEAD_TIMEOUT_S: Final = 10.0
 BODY_GRACE_S: Final = 20.0
 """A body may hesitate this long before its rate is looked at."""
@@ -68,7 +70,8 @@ class Connection(HttpToolsProtocol):
         """Let it into the lobby, or turn it away when that is full of strangers."""
         super().connection_made(transport)
         self._head_since = self._heard_at = self.loop.time()
-        if not self.config.lobby.enter(self, now=self._heard_at):
+        full = len(self.connections) > CONNECTIONS
+        if full or not self.config.lobby.enter(self, now=self._heard_at):
             self._refuse(503, "too_many_connections", "too many connections are open", retry_s=1)
 
     @property
@@ -157,9 +160,20 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._head_since is not None and now - self._head_since > HEAD_TIMEOUT_S:
-            self._refuse(408, "head_timeout", f"no whole request came in {HEAD_TIMEOUT_S:g} s")
+            self._give_up_head()
         elif self._is_trickling(now) or self._is_unread(now):
             self.transport.abort()
+
+    def _give_up_head(self) -> None:
+        """End a connection without a request: with a word only to who had begun to ask.
+
+        A browser or a pool that connected ahead of time would take that word for the answer to its
+        first request.
+        """
+        if self._head_bytes:
+            self._refuse(408, "head_timeout", f"no whole request came in {HEAD_TIMEOUT_S:g} s")
+        else:
+            self.transport.close()
 
     def _is_trickling(self, now: float) -> bool:
         """Tell whether a body comes too slowly, unless it is we who have stopped reading."""
@@ -179,6 +193,10 @@ class Connection(HttpToolsProtocol):
         return now - self._unsent_since > UNREAD_ANSWER_S
 
     def _refuse(self, status: int, code: str, detail: str, *, retry_s: int | None = None) -> None:
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and cycle.response_started and not cycle.response_complete:
+            self.transport.abort()  # no second answer into the middle of the first
+            return
         title = HTTPStatus(status).phrase
         problem = Problem(title=title, status=status, code=code, detail=detail)
         body = problem.model_dump_json(exclude_none=True).encode()

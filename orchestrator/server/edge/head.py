@@ -21,6 +21,7 @@ URI_BYTES: Final = 8 * 1024
 SEEN: Final = "orchestrator.head"
 """The key of what was seen in the head, in the request's scope."""
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_KNOWN: Final = 1000
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::[0-9]{1,5})?")
 
 
@@ -52,6 +53,8 @@ class Hosts:
                 hint="use the address that the server printed, or list the name in "
                 "ORCHESTRATOR_ALLOWED_HOSTS when you start the server",
             )
+        if len(self._known) >= _KNOWN:
+            self._known.clear()  # ports and capitals make many spellings of one name
         self._known.add((host, own_address))
 
     def _is_ours(self, host: bytes, own_address: str | None) -> bool:

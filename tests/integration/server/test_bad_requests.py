@@ -183,6 +183,11 @@ async def test_compressed_bodies_are_refused(site: Site) -> None:
         ("/api/v1/jobs/JOB/output?after=one", "after"),
         ("/api/v1/jobs/JOB/output?attempt=0", "attempt"),
         ("/api/v1/jobs/JOB/output/raw?stream=stdin", "stream"),
+        ("/api/v1/jobs/JOB/output/raw?strem=stdout", "strem"),
+        ("/api/v1/jobs/JOB/output/stream?after=1.0", "after"),
+        ("/api/v1/jobs/JOB/events/stream?after=1", "after"),
+        ("/api/v1/jobs/JOB?wait=30", "wait"),
+        ("/api/v1/workers?limit=5", "limit"),
         ("/api/v1/jobs/JOB/output/raw?attempt=99999999999999999999", "attempt"),
     ],
 )

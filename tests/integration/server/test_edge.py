@@ -182,6 +182,42 @@ async def test_a_slow_head_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatc
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
+async def test_who_says_nothing_is_hung_up_on_without_a_word(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that was opened ahead of time and never used just ends."""
+    monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.2)
+
+    with anyio.fail_after(5):
+        assert await site.raw(b"") == b""
+
+
+async def test_garbage_behind_a_stream_does_not_get_into_it(site: Site) -> None:
+    """What is not HTTP ends a connection whose answer is under way, and nothing is added to it."""
+    job_id = await site.submit(delay())
+    head = (
+        f"GET /api/v1/jobs/{job_id}/output/stream HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Bearer {site.key()}\r\n\r\n"
+    )
+
+    with anyio.fail_after(5):
+        async with site.socket() as stream:
+            await stream.send(head.encode())
+            received = await stream.receive()
+            await stream.send(b"GARBAGE\r\n\r\n")
+            received += await everything(stream)
+
+    assert received.count(b"HTTP/1.1") == 1
+    assert b"http_invalid" not in received
+
+
+async def test_connections_have_an_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When more are open than the server can bear, the next one is told to come back."""
+    monkeypatch.setattr(connection, "CONNECTIONS", 0)
+
+    assert (await site.raw(request())).startswith(b"HTTP/1.1 503 ")
+
+
 async def test_a_trickling_body_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that comes a few bytes at a time is given up, and leaves nothing behind."""
     monkeypatch.setattr(connection, "BODY_GRACE_S", 0.2)

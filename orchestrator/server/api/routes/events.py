@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi import Request as HttpRequest
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -13,6 +13,7 @@ from orchestrator.protocol.views import EventView, Page
 from orchestrator.server.access.doorkeeper import principal_of
 from orchestrator.server.api.answers import json_answer
 from orchestrator.server.api.openapi import STREAM
+from orchestrator.server.api.parsing import no_query
 from orchestrator.server.api.routes.jobs import JobId
 from orchestrator.server.live.reader import StreamReader
 from orchestrator.server.live.sse import EventStream
@@ -48,7 +49,9 @@ def routes(services: Services) -> APIRouter:
         cursor = str(events[-1].seq) if full else None
         return json_answer(Page[EventView](items=events, next_cursor=cursor))
 
-    @router.get("/stream", response_class=Response, responses=STREAM)
+    @router.get(
+        "/stream", response_class=Response, responses=STREAM, dependencies=[Depends(no_query)]
+    )
     async def stream(
         request: HttpRequest,
         job_id: JobId,

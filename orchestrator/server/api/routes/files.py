@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from fastapi import Request as HttpRequest
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from orchestrator.kernel import ziparchive
@@ -19,6 +20,14 @@ from orchestrator.server.operations.files import record_file
 from orchestrator.server.services import Services
 
 
+class UploadQuery(BaseModel):
+    """What is looked at before a file is kept."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    check: Literal["zip"] | None = None
+
+
 def routes(services: Services) -> APIRouter:
     """Return the routes of files."""
     router = APIRouter(prefix="/api/v1/files", tags=["files"])
@@ -28,9 +37,7 @@ def routes(services: Services) -> APIRouter:
         return await store.write(partial(record_file, sha256=received.sha256, size=received.size))
 
     @router.post("", status_code=201, response_model=FileView, openapi_extra=takes_bytes())
-    async def upload(
-        request: HttpRequest, check: Annotated[Literal["zip"] | None, Query()] = None
-    ) -> Response:
+    async def upload(request: HttpRequest, query: Annotated[UploadQuery, Query()]) -> Response:
         """Store the body as it is. With `check=zip` it must be an archive that is safe to unpack.
 
         Sending the same bytes again gives the same file, so it needs no idempotency key.
@@ -41,7 +48,7 @@ def routes(services: Services) -> APIRouter:
         file = await services.files.receive(
             stream_body(request.receive, limit=limit),
             record,
-            check=ziparchive.check if check == "zip" else None,
+            check=ziparchive.check if query.check == "zip" else None,
         )
         return json_answer(file, 201)
 

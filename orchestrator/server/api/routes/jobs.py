@@ -22,7 +22,7 @@ from orchestrator.server.api.answers import json_answer
 from orchestrator.server.api.calls import JOBS
 from orchestrator.server.api.faults import invalid, nearest
 from orchestrator.server.api.openapi import takes
-from orchestrator.server.api.parsing import json_body, read_strictly
+from orchestrator.server.api.parsing import json_body, no_query, read_strictly, refuse_query
 from orchestrator.server.live.waiting import finished_job
 from orchestrator.server.operations.cancel import cancel, not_found
 from orchestrator.server.operations.idempotency import IdempotencyKey, once
@@ -80,6 +80,7 @@ class SubmitJob:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read, check, store, answer."""
+        refuse_query(scope)
         spec, body = await read_strictly(scope, receive, JobSpec)
         check_kind(spec, size=len(body))
         principal = principal_of(scope)
@@ -110,7 +111,7 @@ def routes(services: Services) -> APIRouter:
         cursor = following.job_id.removeprefix("job_") if following else None
         return json_answer(Page[JobView](items=items, next_cursor=cursor))
 
-    @router.get("/{job_id}", response_model=JobDetail)
+    @router.get("/{job_id}", response_model=JobDetail, dependencies=[Depends(no_query)])
     async def get_one(request: HttpRequest, job_id: JobId) -> Response:
         """Show a job; with `Prefer: wait=30`, wait up to that many seconds for its end."""
         wait_s = _wait(request.headers.get("prefer", ""))
@@ -124,6 +125,7 @@ def routes(services: Services) -> APIRouter:
         "/{job_id}/cancel",
         response_model=JobView,
         openapi_extra=takes(CancelRequest, required=False),
+        dependencies=[Depends(no_query)],
     )
     async def cancel_job(
         request: HttpRequest,

@@ -31,7 +31,6 @@ from orchestrator.server.operations.jobs import view_job
 from orchestrator.server.output_log import Chunk, OutputState
 from orchestrator.server.services import Services
 
-Attempt = Annotated[int | None, Query(ge=1, le=2**31, description="by default the latest")]
 _OWN: Final = {
     "stdout": frozenset({FrameType.OUT}),
     "stderr": frozenset({FrameType.ERR}),
@@ -39,12 +38,23 @@ _OWN: Final = {
 }
 
 
-class PageQuery(BaseModel):
-    """Which page of the output of which attempt."""
+class FollowQuery(BaseModel):
+    """Which attempt."""
 
     model_config = ConfigDict(extra="forbid")
 
     attempt: int | None = Field(default=None, ge=1, le=2**31)
+
+
+class RawQuery(FollowQuery):
+    """Which streams of which attempt, by default both of the latest."""
+
+    stream: Literal["stdout", "stderr", "both"] = "both"
+
+
+class PageQuery(FollowQuery):
+    """Which page of the output of which attempt, by default of the latest."""
+
     after: str | None = Field(default=None, max_length=40)
     limit: int = Field(default=limits.PAGE_DEFAULT, ge=1, le=limits.PAGE_MAX)
 
@@ -95,39 +105,36 @@ def routes(services: Services) -> APIRouter:
         return json_answer(OutputPage(items=items, next_cursor=cursor, eof=eof))
 
     @router.get("/raw", response_class=Response, responses=BYTES)
-    async def raw(
-        job_id: JobId,
-        attempt: Attempt = None,
-        stream: Literal["stdout", "stderr", "both"] = "both",
-    ) -> Response:
+    async def raw(job_id: JobId, query: Annotated[RawQuery, Query()]) -> Response:
         """Download the bytes that the command wrote so far, exactly as it wrote them."""
-        _, output = await scene_of(job_id, attempt)
-        name = f"{job_id}-{output.attempt}-{stream}.log"
+        _, output = await scene_of(job_id, query.attempt)
+        name = f"{job_id}-{output.attempt}-{query.stream}.log"
         headers = {
             "content-disposition": f'attachment; filename="{name}"',
             "x-output-dropped-bytes": str(output.dropped_bytes),
         }
-        pieces = outputs.bytes_of(output, _OWN[stream])
+        pieces = outputs.bytes_of(output, _OWN[query.stream])
         return StreamingResponse(pieces, 200, headers, "application/octet-stream")
 
     @router.get("/stream", response_class=Response, responses=STREAM)
     async def follow(
         request: HttpRequest,
         job_id: JobId,
-        attempt: Attempt = None,
+        query: Annotated[FollowQuery, Query()],
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> Response:
         """Follow the output: `output`, `gap`, `attempt`, `state`, at last `eof` with the job.
 
         Without `attempt` all attempts are given, one after the other.
         """
-        position = Position.parse(last_event_id) if last_event_id else Position(attempt or 0)
+        only = query.attempt
+        position = Position.parse(last_event_id) if last_event_id else Position(only or 0)
         _, output = await scene_of(job_id, position.attempt)
         if position.offset:
             require_within(position, output)
             await outputs.read(output, offset=position.offset, limit=0)
         reader = StreamReader(services.bus, services.credentials, request.scope, request.receive)
-        following = OutputStream(services.store, outputs, reader, job_id, only=attempt)
+        following = OutputStream(services.store, outputs, reader, job_id, only=only)
         return EventStream(
             following.pieces(position), services.streams, principal_of(request.scope).id
         )
