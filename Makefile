@@ -6,7 +6,8 @@
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest
+# Tests start a make of their own, which must not take itself for a child of this one.
+PYTEST := env -u MAKELEVEL -u MAKEFLAGS -u MFLAGS $(BIN)/python -m pytest
 JOBS ?= 2
 # A run that hangs ends; each test has a limit of its own as well.
 SUITE := -n $(JOBS) --session-timeout=1080
