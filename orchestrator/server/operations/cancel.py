@@ -1,5 +1,7 @@
 """Let somebody end a job: at once when nothing of it runs, else when its processes are gone."""
 
+from typing import Final
+
 from orchestrator.core.job import CancelAsked, decide
 from orchestrator.kernel.errors import NotFound
 from orchestrator.protocol.views import JobView
@@ -10,10 +12,12 @@ from orchestrator.server.operations.jobs import view_job
 from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord
 from orchestrator.server.store.interface import Transaction
 
+_SELECT: Final = f"SELECT {JOB_COLUMNS} FROM job WHERE id = :job_id"
+
 
 def cancel(tx: Transaction, job_id: str, *, by: str, comment: str | None = None) -> JobView:
     """Ask for a job's end and return it as it is now. Repeating it, or coming late, is no fault."""
-    found = tx.tuples(f"SELECT {JOB_COLUMNS} FROM job WHERE id = :job_id", job_id=job_id)
+    found = tx.tuples(_SELECT, job_id=job_id)
     if not found:
         raise not_found(job_id)
     job = JobRecord.of(found[0])

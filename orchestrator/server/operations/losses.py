@@ -25,6 +25,7 @@ SELECT_HELD: Final = f"""
     FROM job JOIN attempt ON attempt.job_id = job.id AND attempt.number = job.attempt
 """
 """Live attempts with their jobs; `job.session_id` says who holds them."""
+_SELECT_HELD_BY: Final = f"{SELECT_HELD} WHERE job.session_id = :session_id"
 
 
 def held_of(values: Sequence[Any]) -> Held:
@@ -34,8 +35,7 @@ def held_of(values: Sequence[Any]) -> Held:
 
 def held_by(reader: Reader, session_id: str) -> list[Held]:
     """Return everything that a session is entitled to."""
-    sql = f"{SELECT_HELD} WHERE job.session_id = :session_id"
-    return [held_of(values) for values in reader.tuples(sql, session_id=session_id)]
+    return [held_of(values) for values in reader.tuples(_SELECT_HELD_BY, session_id=session_id)]
 
 
 def give_back(tx: Transaction, changes: Changes, unstarted: Iterable[Held]) -> None:

@@ -37,7 +37,10 @@ _OLD_FILES: Final = """
 _OLD_SESSIONS: Final = """
     DELETE FROM session WHERE ended_us < :before
         AND NOT EXISTS (SELECT 1 FROM job WHERE job.session_id = session.id)
-        AND NOT EXISTS (SELECT 1 FROM worker WHERE worker.session_id = session.id)
+        AND NOT EXISTS (
+            SELECT 1 FROM worker
+            WHERE worker.id = session.worker_id AND worker.session_id = session.id
+        )
 """
 _UNUSED_REQUIREMENTS: Final = """
     DELETE FROM requirement

@@ -26,7 +26,7 @@ _SELECT_DUE: Final = f"""
 _SELECT_OVER: Final = f"""
     {SELECT_HELD} JOIN session ON session.id = job.session_id
     WHERE attempt.claimed_lease_us <= :over AND session.renewed_lease_us <= :over
-    ORDER BY job.id LIMIT :limit
+    ORDER BY job.session_id LIMIT :limit
 """
 
 

@@ -61,6 +61,7 @@ CREATE TABLE session (
     ended_us BIGINT
 );
 
+CREATE INDEX session_by_worker ON session (worker_id, spool_id);
 -- A worker has one session at a time, whatever the programs believe.
 CREATE UNIQUE INDEX session_open ON session (worker_id) WHERE ended_us IS NULL;
 

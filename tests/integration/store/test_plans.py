@@ -1,0 +1,69 @@
+"""How SQLite goes about our statements: with a million jobs, none may look at all of them."""
+
+import importlib
+import pkgutil
+import re
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+
+from orchestrator.server import operations
+from orchestrator.server.store.migration import ours
+
+FEW = ("worker", "machine", "api_key", "requirement", "wanted", "2 CONSTANT ROWS")
+"""Tables that stay small, and the values that came with the statement."""
+INDEXES_OF_FEW = ("session_open", "job_held_by")
+"""Indexes that hold only what is live now."""
+EXCUSED = {
+    "SELECT_HELD": "the beginning of other statements",
+    "SELECT_JOB": "the beginning of other statements; a list walks from the newest job on",
+    "_OLD_SESSIONS": "once an hour, and sessions of a month are thousands",
+}
+
+
+def statements() -> Iterator[tuple[str, str, str]]:
+    """Yield module, name and text of each statement that an operation has as a constant."""
+    for module in pkgutil.iter_modules(operations.__path__):
+        content = vars(importlib.import_module(f"{operations.__name__}.{module.name}"))
+        for name, value in content.items():
+            if isinstance(value, str) and re.match(
+                r"\s*(SELECT|WITH|UPDATE|DELETE|INSERT) ", value
+            ):
+                yield module.name, name, value
+
+
+@pytest.fixture
+def database() -> Iterator[sqlite3.Connection]:
+    """Our tables, empty: the plan must be right before anybody has counted rows."""
+    raw = sqlite3.connect(":memory:")
+    for step in ours():
+        for statement in step.statements():
+            raw.execute(statement)
+    yield raw
+    raw.close()
+
+
+def test_no_statement_looks_at_everything(database: sqlite3.Connection) -> None:
+    """Each statement goes straight to its rows by an index, or walks over what is few."""
+    faults, seen = [], 0
+    for module, name, text in statements():
+        sql = text.replace("{pairs}", "(VALUES (:a, :b), (:c, :d)) AS wanted")
+        names = re.findall(r"(?<!\w):([a-z_0-9]+)", sql)
+        plan = database.execute(f"EXPLAIN QUERY PLAN {sql}", dict.fromkeys(names, 1)).fetchall()
+        seen += 1
+        faults += [
+            f"{module}.{name}: {step}"
+            for *_, step in plan
+            if _is_slow(step) and name not in EXCUSED
+        ]
+
+    assert faults == []
+    assert seen > 40
+
+
+def _is_slow(step: str) -> bool:
+    match = re.match(r"SCAN (.+?)(?: USING (?:COVERING )?INDEX (\w+))?$", step)
+    if match is None:
+        return "AUTOMATIC" in step
+    return match[1] not in FEW and match[2] not in INDEXES_OF_FEW
