@@ -48,8 +48,12 @@ class Line:
         """Whether the worker is: then nobody listens, and no order will come."""
 
     def receive(self) -> Grant | Cancel | None:
-        """Return the next order, waiting for it; `None` when the worker is gone."""
-        received = packets.receive(self._socket, limit=layout.MESSAGE_BYTES)
+        """Return the next order, waiting for it; `None` when the worker is gone.
+
+        A worker that died with bells of ours unread is told as an error first, and the orders that
+        it had sent come after: so the end is believed only when it is met twice.
+        """
+        received = self._receive() or self._receive()
         if received is None:
             self.gone = True
             return None
@@ -59,6 +63,9 @@ class Line:
         if "cancel" in order:
             return Cancel(Cause(order["cancel"]), order["grace_s"])
         return Grant(**{**order, "stdin": fds[0] if fds else None})
+
+    def _receive(self) -> tuple[packets.Message, list[int]] | None:
+        return packets.receive(self._socket, limit=layout.MESSAGE_BYTES)
 
     def say(self, message: bytes) -> None:
         """Tell the worker, if it is there and has room; the segment says the same again."""

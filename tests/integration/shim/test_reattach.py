@@ -197,7 +197,7 @@ async def test_a_shim_that_does_not_move_is_ended(
         assert await spool.reattach() == []
 
         assert not (tmp_path / "ran").exists()
-        assert not shim.is_running()
+        await come_true(lambda: not shim.is_running())
         spool.close()
 
 
