@@ -9,17 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pydantic_core import from_json, to_json
+
 from orchestrator.core.job import Job
 from orchestrator.core.retry import RetryPolicy
 from orchestrator.kernel.backoff import Backoff
+from orchestrator.protocol.jobs import Retry
 from orchestrator.protocol.words import JobState, Outcome, PendingReason, Reason
 
 JOB_COLUMNS: Final = """
     job.id, job.state, job.attempt, job.session_id, job.worker_id, job.requirement_id, job.priority,
-    job.rank, job.due_us, job.failures, job.lost, job.max_lost, job.max_attempts,
-    job.retry_initial_s, job.retry_factor, job.retry_max_s, job.event_seq, job.started_us
+    job.rank, job.due_us, job.failures, job.lost, job.max_lost, job.retry, job.event_seq,
+    job.started_us
 """
-JOB_WIDTH: Final = 18
+JOB_WIDTH: Final = 15
 ATTEMPT_COLUMNS: Final = """
     attempt.number, attempt.session_id, attempt.worker_id, attempt.claim_number,
     attempt.claimed_us, attempt.started_us, attempt.pid, attempt.outcome, attempt.reason,
@@ -71,8 +74,8 @@ class JobRecord:
     @classmethod
     def of(cls, values: Sequence[Any]) -> "JobRecord":
         """Return the record of a tuple that begins with `JOB_COLUMNS`."""
-        retry = _ONCE if values[12] == 1 else _policy(*values[12:16])
-        loaded = (values[0], _STATES[values[1]], *values[2:12], retry, *values[16:JOB_WIDTH])
+        retry = _policy(values[12])
+        loaded = (values[0], _STATES[values[1]], *values[2:12], retry, *values[13:JOB_WIDTH])
         return cls(*loaded)
 
     def rules(self) -> Job:
@@ -88,8 +91,19 @@ class JobRecord:
         return zlib.crc32(f"{self.id}.{self.attempt}".encode()) / 2**32
 
 
-def _policy(max_attempts: int, initial_s: float, factor: float, max_s: float) -> RetryPolicy:
-    return RetryPolicy(max_attempts, Backoff(initial_s, factor, max_s))
+def stored_policy(retry: Retry) -> str | None:
+    """Return how a retry policy is kept in a job's row: nothing for the one that most have."""
+    if retry.max_attempts == 1:
+        return None
+    policy = (retry.max_attempts, retry.initial_s, retry.factor, retry.max_s)
+    return to_json(policy).decode()
+
+
+def _policy(stored: str | None) -> RetryPolicy:
+    if stored is None:
+        return _ONCE
+    max_attempts, *backoff = from_json(stored)
+    return RetryPolicy(max_attempts, Backoff(*backoff))
 
 
 @dataclass(slots=True, eq=False)

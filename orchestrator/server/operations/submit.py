@@ -14,16 +14,15 @@ from orchestrator.protocol.words import JobEventType, JobState, PendingReason
 from orchestrator.server.facts import Claimable, JobChanged, Scheduled
 from orchestrator.server.operations.changes import encoded
 from orchestrator.server.operations.pending import why_new
+from orchestrator.server.operations.records import stored_policy
 from orchestrator.server.operations.requirements import intern, requirement_of
 from orchestrator.server.store.interface import Transaction
 
 _INSERT_JOB: Final = """
-    INSERT INTO job (id, owner, kind, name, labels, priority, requirement_id, max_attempts,
-        retry_initial_s, retry_factor, retry_max_s, max_lost, run_at_us, created_us, state,
-        pending_reason, rank, due_us, event_seq)
-    VALUES (:id, :owner, :kind, :name, :labels, :priority, :requirement_id, :max_attempts,
-        :retry_initial_s, :retry_factor, :retry_max_s, :max_lost, :run_at_us, :created_us, :state,
-        :pending_reason, :rank, :due_us, 1)
+    INSERT INTO job (id, owner, kind, name, labels, priority, requirement_id, retry, max_lost,
+        run_at_us, created_us, state, pending_reason, rank, due_us, event_seq)
+    VALUES (:id, :owner, :kind, :name, :labels, :priority, :requirement_id, :retry, :max_lost,
+        :run_at_us, :created_us, :state, :pending_reason, :rank, :due_us, 1)
 """
 _INSERT_SPEC: Final = "INSERT INTO job_spec (job_id, spec) VALUES (:job_id, :spec)"
 _INSERT_EVENT: Final = """
@@ -57,10 +56,7 @@ def submit(tx: Transaction, *, job_id: str, owner: str, spec: JobSpec) -> JobVie
         labels=to_json(dict(sorted(spec.labels.items()))).decode(),
         priority=spec.priority,
         requirement_id=requirement,
-        max_attempts=spec.retry.max_attempts,
-        retry_initial_s=spec.retry.initial_s,
-        retry_factor=spec.retry.factor,
-        retry_max_s=spec.retry.max_s,
+        retry=stored_policy(spec.retry),
         max_lost=spec.max_lost,
         run_at_us=run_at_us,
         created_us=tx.now_us,

@@ -7,6 +7,7 @@ them is compiled once; the filling is NULL, which equals nothing.
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import chain, zip_longest
 from typing import Any, Final
 
 from orchestrator.server.store.interface import Reader, Value
@@ -23,11 +24,8 @@ def tuples_of_pairs(
     for begin in range(0, len(pairs), PAIRS_MAX):
         some = pairs[begin : begin + PAIRS_MAX]
         room = 1 << (len(some) - 1).bit_length()
-        params: dict[str, Value] = {**others, **dict.fromkeys(_names(room))}
-        for index, (job_id, attempt) in enumerate(some):
-            params[f"job_{index}"] = job_id
-            params[f"attempt_{index}"] = attempt
-        yield from reader.tuples(_text(sql, room), **params)
+        values = zip_longest(_names(room), chain.from_iterable(some))
+        yield from reader.tuples(_text(sql, room), **others, **dict(values))
 
 
 @lru_cache(maxsize=64)

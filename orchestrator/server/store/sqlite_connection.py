@@ -30,8 +30,6 @@ BUSY_TIMEOUT_S: Final = 5.0
 STATEMENTS_CACHED: Final = 256
 """More than we have, so that every statement is compiled once for each connection."""
 WAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
-CHECKPOINT_PAGES: Final = 4000
-"""16 MiB of log between checkpoints: each one syncs twice more, and a long log slows reads."""
 WRITER_CACHE_KIB: Final = 64 * 1024
 READER_CACHE_KIB: Final = 8 * 1024
 
@@ -133,7 +131,6 @@ def prepare_writer(raw: sqlite3.Connection) -> None:
         "trusted_schema = OFF",
         "temp_store = MEMORY",
         f"cache_size = -{WRITER_CACHE_KIB}",
-        f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
         f"journal_size_limit = {WAL_LIMIT_BYTES}",
     ):
         raw.execute(f"PRAGMA {pragma}")

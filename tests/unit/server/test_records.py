@@ -4,6 +4,7 @@ import pytest
 
 from orchestrator.core.retry import RetryPolicy
 from orchestrator.kernel.backoff import Backoff
+from orchestrator.protocol.jobs import Retry
 from orchestrator.protocol.words import JobState, Outcome, Reason
 from orchestrator.server.operations.records import (
     ATTEMPT_COLUMNS,
@@ -13,9 +14,11 @@ from orchestrator.server.operations.records import (
     AttemptRecord,
     Held,
     JobRecord,
+    stored_policy,
 )
 
-JOB = ("job_1", "running", 2, "s1", "w1", 9, 5, 7, None, 1, 1, 3, 4, 2.0, 3.0, 60.0, 8, 100)
+RETRY = stored_policy(Retry(max_attempts=4, initial_s=2.0, factor=3.0, max_s=60.0))
+JOB = ("job_1", "running", 2, "s1", "w1", 9, 5, 7, None, 1, 1, 3, RETRY, 8, 100)
 ATTEMPT = (2, "s1", "w1", 6, 100, 110, 4711, None, None, None, None)
 
 

@@ -98,10 +98,8 @@ CREATE TABLE job (
     labels TEXT NOT NULL,
     priority BIGINT NOT NULL,
     requirement_id BIGINT NOT NULL REFERENCES requirement (id),
-    max_attempts BIGINT NOT NULL,
-    retry_initial_s DOUBLE PRECISION NOT NULL,
-    retry_factor DOUBLE PRECISION NOT NULL,
-    retry_max_s DOUBLE PRECISION NOT NULL,
+    -- JSON [tries, first pause, factor, longest pause]; NULL for a job that is tried once.
+    retry TEXT,
     max_lost BIGINT NOT NULL,
     run_at_us BIGINT,
     created_us BIGINT NOT NULL,
