@@ -7,7 +7,6 @@ them is compiled once; the filling is NULL, which equals nothing.
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import chain
 from typing import Any, Final
 
 from orchestrator.server.store.interface import Reader, Value
@@ -24,7 +23,7 @@ def tuples_of_pairs(
     for begin in range(0, len(pairs), PAIRS_MAX):
         some = pairs[begin : begin + PAIRS_MAX]
         room = 1 << (len(some) - 1).bit_length()
-        values: list[Value] = [*chain.from_iterable(some)]
+        values: list[Value] = [value for pair in some for value in pair]
         values += [None] * (2 * (room - len(some)))
         named = dict(zip(_names(room), values, strict=True))
         yield from reader.tuples(_text(sql, room), **others, **named)
