@@ -29,6 +29,7 @@ from benchmarks.yardstick import Yardstick, cores, file_system, sync_ms
 Load = Callable[[Client, list[str]], Coroutine[None, None, float]]
 COMMAND_SLOTS: Final = 8
 NOOP_SLOTS: Final = 256
+LOG_LINES: Final = 20
 LONGEST_S: Final = 600
 """Everything together ends after this, finished or not."""
 
@@ -180,7 +181,9 @@ def main() -> int:
         _say(f"no figures: interrupted, or longer than {LONGEST_S} s")
         return 1
     except (Unusable, throughput.Wrong, Refused, OSError) as fault:
-        _say(f"no figures: {fault!r}")
+        for log in folder.glob("*/log"):
+            _say("\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:]))
+        _say(f"no figures: {fault}")
         return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -77,7 +77,7 @@ def _wait_ready(home: Path, port: int, process: subprocess.Popen[bytes]) -> Clie
             if _has_worker(client):
                 return client
         time.sleep(PAUSE_S)
-    raise Unusable((home / "log").read_text(errors="replace"))
+    raise Unusable("the installation did not start")
 
 
 def _has_worker(client: Client) -> bool:
