@@ -8,6 +8,7 @@ hash of its text, so keeping it needs no counter and two servers cannot disagree
 import hashlib
 import json
 from functools import lru_cache
+from typing import Final
 
 from pydantic_core import from_json
 
@@ -16,11 +17,13 @@ from orchestrator.protocol.jobs import JobSpec
 from orchestrator.server.facts import RequirementAdded
 from orchestrator.server.store.interface import Reader, Row, Transaction
 
-_MATCH = """
+USE_NOTED_US: Final = 3600 * 1_000_000
+"""A wish that many jobs have is not written for each of them."""
+_MATCH: Final = """
     INSERT INTO session_requirement (session_id, requirement_id)
     VALUES (:session_id, :requirement_id)
 """
-_SESSION_OFFERS = """
+_SESSION_OFFERS: Final = """
     SELECT session.id, session.worker_id, worker.name, session.platform, session.kinds, session.tags
     FROM session JOIN worker ON worker.id = session.worker_id
     WHERE session.ended_us IS NULL
@@ -44,15 +47,19 @@ def requirement_id(requirement: Requirement) -> int:
 def intern(tx: Transaction, requirement: Requirement) -> int:
     """Return its number, and keep it and its matches if nobody asked for this before."""
     number = requirement_id(requirement)
-    if tx.row("SELECT 1 FROM requirement WHERE id = :id", id=number) is None:
+    known = tx.tuples("SELECT used_us FROM requirement WHERE id = :id", id=number)
+    if not known:
         _add(tx, number, requirement)
+    elif known[0][0] < tx.now_us - USE_NOTED_US:
+        tx.execute("UPDATE requirement SET used_us = :now WHERE id = :id", now=tx.now_us, id=number)
     return number
 
 
 def _add(tx: Transaction, number: int, requirement: Requirement) -> None:
     tx.execute(
-        "INSERT INTO requirement (id, kind, tags, platform, worker) "
-        "VALUES (:id, :kind, :tags, :platform, :worker)",
+        "INSERT INTO requirement (id, kind, tags, platform, worker, used_us) "
+        "VALUES (:id, :kind, :tags, :platform, :worker, :now)",
+        now=tx.now_us,
         id=number,
         kind=requirement.kind,
         tags=json.dumps(sorted(requirement.tags)),

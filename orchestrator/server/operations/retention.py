@@ -9,10 +9,15 @@ again: their row goes first, and nobody may store a file while others are being 
 from collections.abc import Sequence
 from typing import Final
 
+from orchestrator.core.job_lifecycle import TERMINAL
+from orchestrator.protocol.ids import RANDOM_BYTES, make_id
+from orchestrator.protocol.words import JobState
 from orchestrator.server.store.interface import Reader, Transaction
 
 BATCH: Final = 100
 """Jobs in one go: with their events, attempts and outputs about a thousand rows."""
+WISHES: Final = 1000
+"""Requirements in one go: each is a row or two."""
 KEY_KEPT_US: Final = 24 * 3600 * 1_000_000
 """An idempotency key lives at least this long, and so does the job that it belongs to."""
 JOB_KEPT_DAYS: Final = 30.0
@@ -21,11 +26,10 @@ SESSION_KEPT_DAYS: Final = 30.0
 _DAY_US: Final = 24 * 3600 * 1_000_000
 
 _OLD_JOBS: Final = """
-    SELECT id FROM job WHERE finished_us IS NOT NULL AND finished_us < :before
-    ORDER BY finished_us LIMIT :limit
+    SELECT id FROM job WHERE id < :bound AND finished_us < :before ORDER BY id LIMIT :limit
 """
 _FORGET_JOB: Final = """
-    DELETE FROM job WHERE id = :id AND finished_us IS NOT NULL AND finished_us < :before
+    DELETE FROM job WHERE id = :id AND finished_us < :before
 """
 _OLD_FILES: Final = """
     DELETE FROM file WHERE sha256 IN (
@@ -42,16 +46,24 @@ _OLD_SESSIONS: Final = """
             WHERE worker.id = session.worker_id AND worker.session_id = session.id
         )
 """
-_UNUSED_REQUIREMENTS: Final = """
-    DELETE FROM requirement
-    WHERE NOT EXISTS (SELECT 1 FROM job WHERE job.requirement_id = requirement.id)
+_IDLE_REQUIREMENTS: Final = "SELECT id FROM requirement WHERE used_us < :before"
+_WANTED_REQUIREMENTS: Final = f"""
+    SELECT DISTINCT requirement_id FROM job
+    WHERE state IN ({", ".join(f"'{state}'" for state in sorted(set(JobState) - TERMINAL))})
 """
+_FORGET_REQUIREMENT: Final = "DELETE FROM requirement WHERE id = :id AND used_us < :before"
 
 
 def forgettable_jobs(reader: Reader, *, now_us: int, kept_days: float = JOB_KEPT_DAYS) -> list[str]:
-    """Return the ids of some finished jobs that are old enough to be forgotten."""
-    rows = reader.rows(_OLD_JOBS, before=_before(now_us, kept_days), limit=BATCH)
-    return [row["id"] for row in rows]
+    """Return the ids of some finished jobs that are old enough to be forgotten, oldest id first.
+
+    Ids begin with the moment of the submit, and no job finished before that: so the search ends
+    where the ids get too young, and needs no index of its own.
+    """
+    before = _before(now_us, kept_days)
+    bound = make_id("job", at_ms=max(0, before) // 1000 + 1, random=bytes(RANDOM_BYTES))
+    found = reader.tuples(_OLD_JOBS, bound=bound, before=before, limit=BATCH)
+    return [job_id for (job_id,) in found]
 
 
 def forget_jobs(
@@ -76,10 +88,22 @@ def forget_files(tx: Transaction, *, kept_days: float = FILE_KEPT_DAYS) -> list[
     return [row["sha256"] for row in tx.rows(_OLD_FILES, before=before, limit=BATCH)]
 
 
+def idle_requirements(reader: Reader, *, now_us: int) -> list[int]:
+    """Return some wishes that no job came with lately, and that no unfinished job has."""
+    wanted = {number for (number,) in reader.tuples(_WANTED_REQUIREMENTS)}
+    idle = reader.tuples(_IDLE_REQUIREMENTS, before=now_us - _DAY_US)
+    return [number for (number,) in idle if number not in wanted][:WISHES]
+
+
+def forget_requirements(tx: Transaction, numbers: Sequence[int]) -> int:
+    """Delete idle wishes, but for those that a job came with since they were looked for."""
+    before = tx.now_us - _DAY_US
+    return tx.many(_FORGET_REQUIREMENT, [{"id": number, "before": before} for number in numbers])
+
+
 def forget_the_rest(tx: Transaction) -> None:
-    """Delete old sessions, wishes that no job has, and keys whose answers were about no job."""
+    """Delete old sessions, and keys whose answers were about no job."""
     tx.execute(_OLD_SESSIONS, before=tx.now_us - round(SESSION_KEPT_DAYS * _DAY_US))
-    tx.execute(_UNUSED_REQUIREMENTS)
     tx.execute(
         "DELETE FROM idempotency WHERE job_id IS NULL AND created_us < :before",
         before=tx.now_us - KEY_KEPT_US,

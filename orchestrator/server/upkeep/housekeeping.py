@@ -16,8 +16,10 @@ from orchestrator.server.operations.retention import (
     BATCH,
     forget_files,
     forget_jobs,
+    forget_requirements,
     forget_the_rest,
     forgettable_jobs,
+    idle_requirements,
 )
 from orchestrator.server.output_log import OutputLogs
 from orchestrator.server.store.interface import Reader, Store
@@ -48,6 +50,7 @@ class Housekeeping:
         """Remove everything that is old enough."""
         jobs = await self._jobs()
         files = await self._unused_files() + await self._orphans()
+        await self._idle_requirements()
         await self._store.write(forget_the_rest)
         if jobs or files:
             logs.event(_LOGGER, logging.INFO, "housekeeping.done", jobs=jobs, files=files)
@@ -63,6 +66,11 @@ class Housekeeping:
             forgotten += await self._store.write(partial(forget_jobs, job_ids=found))
             if len(found) < BATCH:
                 return forgotten
+
+    async def _idle_requirements(self) -> None:
+        now_us = round(self._clock.now() * 1_000_000)
+        idle = await self._store.read(partial(idle_requirements, now_us=now_us))
+        await self._store.write(partial(forget_requirements, numbers=idle))
 
     async def _unused_files(self) -> int:
         forgotten = 0

@@ -12,8 +12,10 @@ from orchestrator.server.operations.retention import (
     BATCH,
     forget_files,
     forget_jobs,
+    forget_requirements,
     forget_the_rest,
     forgettable_jobs,
+    idle_requirements,
 )
 from orchestrator.server.operations.submit import submit
 from orchestrator.server.store.interface import Reader
@@ -134,20 +136,39 @@ async def test_a_key_without_a_job_lives_for_a_day(world: World, seconds: float)
     assert replayed == (seconds < DAY_S)
 
 
-async def test_old_sessions_and_unused_wishes_go(world: World) -> None:
-    """What nobody refers to any more is removed; the last session of a worker stays."""
+async def test_old_sessions_go(world: World) -> None:
+    """Sessions that are over for a month are removed; the last one of a worker stays."""
     worker = await world.worker()
     for _ in range(3):
         await worker.connect()
-    job = await world.submit(requires={"tags": ["rare"]})
-    await world.cancel(job.id)
-    await world.submit()
     world.clock.seconds += 31 * DAY_S
-    await forget(world)
 
     await world.write(forget_the_rest)
 
-    left = "SELECT (SELECT count(*) FROM session), (SELECT count(*) FROM requirement)"
-    assert await world.read(lambda r: r.tuples(left)) == [(1, 1)]
+    assert await world.read(lambda r: r.tuples("SELECT id FROM session")) == [(worker.session,)]
     await worker.heartbeat()
-    assert len(await worker.claim(8)) == 1
+
+
+async def test_wishes_go_when_no_job_has_them(world: World) -> None:
+    """A requirement is kept for unfinished jobs, and for a day for whoever comes next."""
+    worker = await world.worker(tags=["kept", "rare"])
+    rare = await world.submit(requires={"tags": ["rare"]})
+    kept = await world.submit(requires={"tags": ["kept"]}, run_at="2100-01-01T00:00:00Z")
+    await world.cancel(rare.id)
+    assert await world.read(partial(idle_requirements, now_us=world.now_us)) == []
+    world.clock.seconds += 2 * DAY_S
+    idle = await world.read(partial(idle_requirements, now_us=world.now_us))
+    assert len(idle) == 1
+
+    again = await world.submit(requires={"tags": ["rare"]})
+    assert await world.write(partial(forget_requirements, numbers=idle)) == 0
+    assert (await worker.claim_one()).job_id == again.id
+    await world.cancel(again.id)
+    await worker.heartbeat()
+    world.clock.seconds += 2 * DAY_S
+    assert await world.write(partial(forget_requirements, numbers=idle)) == 1
+
+    assert await world.read(lambda r: r.tuples("SELECT count(*) FROM requirement")) == [(1,)]
+    assert (await world.job(kept.id)).state == "scheduled"
+    later = await world.submit(requires={"tags": ["rare"]})
+    assert (await worker.claim_one()).job_id == later.id

@@ -1,9 +1,11 @@
 -- The first shape: keys, machines, workers and their sessions; files; jobs with everything of theirs.
 --
 -- One text for every database. It is written for SQLite; another database reads BLOB as its own word
--- for bytes and leaves out WITHOUT ROWID (rows kept in the primary key's own tree: one search, not
--- two). Moments end in _us and are microseconds since the epoch, except those that end in _lease_us:
--- they are read from the lease clock, which stands still while no server runs.
+-- for bytes and leaves out WITHOUT ROWID (rows lie in the primary key's own tree: one page to write
+-- where there would be two, and most of what a small commit costs is its pages).
+--
+-- Moments end in _us and are microseconds since the epoch, except those that end in _lease_us: they
+-- are read from the lease clock, which stands still while no server runs.
 
 CREATE TABLE lease_clock (
     one BIGINT PRIMARY KEY CHECK (one = 1),
@@ -70,7 +72,9 @@ CREATE TABLE requirement (
     kind TEXT NOT NULL,
     tags TEXT NOT NULL,
     platform TEXT,
-    worker TEXT
+    worker TEXT,
+    -- When a job last came with it, give or take an hour.
+    used_us BIGINT NOT NULL
 );
 
 CREATE TABLE session_requirement (
@@ -97,7 +101,8 @@ CREATE TABLE job (
     name TEXT,
     labels TEXT NOT NULL,
     priority BIGINT NOT NULL,
-    requirement_id BIGINT NOT NULL REFERENCES requirement (id),
+    -- No reference: once the job is finished, nobody needs to know what it asked for.
+    requirement_id BIGINT NOT NULL,
     -- JSON [tries, first pause, factor, longest pause]; NULL for a job that is tried once.
     retry TEXT,
     max_lost BIGINT NOT NULL,
@@ -137,20 +142,19 @@ CREATE TABLE job (
     CHECK (state = 'waiting' OR (session_id IS NOT NULL) = (
         state = 'leased' OR state = 'running' OR state = 'cancelling'
     ))
-);
+) WITHOUT ROWID;
 
+-- Each index is a page more in every commit that touches it, so there is none that nothing needs.
 CREATE INDEX job_queue ON job (requirement_id, rank, id) WHERE state = 'queued';
 CREATE INDEX job_due ON job (due_us) WHERE due_us IS NOT NULL;
 CREATE INDEX job_held_by ON job (session_id) WHERE session_id IS NOT NULL;
-CREATE INDEX job_finished ON job (finished_us) WHERE finished_us IS NOT NULL;
 CREATE INDEX job_by_state ON job (state, id);
-CREATE INDEX job_by_requirement ON job (requirement_id);
 
 -- What was asked for never changes, so it lies apart from the row that does.
 CREATE TABLE job_spec (
     job_id TEXT PRIMARY KEY REFERENCES job (id) ON DELETE CASCADE,
     spec TEXT NOT NULL
-);
+) WITHOUT ROWID;
 
 CREATE TABLE job_file (
     job_id TEXT NOT NULL REFERENCES job (id) ON DELETE CASCADE,
@@ -207,7 +211,7 @@ CREATE TABLE output (
     dropped_bytes BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (job_id, attempt),
     FOREIGN KEY (job_id, attempt) REFERENCES attempt (job_id, number) ON DELETE CASCADE
-);
+) WITHOUT ROWID;
 
 CREATE TABLE output_part (
     job_id TEXT NOT NULL,
