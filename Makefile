@@ -51,11 +51,11 @@ format: $(STAMP)  ## format the source
 
 .PHONY: format-check
 format-check: $(STAMP)
-	@$(BIN)/ruff format --quiet --check $(SOURCES) || { echo "run 'make format'"; exit 1; }
+	@$(BIN)/ruff format --check $(SOURCES) || { echo "run 'make format'"; exit 1; }
 
 .PHONY: lint
 lint: $(STAMP)  ## look for mistakes in the source
-	@$(BIN)/ruff check --quiet $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
 
 .PHONY: types
 types: $(STAMP)  ## check the types, tests included
