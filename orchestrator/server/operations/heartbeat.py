@@ -23,7 +23,7 @@ _RENEW: Final = """
 """
 _SETTLED: Final = """
     SELECT attempt.job_id, attempt.number, attempt.outcome
-    FROM {pairs} CROSS JOIN attempt
+    FROM {pairs} JOIN attempt
         ON attempt.job_id = column1 AND attempt.number = column2
     WHERE attempt.session_id = :session_id AND attempt.outcome IS NOT NULL
 """

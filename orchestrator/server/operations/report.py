@@ -47,7 +47,7 @@ from orchestrator.server.store.pairs import Pair, tuples_of_pairs
 _SELECT: Final = f"""
     SELECT {JOB_COLUMNS}, {ATTEMPT_COLUMNS}, {OUTPUT_COLUMNS}
     FROM {{pairs}}
-    CROSS JOIN attempt ON attempt.job_id = column1 AND attempt.number = column2
+    JOIN attempt ON attempt.job_id = column1 AND attempt.number = column2
     JOIN job ON job.id = attempt.job_id
     LEFT JOIN output ON output.job_id = attempt.job_id AND output.attempt = attempt.number
     WHERE attempt.worker_id = :worker_id
@@ -222,6 +222,8 @@ class _Batch:
         told = event.model_dump(
             mode="json", exclude={"type", "job_id", "attempt"}, exclude_none=True
         )
+        if len(to_json(told)) > RESULT_BYTES:
+            told["result"] = None
         kept = self._tx.execute(
             _KEEP_LATE,
             job_id=held.job.id,

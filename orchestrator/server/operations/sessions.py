@@ -50,13 +50,13 @@ _SAME_SPOOL: Final = f"""
 """
 _SETTLED: Final = """
     SELECT attempt.job_id, attempt.number, attempt.outcome, attempt.late_result IS NULL AS unheard
-    FROM {pairs} CROSS JOIN attempt
+    FROM {pairs} JOIN attempt
         ON attempt.job_id = column1 AND attempt.number = column2
     WHERE attempt.worker_id = :worker_id
 """
 _LENGTHS: Final = """
     SELECT output.job_id, output.attempt, output.length
-    FROM {pairs} CROSS JOIN output ON output.job_id = column1 AND output.attempt = column2
+    FROM {pairs} JOIN output ON output.job_id = column1 AND output.attempt = column2
 """
 _UNKNOWN: Final = frozenset({Outcome.LOST, Outcome.INDETERMINATE})
 

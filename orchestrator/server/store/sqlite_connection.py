@@ -100,15 +100,19 @@ def _nothing(nothing: None) -> None:
     return nothing
 
 
-# What `sqlite3` has no adapter for it searches in three other ways first, each time. These two make
-# the binding of words from closed lists, and of NULL, twice as fast; neither changes what is bound.
-for _words in (JobEventType, JobState, Outcome, PendingReason, Reason):
-    sqlite3.register_adapter(_words, str.__str__)
-sqlite3.register_adapter(type(None), _nothing)
+def _adapt_words() -> None:
+    """Tell `sqlite3` how to bind words from closed lists, and NULL: as what they are.
+
+    What it has no adapter for it searches in three other ways first, each time that it is bound.
+    """
+    for words in (JobEventType, JobState, Outcome, PendingReason, Reason):
+        sqlite3.register_adapter(words, str.__str__)
+    sqlite3.register_adapter(type(None), _nothing)
 
 
 def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
     """Open the file. A reader cannot change it, not even by mistake."""
+    _adapt_words()
     mode = "rwc" if writable else "ro"
     return sqlite3.connect(
         f"file:{quote(str(path))}?mode={mode}",

@@ -27,7 +27,7 @@ from orchestrator.server.store.sqlite_connection import SqliteConnection, is_ful
 
 logger = logging.getLogger(__name__)
 
-GROUP_MAX: Final = 512
+GROUP_MAX: Final = 128
 """Bounds how long the first of a group waits for the last; the sync is amortised long before."""
 
 Fatal = Callable[[BaseException], None]

@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from orchestrator.kernel.errors import RequestInvalid
+from orchestrator.kernel.errors import RequestInvalid, StoreBusy
 from orchestrator.protocol import frames
 from orchestrator.protocol.limits import FRAME_DATA_BYTES, MIB, OUTPUT_INLINE_BYTES
 from orchestrator.protocol.wire import Ack, ReportEvent, ReportRequest
@@ -90,6 +90,20 @@ async def test_bytes_whose_commit_never_came_do_not_count(worker: Worker, logs: 
     await logs.take(worker, grant, second, offset=len(first))
 
     assert await logs.read(grant) == first + second
+
+
+async def test_what_cannot_be_stored_is_not_acknowledged(worker: Worker, logs: Logs) -> None:
+    """A disk that refuses makes the upload fail for now, and nothing of it counts."""
+    grant = await worker.running()
+    in_the_way = logs.folder / grant.job_id[-2:]
+    in_the_way.write_text("not a folder")
+
+    with pytest.raises(StoreBusy):
+        await logs.take(worker, grant, printed(b"a" * 9000))
+    assert (await logs.state(grant)).length == 0
+
+    in_the_way.unlink()
+    assert (await logs.take(worker, grant, printed(b"a" * 9000))).output_offset == 9017
 
 
 async def test_two_writers_of_one_log_do_not_mix(worker: Worker, logs: Logs) -> None:

@@ -290,6 +290,19 @@ async def test_a_late_result_is_kept_once(world: World) -> None:
     assert late["exit_code"] == 9
 
 
+async def test_a_late_result_has_a_limit_too(world: World) -> None:
+    """What is too large for a result is too large for a late one; the rest of it is kept."""
+    worker = await world.worker()
+    grant = await worker.running()
+    await worker.tell(ended(grant))
+
+    await worker.tell(failed(grant, 9, result={"x": "y" * RESULT_BYTES}))
+
+    late = (await world.job(grant.job_id)).attempts[0].late_result
+    assert late is not None
+    assert (late["exit_code"], late["result"]) == (9, None)
+
+
 async def test_a_stale_report_changes_nothing(world: World) -> None:
     """An attempt whose lease ended speaks to nobody, and its newer attempt is not disturbed."""
     slow, quick = await world.worker("slow"), await world.worker("quick")

@@ -1,4 +1,4 @@
-"""How SQLite goes about our statements: with a million jobs, none may look at all of them."""
+"""Our statements: any database understands them, and none looks at a million jobs."""
 
 import importlib
 import pkgutil
@@ -42,6 +42,38 @@ def database() -> Iterator[sqlite3.Connection]:
             raw.execute(statement)
     yield raw
     raw.close()
+
+
+ONE_DIALECT = re.compile(
+    r"\b(rowid|glob|ifnull|iif|instr|json_\w+|printf|strftime|datetime|pragma|group_concat|total|"
+    r"typeof|insert or|replace into|is not distinct|ilike|now\(\)|extract|any\(|::|jsonb|lateral|"
+    r"cross join \w+ on|limit -1|autoincrement|if not exists)",
+    re.IGNORECASE,
+)
+"""What one of SQLite and PostgreSQL does not know, or knows as something else."""
+
+
+def test_statements_are_written_for_any_database() -> None:
+    """No operation uses a word of one database, or a parameter without a name."""
+    faults = [
+        f"{module}.{name}: {found[0]}"
+        for module, name, text in statements()
+        if (found := ONE_DIALECT.search(text) or re.search(r"[?$%]", text))
+    ]
+
+    assert faults == []
+
+
+def test_the_steps_are_written_for_any_database() -> None:
+    """A step uses two words of SQLite's own, which another database is told to read otherwise."""
+    faults = [
+        f"{step.number}: {found[0]}"
+        for step in ours()
+        for text in step.statements()
+        if (found := ONE_DIALECT.search(text.replace("WITHOUT ROWID", "")))
+    ]
+
+    assert faults == []
 
 
 def test_no_statement_looks_at_everything(database: sqlite3.Connection) -> None:
