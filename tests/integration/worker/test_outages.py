@@ -43,7 +43,7 @@ def test_a_job_goes_on_while_the_server_is_away(place: Workplace, server: FakeSe
     assert server.end(job, timeout_s=19).outcome is Outcome.SUCCEEDED
     assert len(attempt.output) > seen
     assert _complete(attempt.stream().decode().splitlines())
-    assert "server.reached" in place.worker.stderr
+    wait_until(lambda: "server.reached" in place.worker.stderr)
 
 
 def test_it_is_back_soon_after_the_server(place: Workplace, server: FakeServer) -> None:
