@@ -162,6 +162,10 @@ class JobSpec(Request):
         if value is not None and value.tzinfo is None:
             msg = "give a time zone, for example 2026-01-31T09:00:00Z"
             raise ValueError(msg)
+        # The zone may carry a date over either end of the calendar, where nothing can be computed.
+        if value is not None and not 1970 < value.year < 9999:
+            msg = "the year must lie between 1971 and 9998"
+            raise ValueError(msg)
         return value
 
     @field_validator("labels")

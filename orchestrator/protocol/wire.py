@@ -28,7 +28,7 @@ class Host(Request):
     platform: Literal["linux", "macos", "windows"]
     arch: Label = Field(max_length=64)
     cpu_count: int = Field(ge=1, le=65_536)
-    memory_bytes: int = Field(ge=0)
+    memory_bytes: int = Field(ge=0, lt=2**62)
     python: Label = Field(max_length=64)
 
 
@@ -92,7 +92,7 @@ class ClaimRequest(Request):
     """Ask for up to `slots` attempts, waiting up to `wait_s` for the first."""
 
     session_id: SessionId
-    number: int = Field(ge=1)
+    number: int = Field(ge=1, lt=2**62)
     slots: int = Field(ge=1, le=limits.CLAIM_BATCH)
     wait_s: float = Field(default=0, ge=0, le=limits.CLAIM_WAIT_S)
 
@@ -125,7 +125,7 @@ class Started(Request):
     job_id: JobId
     attempt: AttemptNumber
     at_us: Time
-    pid: int | None = Field(default=None, ge=1)
+    pid: int | None = Field(default=None, ge=1, lt=2**31)
 
 
 class Output(Request):
@@ -212,7 +212,7 @@ class HeartbeatRequest(Request):
     """Renew the session; wait up to `wait_s` for an order that the worker does not know yet."""
 
     session_id: SessionId
-    claim_seen: int = Field(ge=0)
+    claim_seen: int = Field(ge=0, lt=2**62)
     attempts: list[LiveAttempt] = Field(default=[], max_length=10_000)
     wait_s: float = Field(default=0, ge=0, le=limits.CLAIM_WAIT_S)
 

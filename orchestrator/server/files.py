@@ -91,11 +91,11 @@ class FileStore:
     def _keep(self, temporary: Path, sha256: str) -> None:
         """Move a synced file to its name, in place of the same content if that is there already."""
         target = self.path_of(sha256)
-        if not target.parent.is_dir():
-            private_dir(target.parent)
-            sync_dir(self._objects)
+        private_dir(target.parent)
         temporary.replace(target)
         sync_dir(target.parent)
+        # Each time: that the folder is there does not mean that the crash came after its sync.
+        sync_dir(self._objects)
 
     def names(self) -> list[str]:
         """Return the names of all files that are in place."""

@@ -105,8 +105,11 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        while (group := self._gather()) is not None:
-            self._commit(group)
+        try:
+            while (group := self._gather()) is not None:
+                self._commit(group)
+        except BaseException as error:  # noqa: BLE001  # ended quietly, all would wait for ever
+            self._fatal(error)
 
     def _gather(self) -> list[Call] | None:
         """Wait for one operation, then take along all that wait already; `None` means stop."""

@@ -231,7 +231,10 @@ async def test_what_a_worker_says_wrongly_is_named(site: Site) -> None:
         ("claim", {**session, "number": 1, "slots": 1, "worker_id": "w"}, "worker_id"),
         ("report", {**session, "events": [{"type": "begun"}]}, "events.0"),
         ("report", {**session, "events": [{"type": "started"}]}, "events.0.started.job_id"),
+        ("claim", {**session, "number": huge, "slots": 1}, "number"),
         ("heartbeat", {**session, "claim_seen": -1}, "claim_seen"),
+        ("heartbeat", {**session, "claim_seen": huge}, "claim_seen"),
+        ("sessions", {"host": {**HOST, "memory_bytes": huge}}, "host.memory_bytes"),
         ("sessions", {"host": HOST}, "version"),
     ]
     for call, body, field in cases:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
 from orchestrator.kernel.clock import SystemClock
@@ -14,6 +15,7 @@ from orchestrator.kernel.errors import JournalCorrupt, StoreBusy, VersionUnsuppo
 from orchestrator.server.store.interface import Reader, Transaction
 from orchestrator.server.store.sqlite import SqliteStore, open_sqlite
 from tests.integration.store.world import TestClock
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[3]
 INSERT = "INSERT INTO file (sha256, size, created_us, used_us) VALUES (:name, 1, 0, 0)"
@@ -285,3 +287,39 @@ async def test_what_was_answered_survives_a_kill(path: Path) -> None:
     assert set(answered) <= stored
     assert len(stored) <= len(answered) + 1
     assert checked == [("ok",)]
+
+
+class BreakingClock:
+    """A clock that fails once it is broken: the writer's thread cannot go on with it."""
+
+    broken = False
+
+    def now(self) -> float:
+        """Fail, or stand still."""
+        if self.broken:
+            raise OverflowError
+        return 0.0
+
+    def monotonic(self) -> float:
+        """Stand still."""
+        return 0.0
+
+
+async def test_a_writer_that_cannot_go_on_ends_the_process(path: Path) -> None:
+    """A dead writer would leave everybody waiting, so the process is not left alive with it."""
+    faults: list[BaseException] = []
+    clock = BreakingClock()
+    store = open_sqlite(path, clock, fatal=faults.append)
+    clock.broken = True
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(store.write, lambda tx: tx.execute(INSERT, name="a"))
+        await until(lambda: _some(faults))
+        group.cancel_scope.cancel()
+
+    assert isinstance(faults[0], OverflowError)
+    await store.aclose()
+
+
+async def _some(faults: list[BaseException]) -> bool:
+    return bool(faults)

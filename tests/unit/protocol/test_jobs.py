@@ -40,6 +40,8 @@ def test_a_spec_has_a_default_for_all_but_its_kind() -> None:
         ({"name": "a\nERROR fake"}, "control characters"),
         ({"name": "nul\0"}, "control characters"),
         ({"run_at": "2026-01-31T09:00:00"}, "give a time zone"),
+        ({"run_at": "0001-01-01T00:00:00+14:00"}, "between 1971 and 9998"),
+        ({"run_at": "9999-12-31T23:59:59-12:00"}, "between 1971 and 9998"),
         ({"env": {"A=B": "1"}}, "cannot be the name of a variable"),
         ({"env": {"": "1"}}, "cannot be the name of a variable"),
         ({"env": {"A": "b\0c"}}, "must not contain NUL"),
