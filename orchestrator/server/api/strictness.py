@@ -8,6 +8,7 @@ program, and are bounded by their models.
 import json
 import math
 import re
+from collections import Counter
 from typing import Any, Final, NoReturn
 
 from orchestrator.kernel.errors import RequestInvalid
@@ -32,13 +33,13 @@ class _Keys:
             raise malformed(f"it has more than {JSON_KEYS} keys")
         found = dict(pairs)
         if len(found) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in found if names.count(name) > 1)
+            counts = Counter(name for name, _ in pairs)
+            twice = path([next(name for name, count in counts.items() if count > 1)])
             raise RequestInvalid(
-                f"the key {path([twice])} is there twice",
+                f"the key {twice} is there twice",
                 hint="send each key once",
                 code="json_invalid",
-                fields=((path([twice]), "is there twice"),),
+                fields=((twice, "is there twice"),),
             )
         return found
 

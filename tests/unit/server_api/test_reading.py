@@ -74,6 +74,18 @@ def test_hostile_strings_are_looked_at_in_linear_time() -> None:
     assert time.monotonic() - began < 2
 
 
+def test_a_repeated_key_is_found_in_linear_time() -> None:
+    """One key twice among thousands is refused in milliseconds, however late it comes."""
+    keys = [f"some_key_{number:05}" for number in range(JSON_KEYS - 1)]
+    body = "{" + ",".join(f'"{key}":0' for key in [*keys, keys[-1]]) + "}"
+
+    began = time.process_time()
+    with pytest.raises(RequestInvalid, match=f"the key {keys[-1]} is there twice"):
+        strictness.check(body.encode())
+
+    assert time.process_time() - began < 0.3
+
+
 def test_every_fault_is_told_at_once() -> None:
     """A request with several faults is answered with all of them, in one go."""
     body = b'{"kind":7,"tiemout_s":1,"priority":1000,"requires":{"tags":"x"}}'
