@@ -44,10 +44,11 @@ class Credentials:
         hashed = token_hash(given.words)
         principal = self._found.get(hashed)
         if principal is None:
-            self._guesses.check(address, now=anyio.current_time())
             principal = await self._look_up(hashed) if given.is_well_formed() else None
         # A worker's words under the other scheme are refused, too: one form for each kind.
         if principal is None or (principal.worker_id is not None) != given.by_worker:
+            # Only now: behind a proxy all have one address, and a right key is never held up.
+            self._guesses.check(address, now=anyio.current_time())
             self._guesses.wrong(address)
             raise unauthenticated("the credential is mistyped, not known here, or was withdrawn")
         return principal

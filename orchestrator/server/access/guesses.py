@@ -1,7 +1,8 @@
 """How many wrong credentials one address may try before it has to wait.
 
-A credential has 256 random bits, so nobody guesses one; but each try asks the database, and whoever
-tries for long must not make others wait. It is counted in fixed windows, which is coarse and cheap.
+A credential has 256 random bits, so nobody guesses one; this only tells a program with an outdated
+key to slow down. A right key from the same address is let in all the same, because behind a proxy
+everybody has one address. It is counted in fixed windows, which is coarse and cheap.
 """
 
 from collections import Counter

@@ -253,3 +253,17 @@ async def test_wrong_credentials_are_slowed_down(site: Site) -> None:
     refused = await site.http.get("/api/v1/jobs", headers=bearer(make_token("pak", b"\xff" * 32)))
     problem(refused, 429, "too_many_guesses")
     assert int(refused.headers["retry-after"]) >= 1
+
+
+async def test_a_right_credential_is_let_in_among_wrong_ones(site: Site) -> None:
+    """Wrong credentials from an address hold up no valid one that is seen for the first time."""
+    for _ in range(TRIES):
+        await site.http.get("/api/v1/jobs", headers=bearer("wrong"))
+    refused = await site.http.get("/api/v1/jobs", headers=bearer("wrong"))
+    key = await site.new_key(Scope.JOBS_READ)
+
+    answer = await site.http.get("/api/v1/jobs", headers=bearer(key))
+
+    problem(refused, 429, "too_many_guesses")
+    assert answer.status_code == 200
+    assert (await at_work(site)).session
