@@ -68,9 +68,11 @@ class Housekeeping:
                 return forgotten
 
     async def _idle_requirements(self) -> None:
-        now_us = round(self._clock.now() * 1_000_000)
-        idle = await self._store.read(partial(idle_requirements, now_us=now_us))
-        await self._store.write(partial(forget_requirements, numbers=idle))
+        forgotten = 1
+        while forgotten:
+            now_us = round(self._clock.now() * 1_000_000)
+            idle = await self._store.read(partial(idle_requirements, now_us=now_us))
+            forgotten = await self._store.write(partial(forget_requirements, numbers=idle))
 
     async def _unused_files(self) -> int:
         forgotten = 0

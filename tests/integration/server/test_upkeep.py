@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
+import pytest
 
 from orchestrator.kernel.clock import SystemClock
 from orchestrator.protocol.limits import LEASE_S
+from orchestrator.server.operations import retention
 from orchestrator.server.operations.upkeep import tick
 from orchestrator.server.upkeep import reaper
 from orchestrator.server.upkeep.housekeeping import Housekeeping
@@ -107,6 +109,25 @@ async def test_old_jobs_are_forgotten_with_everything_of_theirs(tmp_path: Path) 
         assert (await site.job(open_job))["state"] == "queued"
         assert [path for path in (tmp_path / "output").rglob("*") if path.is_file()] == []
         assert [path for path in (tmp_path / "files").rglob("*") if path.is_file()] == []
+
+
+async def test_all_idle_wishes_are_forgotten_in_one_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wishes that no job has any more go batch by batch, until none of them is left."""
+    monkeypatch.setattr(retention, "WISHES", 2)
+    clock = MovedClock()
+    async with running(tmp_path, clock=clock) as site:
+        for number in range(5):
+            job_id = await site.submit(command(requires={"tags": [f"tag-{number}"]}))
+            await site.post(f"/api/v1/jobs/{job_id}/cancel", {})
+        services = site.services
+
+        clock.ahead_s = 2 * DAY_S
+        await Housekeeping(services.store, services.outputs, services.files, clock).clean()
+
+        count = "SELECT count(*) FROM requirement"
+        assert await services.store.read(lambda reader: reader.tuples(count)) == [(0,)]
 
 
 async def test_a_job_falls_due_although_an_earlier_one_was_set_later(site: Site) -> None:
