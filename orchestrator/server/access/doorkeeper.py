@@ -55,9 +55,10 @@ class Doorkeeper:
         if connection := scope.get(CONNECTION):
             connection.recognised()
         rule = _rule(scope)
-        if not allows(principal.scopes, rule.scope):
+        lacking = [scope for scope in rule.scopes if not allows(principal.scopes, scope)]
+        if lacking:
             raise Forbidden(
-                f"this credential lacks the scope {rule.scope}",
+                f"this credential lacks the scope {' and '.join(lacking)}",
                 hint="use a key that has it, or ask an administrator for one",
             )
         if seen.content_length is not None and seen.content_length > rule.body > 0:

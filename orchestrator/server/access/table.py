@@ -19,12 +19,22 @@ PUBLIC_METHODS: Final = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One route: the scope that it asks for, and the longest body that it reads."""
+    """One route: the scope that it asks for, the longest body that it reads, and what it shows.
+
+    A route that does one thing and answers with another, as a cancel does with a job and its
+    result, asks for the scope of what it shows as well.
+    """
 
     method: str
     path: str
     scope: Scope
     body: int = 0
+    shows: Scope | None = None
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """Return all scopes that it asks for."""
+        return (self.scope,) if self.shows is None else (self.scope, self.shows)
 
 
 _JSON: Final = limits.JSON_BODY_BYTES
@@ -35,12 +45,12 @@ RULES: Final = (
     Rule("POST", "/api/v1/jobs", Scope.JOBS_WRITE, _JSON),
     Rule("GET", "/api/v1/jobs", Scope.JOBS_READ),
     Rule("GET", "/api/v1/jobs/{job_id}", Scope.JOBS_READ),
-    Rule("POST", "/api/v1/jobs/{job_id}/cancel", Scope.JOBS_CANCEL, _JSON),
+    Rule("POST", "/api/v1/jobs/{job_id}/cancel", Scope.JOBS_CANCEL, _JSON, Scope.JOBS_READ),
     Rule("GET", "/api/v1/jobs/{job_id}/events", Scope.JOBS_READ),
     Rule("GET", "/api/v1/jobs/{job_id}/events/stream", Scope.JOBS_READ),
     Rule("GET", "/api/v1/jobs/{job_id}/output", Scope.OUTPUT_READ),
     Rule("GET", "/api/v1/jobs/{job_id}/output/raw", Scope.OUTPUT_READ),
-    Rule("GET", "/api/v1/jobs/{job_id}/output/stream", Scope.OUTPUT_READ),
+    Rule("GET", "/api/v1/jobs/{job_id}/output/stream", Scope.OUTPUT_READ, shows=Scope.JOBS_READ),
     Rule("POST", "/api/v1/files", Scope.FILES_WRITE, _UPLOAD),
     Rule("GET", "/api/v1/workers", Scope.WORKERS_READ),
     Rule("GET", "/api/openapi.json", Scope.JOBS_READ),

@@ -107,4 +107,4 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     if path in PUBLIC or rule is None:
         return
     scheme = "worker" if rule.scope == "worker" else "key"
-    operation["security"] = [{scheme: [rule.scope]}]
+    operation["security"] = [{scheme: list(rule.scopes)}]

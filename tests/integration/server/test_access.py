@@ -17,7 +17,7 @@ from orchestrator.server.facts import KeysChanged
 from orchestrator.server.store.interface import Transaction
 from tests.integration.server.site import Site, bearer, problem
 from tests.integration.server.worker import at_work, enrolled
-from tests.support.builders import delay
+from tests.support.builders import command, delay
 
 MATRIX = Path(__file__).with_name("access_matrix.txt")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -182,7 +182,29 @@ async def _credentials(site: Site) -> dict[str, dict[str, str]]:
     for scope in Scope:
         if scope not in {Scope.ADMIN, Scope.WORKER, Scope.WORKER_ENROL}:
             found[scope.value] = bearer(await site.new_key(scope, prefix="sak"))
+    for more in (Scope.JOBS_CANCEL, Scope.OUTPUT_READ):
+        found[f"{more}+{Scope.JOBS_READ}"] = bearer(await site.new_key(more, Scope.JOBS_READ))
     return found
+
+
+async def test_what_shows_a_job_asks_for_the_right_to_read_it(site: Site) -> None:
+    """A key that may only cancel, or only read output, is told no job's result on the way."""
+    worker = await at_work(site)
+    job_id = await site.submit(command())
+    await worker.claim()
+    await worker.start(job_id)
+    await worker.end(job_id, result={"secret": "word"})
+    for method, path, scope in (
+        ("POST", "cancel", Scope.JOBS_CANCEL),
+        ("GET", "output/stream", Scope.OUTPUT_READ),
+    ):
+        key = bearer(await site.new_key(scope))
+        answer = await site.http.request(method, f"/api/v1/jobs/{job_id}/{path}", headers=key)
+
+        assert "jobs:read" in problem(answer, 403, "forbidden")["detail"]
+        both = bearer(await site.new_key(scope, Scope.JOBS_READ))
+        answer = await site.http.request(method, f"/api/v1/jobs/{job_id}/{path}", headers=both)
+        assert "word" in answer.text
 
 
 async def _call(site: Site, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
@@ -205,7 +227,7 @@ async def test_a_key_that_is_withdrawn_is_refused_at_once(site: Site) -> None:
 
 async def test_a_stream_ends_with_its_credential(site: Site) -> None:
     """An open stream of a key that is withdrawn ends without being asked."""
-    key = await site.new_key(Scope.OUTPUT_READ)
+    key = await site.new_key(Scope.OUTPUT_READ, Scope.JOBS_READ)
     job_id = await site.submit(delay())
 
     async with site.stream(f"/api/v1/jobs/{job_id}/output/stream", **bearer(key)) as events:

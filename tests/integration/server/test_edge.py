@@ -311,6 +311,8 @@ async def test_the_description_names_every_route(site: Site) -> None:
         "JobSpec"
     )
     assert submit["security"] == [{"key": ["jobs:write"]}]
+    cancel = document["paths"]["/api/v1/jobs/{job_id}/cancel"]["post"]
+    assert cancel["security"] == [{"key": ["jobs:cancel", "jobs:read"]}]
     assert document["paths"]["/api/worker/v1/claim"]["post"]["security"] == [{"worker": ["worker"]}]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
