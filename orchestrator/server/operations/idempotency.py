@@ -2,6 +2,9 @@
 
 The answer is stored in the transaction of the deed, so either both are there or neither. It knows
 nothing of the deed. A key lives as long as the job that its answer is about, and at least a day.
+
+A deed that may be repeated without harm is repeated, and its answer made anew: what is kept of it
+is only which request the key belongs to.
 """
 
 from collections.abc import Callable
@@ -24,11 +27,15 @@ class IdempotencyKey:
 
 
 def once(
-    tx: Transaction, key: IdempotencyKey | None, make: Callable[[], Reply]
+    tx: Transaction,
+    key: IdempotencyKey | None,
+    make: Callable[[], Reply],
+    *,
+    repeatable: bool = False,
 ) -> tuple[bytes, bool]:
-    """Return the answer as JSON, and whether it is the one from an earlier call."""
+    """Return the answer as JSON, and whether this was asked before with the same key."""
     if key is None:
-        return make().model_dump_json().encode(), False
+        return _encoded(make()), False
     known = tx.row(
         "SELECT body_sha256, reply FROM idempotency "
         "WHERE principal = :principal AND route = :route AND request_key = :key",
@@ -43,12 +50,16 @@ def once(
                 hint="use a new key for a new request; repeat the same bytes to repeat a request",
                 code="idempotency_key_reused",
             )
-        return bytes(known["reply"]), True
-    return _first(tx, key, make()), False
+        return _encoded(make()) if repeatable else bytes(known["reply"]), True
+    return _first(tx, key, make(), kept=not repeatable), False
 
 
-def _first(tx: Transaction, key: IdempotencyKey, reply: Reply) -> bytes:
-    encoded = reply.model_dump_json().encode()
+def _encoded(reply: Reply) -> bytes:
+    return reply.model_dump_json().encode()
+
+
+def _first(tx: Transaction, key: IdempotencyKey, reply: Reply, *, kept: bool) -> bytes:
+    encoded = _encoded(reply)
     tx.execute(
         "INSERT INTO idempotency "
         "(principal, route, request_key, body_sha256, reply, job_id, created_us) "
@@ -57,7 +68,7 @@ def _first(tx: Transaction, key: IdempotencyKey, reply: Reply) -> bytes:
         route=key.route,
         key=key.key,
         body_sha256=key.body_sha256,
-        reply=encoded,
+        reply=encoded if kept else b"",
         job_id=reply.id if isinstance(reply, JobView) else None,
         now=tx.now_us,
     )

@@ -146,6 +146,31 @@ async def test_cancelling_a_queued_job_ends_it(site: Site) -> None:
     assert timeline[1]["data"] == {"by": "admin", "comment": "a mistake"}
 
 
+async def test_the_answer_to_a_cancel_is_not_kept(site: Site) -> None:
+    """Cancels with keys store no copies of a job's result; a repeated one shows the job anew."""
+    worker = await at_work(site)
+    job_id = await site.submit(command())
+    await worker.claim()
+    await worker.start(job_id)
+    path, key = f"/api/v1/jobs/{job_id}/cancel", {"Idempotency-Key": "k-0"}
+    first = await site.post(path, {}, **key)
+    await worker.end(job_id, result={"large": "x" * 50_000})
+
+    for number in range(1, 5):
+        await site.post(path, {}, **{"Idempotency-Key": f"k-{number}"})
+    again = await site.post(path, {}, **key)
+    other = await site.post(path, {"comment": "another"}, **key)
+
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json()["result"] == {"large": "x" * 50_000}
+    problem(other, 422, "idempotency_key_reused")
+    kept = "SELECT count(*), sum(length(reply)) FROM idempotency"
+    assert await site.services.store.read(lambda reader: reader.tuples(kept)) == [(5, 0)]
+    timeline = (await site.get(f"/api/v1/jobs/{job_id}/events")).json()["items"]
+    assert [event["type"] for event in timeline].count("cancel_requested") == 1
+
+
 async def test_unknown_and_impossible_ids_are_one_answer(site: Site) -> None:
     """An id of nobody, an id of another kind and no id at all are not found alike."""
     for job_id in ("job_00000000000000000000000000", "worker_00000000000000000000000000", "x;y"):

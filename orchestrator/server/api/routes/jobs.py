@@ -140,7 +140,10 @@ def routes(services: Services) -> APIRouter:
         key = idempotency_key(request.scope, principal.id, body)
         reply, replayed = await store.write(
             lambda tx: once(
-                tx, key, lambda: cancel(tx, job_id, by=principal.name, comment=order.comment)
+                tx,
+                key,
+                lambda: cancel(tx, job_id, by=principal.name, comment=order.comment),
+                repeatable=True,
             )
         )
         return json_answer(reply, headers=_replayed(replayed))
