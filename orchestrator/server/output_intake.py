@@ -5,12 +5,14 @@ committed, then the worker is told. One writer at a time for each attempt; the c
 was planned for a log that has moved on.
 """
 
+import contextlib
 from typing import Final
 from weakref import WeakValueDictionary
 
 import anyio
 import anyio.to_thread
 
+from orchestrator.kernel.errors import RequestInvalid
 from orchestrator.protocol.limits import OUTPUT_INLINE_BYTES
 from orchestrator.protocol.wire import Ack, Output, ReportRequest
 from orchestrator.protocol.words import Directive
@@ -77,8 +79,11 @@ class OutputIntake:
         """Store what a report carries beyond the database's rows, before the report itself.
 
         A job that prints little by little outgrows its row by small steps that ride in reports.
+        Damaged output is left out: the report finds it missing, looks at it, and refuses its
+        attempt, while everybody else in it is heard.
         """
         for event in request.events:
             if isinstance(event, Output) and event.offset + len(event.frames) > OUTPUT_INLINE_BYTES:
                 key = AttemptKey(event.job_id, event.attempt, request.session_id)
-                await self.take(key, event.offset, event.frames, worker_id=worker_id)
+                with contextlib.suppress(RequestInvalid):
+                    await self.take(key, event.offset, event.frames, worker_id=worker_id)

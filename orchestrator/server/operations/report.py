@@ -4,14 +4,21 @@ A whole batch is one lookup, decisions by the core in memory, and a handful of s
 a report changes nothing and gives the same answer. What comes from a session that is not entitled
 (any more) changes nothing either: an end is kept as the attempt's late result for people to read,
 and the worker is told to abandon the attempt.
+
+What cannot be (an end that the lifecycle has no row for, output that is damaged) is refused for its
+attempt alone: nothing that the batch says of that attempt counts, and the worker is told to abandon
+it, for to say the same again would be refused for ever. The rest of the batch is recorded.
 """
 
+import logging
 from dataclasses import dataclass, field
 from typing import Final
 
 from pydantic_core import to_json
 
 from orchestrator.core import job as core
+from orchestrator.kernel import logs
+from orchestrator.kernel.errors import IllegalTransition, RequestInvalid
 from orchestrator.protocol.limits import OUTPUT_INLINE_BYTES, RESULT_BYTES
 from orchestrator.protocol.wire import (
     Ack,
@@ -44,6 +51,7 @@ from orchestrator.server.operations.records import (
 from orchestrator.server.store.interface import Transaction
 from orchestrator.server.store.pairs import Pair, tuples_of_pairs
 
+_LOGGER: Final = logging.getLogger(__name__)
 _SELECT: Final = f"""
     SELECT {JOB_COLUMNS}, {ATTEMPT_COLUMNS}, {OUTPUT_COLUMNS}
     FROM {{pairs}}
@@ -76,27 +84,43 @@ class _Reported:
 def report(tx: Transaction, request: ReportRequest, *, worker_id: str) -> ReportReply:
     """Apply a batch of events, in order for each attempt, and acknowledge each attempt once."""
     own_session(tx, request.session_id, worker_id)
-    batch = _Batch(tx, request.session_id, worker_id)
+    batch = _Batch(tx, request.session_id, worker_id, set())
     grouped: dict[Pair, list[ReportEvent]] = {}
     for event in request.events:
         grouped.setdefault((event.job_id, event.attempt), []).append(event)
-    known = batch.load(list(grouped))
-    acks = [batch.take(pair, known.get(pair), events) for pair, events in grouped.items()]
+    acks = batch.take_all(grouped)
+    if batch.refused:
+        # Half of what was refused may be done already, so begin again from the rows, without it.
+        # One more pass is enough: what is said of one attempt decides nothing about another.
+        batch = _Batch(tx, request.session_id, worker_id, batch.refused)
+        acks = batch.take_all(grouped)
     batch.save()
     return ReportReply(acks=acks)
 
 
 class _Batch:
-    """One report while it is being applied."""
+    """One report while it is being applied. Nothing is written before `save`.
 
-    def __init__(self, tx: Transaction, session_id: str, worker_id: str) -> None:
+    `refused` are attempts of which nothing is believed; `take_all` adds those that it finds.
+    """
+
+    def __init__(
+        self, tx: Transaction, session_id: str, worker_id: str, refused: set[Pair]
+    ) -> None:
+        self.refused = refused
         self._tx = tx
         self._session_id = session_id
         self._worker_id = worker_id
         self._changes = Changes(tx)
         self._growths: list[tuple[AttemptKey, Growth]] = []
+        self._late: list[tuple[Held, Ended]] = []
 
-    def load(self, pairs: list[Pair]) -> dict[Pair, _Reported]:
+    def take_all(self, grouped: dict[Pair, list[ReportEvent]]) -> list[Ack]:
+        """Apply the events of all attempts and return one answer for each of them."""
+        known = self._load(list(grouped))
+        return [self._answer(pair, known.get(pair), events) for pair, events in grouped.items()]
+
+    def _load(self, pairs: list[Pair]) -> dict[Pair, _Reported]:
         """Return those of the attempts that are, or were, this worker's."""
         jobs: dict[str, JobRecord] = {}
         found = {}
@@ -107,11 +131,23 @@ class _Batch:
             found[job.id, attempt.number] = _Reported(Held(job, attempt), log)
         return found
 
-    def take(self, pair: Pair, reported: _Reported | None, events: list[ReportEvent]) -> Ack:
+    def _answer(self, pair: Pair, reported: _Reported | None, events: list[ReportEvent]) -> Ack:
+        """Apply the events of one attempt, unless they are refused, and return the answer."""
+        job_id, attempt = pair
+        if reported is not None and pair not in self.refused:
+            try:
+                return self._take(pair, reported, events)
+            except (IllegalTransition, RequestInvalid) as error:
+                self.refused.add(pair)
+                why = str(error)
+                logs.event(
+                    _LOGGER, logging.WARNING, "report.refused", job=job_id, attempt=attempt, why=why
+                )
+        return Ack(job_id=job_id, attempt=attempt, directive=Directive.ABANDON)
+
+    def _take(self, pair: Pair, reported: _Reported, events: list[ReportEvent]) -> Ack:
         """Apply the events of one attempt and return what the server has of it now."""
         job_id, attempt = pair
-        if reported is None:
-            return Ack(job_id=job_id, attempt=attempt, directive=Directive.ABANDON)
         settled = abandon = False
         for event in events:
             if reported.held.is_entitled(self._session_id):
@@ -133,6 +169,8 @@ class _Batch:
         """Write the batch: the output first, while its sessions are still entitled."""
         if self._growths:
             save_output(self._tx, self._growths)
+        for held, event in self._late:
+            self._keep_late(held, event)
         self._changes.save()
 
     def _apply(self, reported: _Reported, event: ReportEvent) -> bool:
@@ -164,11 +202,12 @@ class _Batch:
         self._changes.tell(held.job, JobEventType.STARTED, attempt=held.attempt.number)
 
     def _output(self, reported: _Reported, event: Output) -> None:
-        """Keep small output in the row. What is larger was stored before this (`output_intake`)."""
-        if event.offset + len(event.frames) > OUTPUT_INLINE_BYTES:
-            return
+        """Keep small output in the row. What is larger was stored before this (`output_intake`).
+
+        Unless it could not be: then it is looked at once more, so that its attempt is refused.
+        """
         growth = grown(reported.log, event.offset, event.frames)
-        if growth is not None:
+        if growth is not None and event.offset + len(event.frames) <= OUTPUT_INLINE_BYTES:
             reported.log = growth.after
 
     def _note_growth(self, reported: _Reported) -> None:
@@ -210,7 +249,7 @@ class _Batch:
     def _is_abandoned(self, held: Held, event: ReportEvent) -> bool:
         """Tell whether the attempt is not the session's any more; keep an end that came late."""
         if isinstance(event, Ended) and held.attempt.outcome is not None:
-            self._keep_late(held, event)
+            self._late.append((held, event))
             return True
         return (
             held.attempt.outcome is None

@@ -101,16 +101,16 @@ async def test_output_behind_a_gap_is_not_taken(worker: Worker, logs: Logs) -> N
     ],
 )
 async def test_damaged_output_is_refused(worker: Worker, logs: Logs, harm: object) -> None:
-    """Torn, altered or foreign frames are refused and nothing of them is stored."""
+    """Torn, altered or foreign frames are refused, in a report or not, and are not stored."""
     assert callable(harm)
     grant = await worker.running()
     data = harm(printed(b"one\n", b"two\n"))
 
+    ack = await worker.tell(output(grant, data))
     with pytest.raises(RequestInvalid) as refusal:
-        await worker.tell(output(grant, data))
-    with pytest.raises(RequestInvalid):
         await logs.take(worker, grant, data)
 
+    assert ack.directive is Directive.ABANDON
     assert refusal.value.problem_code == "output_damaged"
     assert (await logs.state(grant)).length == 0
 

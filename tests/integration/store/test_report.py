@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.kernel.errors import IllegalTransition, NotFound
+from orchestrator.kernel.errors import NotFound
 from orchestrator.protocol.base import moment
 from orchestrator.protocol.limits import RESULT_BYTES
 from orchestrator.protocol.words import Directive, JobState, Outcome, PendingReason, Reason
@@ -352,17 +352,6 @@ async def test_nobody_reports_in_anothers_session(world: World) -> None:
 
     with pytest.raises(NotFound):
         await eve.tell(ended(grant))
-
-
-async def test_what_cannot_happen_refuses_the_whole_report(world: World) -> None:
-    """A worker that breaks the rules is told so, and nothing of that report is stored."""
-    worker = await world.worker()
-    good, bad = await worker.running(), await worker.running()
-
-    with pytest.raises(IllegalTransition):
-        await worker.report(ended(good), released(bad))
-
-    assert (await world.job(good.job_id)).state is JobState.RUNNING
 
 
 async def test_a_result_that_is_too_large_fails_the_job(world: World) -> None:
