@@ -27,13 +27,18 @@ async def wait_for_work(
     with dispatch.waiter(request.session_id, request.slots) as waiter:
         while True:
             promised = waiter.take()
-            reply = await store.write(partial(claim, request=request, worker_id=worker_id))
-            if len(reply.grants) >= request.slots:
+            try:
+                given = await store.write(partial(claim, request=request, worker_id=worker_id))
+            except BaseException:
+                # It took nothing that it knows of; what it was woken for must not lie.
+                dispatch.pass_on(promised)
+                raise
+            if not given.fresh or len(given.grants) >= request.slots:
                 # It may have taken other work than it was woken for; what is left must not lie.
                 dispatch.pass_on(promised)
             left = until - anyio.current_time()
-            if reply.grants or left <= 0 or dispatch.is_closing():
-                return reply
+            if given.grants or not given.fresh or left <= 0 or dispatch.is_closing():
+                return ClaimReply(grants=given.grants)
             await unless_gone(receive, partial(_sleep, waiter, left))
 
 

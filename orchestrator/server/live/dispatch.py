@@ -81,8 +81,7 @@ class Dispatch:
                 case SessionOpened():
                     self._learn(fact.session_id, fact.requirement_ids)
                 case SessionEnded():
-                    self._satisfied.pop(fact.session_id, None)
-                    self._wake(self._of_session.get(fact.session_id, {}))
+                    self._dismiss(fact.session_id)
                 case _:
                     pass
 
@@ -95,6 +94,14 @@ class Dispatch:
         waiter.requirements |= requirements
         for requirement in requirements:
             self._waiting.setdefault(requirement, {})[waiter] = None
+
+    def _dismiss(self, session_id: str) -> None:
+        """Wake a session's waiters to learn that it is over; nothing more is promised to them."""
+        self._satisfied.pop(session_id, None)
+        waiters = self._of_session.get(session_id, {})
+        for waiter in waiters:
+            self._strike(waiter)
+        self._wake(waiters)
 
     def _offer(self, requirement: int, count: int) -> None:
         """Promise `count` jobs to waiters that satisfy the requirement, the longest waiting first.
@@ -132,6 +139,9 @@ class Dispatch:
 
     def _remove(self, waiter: Waiter) -> None:
         _discard(self._of_session, waiter.session_id, waiter)
+        self._strike(waiter)
+
+    def _strike(self, waiter: Waiter) -> None:
         for requirement in waiter.requirements:
             _discard(self._waiting, requirement, waiter)
 

@@ -5,11 +5,11 @@ the attempt number one higher, and the session named as the one that is entitled
 the two against each other.
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
 
-from orchestrator.protocol.wire import ClaimReply, ClaimRequest, Grant
+from orchestrator.protocol.wire import ClaimRequest, Grant
 from orchestrator.protocol.words import JobEventType, JobState
 from orchestrator.server.facts import JobChanged
 from orchestrator.server.operations.changes import encoded
@@ -58,7 +58,14 @@ _AGAIN: Final = """
 """
 
 
-def claim(tx: Transaction, request: ClaimRequest, *, worker_id: str) -> ClaimReply:
+class Given(NamedTuple):
+    """What a claim is given. One whose number is not `fresh` will never be given anything else."""
+
+    grants: list[Grant]
+    fresh: bool
+
+
+def claim(tx: Transaction, request: ClaimRequest, *, worker_id: str) -> Given:
     """Return attempts that are now the session's, or the same ones as before for a known number.
 
     A number below the last one that was answered belongs to a call that went astray: its caller is
@@ -66,15 +73,15 @@ def claim(tx: Transaction, request: ClaimRequest, *, worker_id: str) -> ClaimRep
     """
     session = open_session_of(tx, request.session_id, worker_id)
     if request.number < session["claim_number"]:
-        return ClaimReply()
+        return Given([], fresh=False)
     if request.number == session["claim_number"]:
         rows = tx.rows(_AGAIN, session_id=request.session_id, number=request.number)
-        return ClaimReply(grants=[_grant(row) for row in rows])
+        return Given([_grant(row) for row in rows], fresh=False)
     rows = tx.rows(_CLAIM, session_id=request.session_id, worker_id=worker_id, slots=request.slots)
     if rows:
         rows.sort(key=lambda row: (row["rank"], row["job_id"]))
         _record(tx, request, rows, worker_id=worker_id)
-    return ClaimReply(grants=[_grant(row) for row in rows])
+    return Given([_grant(row) for row in rows], fresh=True)
 
 
 def _record(tx: Transaction, request: ClaimRequest, rows: list[Row], *, worker_id: str) -> None:

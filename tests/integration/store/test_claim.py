@@ -3,8 +3,10 @@
 import pytest
 
 from orchestrator.kernel.errors import LeaseLost, NotFound
+from orchestrator.protocol.wire import ClaimRequest
 from orchestrator.protocol.words import JobState, PendingReason
 from orchestrator.server.facts import JobChanged
+from orchestrator.server.operations.claim import claim
 from tests.integration.store.world import World, ended
 from tests.support.builders import command, delay
 
@@ -128,6 +130,23 @@ async def test_a_repeated_claim_returns_the_same_attempts(world: World) -> None:
 
     assert again == first
     assert len(await worker.claim(2, number=2)) == 1
+
+
+async def test_a_claim_tells_whether_its_number_is_new(world: World) -> None:
+    """Only a new number may be given something later; an answered or an older one never is."""
+    worker = await world.worker()
+
+    async def is_fresh(number: int) -> bool:
+        asked = ClaimRequest(session_id=worker.session, number=number, slots=1)
+        given = await world.write(lambda tx: claim(tx, asked, worker_id=worker.id))
+        return given.fresh
+
+    assert await is_fresh(2)  # nothing was there: it may ask again
+    await world.submit()
+    assert await is_fresh(2)
+    assert not await is_fresh(2)
+    assert not await is_fresh(1)
+    assert await is_fresh(3)
 
 
 async def test_a_claim_that_went_astray_is_given_nothing(world: World) -> None:

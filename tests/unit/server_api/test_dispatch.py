@@ -106,6 +106,16 @@ async def test_sessions_come_and_go() -> None:
         assert not awake(late)
 
 
+async def test_a_session_that_ends_is_promised_nothing_more() -> None:
+    """Work that appears while a waiter of an ended session still leaves goes to another."""
+    dispatch = knowing(a={1}, b={1})
+    with dispatch.waiter("a", 1) as ended, dispatch.waiter("b", 1) as other:
+        dispatch.hear([SessionEnded("a"), Claimable(1, 1)])
+
+        assert (awake(ended), ended.promised.total()) == (True, 0)
+        assert awake(other)
+
+
 async def test_nobody_sleeps_through_the_stop() -> None:
     """When the server stops, every waiter is woken."""
     dispatch = knowing(a={1}, b={2})
