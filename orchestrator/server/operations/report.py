@@ -150,9 +150,10 @@ class _Batch:
         job_id, attempt = pair
         settled = abandon = False
         for event in events:
+            accepted = _acceptable(event)
             if reported.held.is_entitled(self._session_id):
-                settled = self._apply(reported, event)
-            elif _is_repeated(reported.held.attempt, event):
+                settled = self._apply(reported, accepted)
+            elif _is_repeated(reported.held.attempt, accepted):
                 settled = True
             elif self._is_abandoned(reported.held, event):
                 abandon = True
@@ -229,21 +230,17 @@ class _Batch:
         held.attempt.missing_bytes = missing
         if held.attempt.started_us is None and event.started_at_us is not None:
             self._begin(held, event.started_at_us)
-        outcome, reason = event.outcome, event.reason
-        result = None if event.result is None else to_json(event.result).decode()
-        if result is not None and len(result) > RESULT_BYTES:
-            outcome, reason, result = Outcome.FAILED, Reason.RESULT_TOO_LARGE, None
         change = core.decide(
             held.job.rules(),
-            core.Ended(outcome, reason),
+            core.Ended(event.outcome, event.reason),
             now_us=self._tx.now_us,
             draw=held.job.draw(),
         )
-        _describe(held.attempt, event, reason)
+        _describe(held.attempt, event)
         held.attempt.finished_us = held.believed(event.at_us, now_us=self._tx.now_us)
         if change.finished:
-            held.job.result = result
-        self._changes.end(held, outcome, change)
+            held.job.result = None if event.result is None else to_json(event.result).decode()
+        self._changes.end(held, event.outcome, change)
         return True
 
     def _is_abandoned(self, held: Held, event: ReportEvent) -> bool:
@@ -277,8 +274,19 @@ class _Batch:
             )
 
 
-def _describe(attempt: AttemptRecord, event: Ended, reason: Reason | None) -> None:
-    attempt.reason = reason
+def _acceptable(event: ReportEvent) -> ReportEvent:
+    """Return the event as it is accepted: an end whose result is too large is a failure.
+
+    Also when it is said again: what is accepted is what it is then compared with.
+    """
+    if event.type != "ended" or event.result is None or len(to_json(event.result)) <= RESULT_BYTES:
+        return event
+    failed = {"outcome": Outcome.FAILED, "reason": Reason.RESULT_TOO_LARGE, "result": None}
+    return event.model_copy(update=failed)
+
+
+def _describe(attempt: AttemptRecord, event: Ended) -> None:
+    attempt.reason = event.reason
     attempt.message = event.message
     attempt.exit_code = event.exit_code
     attempt.signal = event.signal
