@@ -60,6 +60,26 @@ class OutputState:
     dropped_bytes: int = 0
     closed: bool = False
 
+    def beyond_gap(self, offset: int) -> int:
+        """Return where to read when asked to read at `offset`: not in what was left out."""
+        return self.gap_end if self.gap_start <= offset < self.gap_end else offset
+
+    def part_at(self, offset: int) -> Part | None:
+        """Return the part that is read when asked to read at `offset`."""
+        offset = self.beyond_gap(offset)
+        return next((part for part in self.parts if part.start <= offset < part.end), None)
+
+    def require_newer(self, outdated: "OutputState", offset: int) -> None:
+        """Refuse to be another state that names the part which `outdated` named in vain.
+
+        A part is dropped only once no row names it, so that part was not dropped: it is lost.
+        """
+        mine, theirs = self.part_at(offset), outdated.part_at(offset)
+        if (mine and mine.start) == (theirs and theirs.start):
+            raise JournalCorrupt(
+                f"output of {self.job_id} is gone from the disk: attempt {self.attempt} at {offset}"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -130,13 +150,12 @@ class OutputLogs:
         """
         if offset < 0:
             raise _no_beginning(offset)
-        if state.gap_start <= offset < state.gap_end:
-            offset = state.gap_end
+        offset = state.beyond_gap(offset)
         if offset >= state.length:
             return Chunk(offset, b"")
         if not state.parts:
             return _whole(Chunk(offset, state.inline[offset : offset + max(limit, _ANY_FRAME)]))
-        part = next((part for part in state.parts if part.start <= offset < part.end), None)
+        part = state.part_at(offset)
         if part is None:
             return None
         return self._read_part(state, part, offset=offset, limit=limit)

@@ -37,6 +37,7 @@ class OutputStream:
         self._job_id = job_id
         self._only = only
         self._told: bytes | None = None
+        self._outdated: OutputState | None = None
 
     async def pieces(self, position: Position) -> AsyncGenerator[bytes, None]:
         """Yield everything behind `position` as it is committed, then `eof` with the job."""
@@ -64,7 +65,10 @@ class OutputStream:
         """Return what comes next, or `None` when that is not written yet."""
         if position.attempt == 0 and scene.output.attempt > 0:
             return _begin(Position(1))
-        chunk = await self._outputs.read(scene.output, offset=position.offset)
+        chunk = await self._outputs.read(
+            scene.output, offset=position.offset, outdated=self._outdated
+        )
+        self._outdated = scene.output if chunk is None else None
         if chunk is None:
             return _Step(b"", position)  # the scene is outdated: look again
         if chunk.frames:

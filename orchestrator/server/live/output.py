@@ -86,13 +86,25 @@ class OutputReader:
         self._limiter = anyio.CapacityLimiter(READS_AT_ONCE)
 
     async def read(
-        self, output: OutputState, *, offset: int, limit: int = CHUNK_BYTES
+        self,
+        output: OutputState,
+        *,
+        offset: int,
+        limit: int = CHUNK_BYTES,
+        outdated: OutputState | None = None,
     ) -> Chunk | None:
-        """Return the next whole frames; `None` when the state is outdated by now."""
+        """Return the next whole frames; `None` when the state is outdated by now.
+
+        Look again then, and hand in the one that was `outdated`: a file that the next look still
+        names is lost, and whoever waited for news of it would wait for ever.
+        """
         call = partial(self._logs.read, output, offset=offset, limit=limit)
         if not output.parts:
             return call()  # all of it came with the row
-        return await to_thread.run_sync(call, limiter=self._limiter)
+        chunk = await to_thread.run_sync(call, limiter=self._limiter)
+        if chunk is None and outdated is not None:
+            output.require_newer(outdated, offset)
+        return chunk
 
     async def bytes_of(
         self, output: OutputState, types: frozenset[FrameType]

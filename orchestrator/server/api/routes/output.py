@@ -98,11 +98,10 @@ def routes(services: Services) -> APIRouter:
         require_within(position, output)
         chunk = await outputs.read(output, offset=position.offset)
         if chunk is None:  # it fell out of the kept part just now; the next look shows the gap
-            return json_answer(OutputPage(items=[], next_cursor=str(position)))
-        items = _items(output, position, chunk)[: query.limit]
-        cursor = items[-1].cursor if items else str(position)
-        eof = output.closed and cursor == str(Position(output.attempt, output.length))
-        return json_answer(OutputPage(items=items, next_cursor=cursor, eof=eof))
+            outdated = output
+            _, output = await scene_of(job_id, position.attempt)
+            chunk = await outputs.read(output, offset=position.offset, outdated=outdated)
+        return json_answer(_page(output, position, chunk, limit=query.limit))
 
     @router.get("/raw", response_class=Response, responses=BYTES)
     async def raw(job_id: JobId, query: Annotated[RawQuery, Query()]) -> Response:
@@ -140,6 +139,18 @@ def routes(services: Services) -> APIRouter:
         )
 
     return router
+
+
+def _page(
+    output: OutputState, position: Position, chunk: Chunk | None, *, limit: int
+) -> OutputPage:
+    """Return a page of a chunk, or an empty one when even the second look came too late."""
+    if chunk is None:
+        return OutputPage(items=[], next_cursor=str(position))
+    items = _items(output, position, chunk)[:limit]
+    cursor = items[-1].cursor if items else str(position)
+    eof = output.closed and cursor == str(Position(output.attempt, output.length))
+    return OutputPage(items=items, next_cursor=cursor, eof=eof)
 
 
 def _items(output: OutputState, position: Position, chunk: Chunk) -> list[OutputFrame]:
