@@ -11,7 +11,7 @@ PYTEST := env -u MAKELEVEL -u MAKEFLAGS -u MFLAGS $(BIN)/python -m pytest
 JOBS ?= 2
 # A run that hangs ends; each test has a limit of its own as well.
 SUITE := -n $(JOBS) --session-timeout=1080
-SOURCES := orchestrator worker tests benchmarks .ci
+SOURCES := orchestrator worker tests benchmarks
 
 # The environment is as new as the lock; it is made anew where the checkout was moved.
 STAMP := .venv/.installed
