@@ -108,9 +108,10 @@ def test_a_killed_supervisor_leaves_the_job_running(home: Path) -> None:
         counting.finish()
 
 
-def test_stopping_lets_jobs_finish_and_leaves_nothing(home: Path) -> None:
-    """The first Ctrl-C waits for the running job; nothing is left afterwards."""
-    with installed(home) as house:
+@pytest.mark.parametrize("slots", [1, 2])
+def test_stopping_lets_jobs_finish_and_leaves_nothing(home: Path, slots: int) -> None:
+    """The first Ctrl-C waits for the running job, also when no slot is free; nothing is left."""
+    with installed(home, f"--slots={slots}") as house:
         counting = Counting(house, "drain")
         assert house.process is not None
 

@@ -60,6 +60,9 @@ class Claimer:
             await self._taker.changed.until(lambda: self._draining or self._taker.free > 0)
             with anyio.CancelScope() as self._asking:
                 claims = await self._keeper.current()
+                # Told to drain, or filled up by what a new session found again, while we waited.
+                if self._draining or self._taker.free <= 0:
+                    continue
                 request = claims.ask(slots=self._taker.free, wait_s=CLAIM_WAIT_S)
                 try:
                     reply = await self._link.claim(request)

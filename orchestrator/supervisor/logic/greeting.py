@@ -15,7 +15,7 @@ def greeting(url: str, *, directory: str, slots: int, program: Sequence[str]) ->
             "",
             "In another terminal:",
             f"  {command} jobs submit --follow -- echo hello",
-            f"  {command} jobs submit --upload . --follow -- make test",
+            f"  {command} jobs submit --upload ./some-project --follow -- make test",
             f"  {command} jobs list",
             "",
             "Ctrl-C here stops it when the running jobs are done; twice interrupts them.",
