@@ -104,6 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _usage(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        output.manual(error.format_message())
+        return error.exit_code
     output.say(error.format_message())
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:

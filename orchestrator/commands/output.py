@@ -194,6 +194,11 @@ def trouble(message: str, hint: str | None, fields: Iterable[tuple[str, str]] = 
         advise(hint)
 
 
+def manual(text: str) -> None:
+    """Show what a command can do to somebody who only said its name."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def fault(trace: str) -> None:
     """Show the trace of a fault of ours, for the person who reports it."""
     print(trace, file=sys.stderr, flush=True)

@@ -191,3 +191,17 @@ def test_root_is_warned_before_anything_runs(cli: CommandLine) -> None:
     assert said.count("every job will run as root") == 1
     assert "sudo -u" in said
     assert done.returncode != 0
+
+
+def test_a_bare_name_shows_the_manual() -> None:
+    """Who only says the program's name, or a noun, reads its help on lines of their own."""
+    for words in ([], ["jobs"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator", *words],
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+
+        assert done.returncode == 2
+        assert b"\nCommands:\n" in done.stderr
