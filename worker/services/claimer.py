@@ -53,15 +53,18 @@ class Claimer:
         self._taker.changed.ring()
         tell()
 
+    def _may_ask(self) -> bool:
+        return not self._draining and self._taker.free > 0
+
     async def run(self) -> None:
         """Take attempts until told to drain."""
         tries = self._keeper.contact.tries()
         while not self._draining:
-            await self._taker.changed.until(lambda: self._draining or self._taker.free > 0)
+            await self._taker.changed.until(lambda: self._draining or self._may_ask())
             with anyio.CancelScope() as self._asking:
                 claims = await self._keeper.current()
                 # Told to drain, or filled up by what a new session found again, while we waited.
-                if self._draining or self._taker.free <= 0:
+                if not self._may_ask():
                     continue
                 request = claims.ask(slots=self._taker.free, wait_s=CLAIM_WAIT_S)
                 try:
