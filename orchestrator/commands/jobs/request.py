@@ -186,7 +186,7 @@ def _refusal(error: ValidationError, *, below: str = "") -> RequestInvalid:
         value = "" if option in _SECRETIVE else _shown(detail["input"])
         fault = detail["msg"].removeprefix("Value error, ")
         place = f"{field.removeprefix('params.')}: " if option == "--params" else ""
-        # A sentence begins small behind its place; a name such as ORCHESTRATOR_X stays as it is.
+        # A sentence begins small behind its place; a name in capitals stays as it is.
         begin = fault[:1] if fault[1:2].isupper() else fault[:1].lower()
         told = f"{place}{value}{begin}{fault[1:]}"
         faults.append((option or field or "the job", told))
