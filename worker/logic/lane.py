@@ -60,6 +60,8 @@ class Lane:
     key: Key
     base: int = 0
     position: int = 0
+    first: int = 0
+    resumed: bool = False
     hole: bool = False
     pieces: deque[bytes] = field(default_factory=deque)
     started: Started | None = None
@@ -88,7 +90,10 @@ class Lane:
 
     def write(self, offset: int, frames: bytes) -> None:
         """Add what follows in the log. What the server has already is passed over."""
-        self.hole |= offset > max(self.base, self.position)
+        if offset > max(self.base, self.position):
+            # What was removed before this process began is no hole if the server has it.
+            self.hole |= self.resumed or self.position > 0
+            self.first = self.first or offset
         self.position = offset + len(frames)
         known = max(0, min(len(frames), self.base - offset))
         if known < len(frames) and not self.hole:
@@ -146,6 +151,14 @@ class Lane:
         unsettled = flight.ended and not self.pending
         return owed or unsettled
 
+    def resume(self, offset: int) -> None:
+        """Go on where a new server session stands; what it lacks before our start is gone."""
+        self.resumed = True
+        self.advance(offset)
+        if self.first > self.base:
+            self.hole = True
+            self.pieces.clear()
+
     def advance(self, offset: int) -> None:
         """Drop the output that the server has, up to `offset`."""
         if offset < self.base:
@@ -154,7 +167,8 @@ class Lane:
                 f"{self.key.number}, and had acknowledged {self.base}",
                 hint="the worker begins anew and sends what it still has",
             )
-        gone = min(offset, self.position) - min(self.base, self.position)
+        begun = max(self.first, min(self.base, self.position))
+        gone = max(0, min(offset, self.position) - begun)
         self.base = offset
         while gone and self.pieces:
             piece = self.pieces.popleft()

@@ -152,7 +152,7 @@ class Outbox:
     def resume(self, key: Key, offset: int) -> None:
         """Go on in a new session, whose server has `offset` bytes of the output."""
         if lane := self._lanes.get(key):
-            lane.advance(offset)
+            lane.resume(offset)
             self._queue(lane)
 
     def _queue(self, lane: Lane) -> None:

@@ -86,15 +86,18 @@ class Spool:
                     found.setdefault(piece.key, []).append((piece, segment, at_work))
             if pidfd is not None and survey.pieces[-1].key in settled:
                 os.close(pidfd)
-            self._retire(segment)
         search.remove_unfinished(self.directory)
-        return [self._reattached(key, pieces) for key, pieces in found.items()]
+        logs = [self._reattached(key, pieces) for key, pieces in found.items()]
+        for segment in self._segments.values():
+            self._retire(segment)
+        return logs
 
     def _reattached(self, key: Key, found: list[_Found]) -> AttemptLog:
-        found.sort(key=lambda item: item[0].offset)
-        first, (last, _, pidfd) = found[0][0], found[-1]
+        found.sort(key=lambda item: (item[0].offset, int(item[1].name.rpartition("-")[2])))
         # Only what was already removed is missing before the first part: the ledger has its digest.
         removed = self._ledger.removed(key)
+        found = [item for item in found if item[0].offset >= removed.length] or found
+        first, (last, _, pidfd) = found[0][0], found[-1]
         begin = removed if removed.length == first.offset else Log(first.offset, EMPTY_DIGEST)
         places = [
             Place(segment, piece.start, Log(piece.offset, _UNKNOWN) if place else begin)
