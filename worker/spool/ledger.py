@@ -8,16 +8,17 @@ digest up to there is nowhere else, so that entry is synced first.
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.kernel.files import sync_dir
 from orchestrator.protocol.frames import EMPTY_DIGEST, FrameType, decode, encode
 from worker.records import Log
 from worker.spool.segment import Key
 
 _COMPACT_BYTES: Final = 1024 * 1024
-"""A longer ledger is written anew, with what still counts."""
+"""A longer ledger is written anew, with what still counts; if that alone is longer, at twice it."""
 _NO_TIME: Final = 0
 """When something was settled is of no use to anybody."""
 
@@ -36,6 +37,7 @@ class Ledger:
         self._new_removed: dict[Key, Log] = {}
         self._fd = _open(path)
         self._size = 0
+        self._full_at = _COMPACT_BYTES
         for frame in decode(path.read_bytes()):
             self._load(json.loads(frame.data))
             self._size = frame.end
@@ -68,11 +70,19 @@ class Ledger:
         self._removed.pop(key, None)
         self._new_removed.pop(key, None)
 
+    def keep(self, segments: Collection[str], keys: Collection[Key]) -> None:
+        """Forget all but these, the only ones that are there: others have gone since it was noted.
+
+        That something has gone is not written down, so whoever reads a ledger finds it again.
+        """
+        self._segments = {name: it for name, it in self._segments.items() if name in segments}
+        self._removed = {key: log for key, log in self._removed.items() if key in keys}
+
     def write(self) -> None:
         """Write what is new. When there is no room it stays new."""
         if not self._new_segments and not self._new_removed:
             return
-        if self._size > _COMPACT_BYTES:
+        if self._size > self._full_at:
             self._compact()
         else:
             self._size = _append(self._fd, self._size, self._new_segments, self._new_removed)
@@ -100,6 +110,8 @@ class Ledger:
             raise
         os.close(self._fd)
         self._fd, self._size = fd, size
+        self._full_at = max(_COMPACT_BYTES, 2 * size)
+        sync_dir(self._path.parent)
 
     def _load(self, entry: dict[str, Any]) -> None:
         for name, (floor, keys) in entry["segments"].items():

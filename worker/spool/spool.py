@@ -81,13 +81,17 @@ class Spool:
             if survey.successor is not None and survey.successor not in names:
                 names.append(survey.successor)  # it was made after the folder was listed
             for piece in survey.pieces:
-                if piece.key not in settled:
-                    at_work = pidfd if piece is survey.pieces[-1] else None
-                    found.setdefault(piece.key, []).append((piece, segment, at_work))
+                if piece.key in settled:
+                    _pass_over(piece, segment)
+                    continue
+                at_work = pidfd if piece is survey.pieces[-1] else None
+                found.setdefault(piece.key, []).append((piece, segment, at_work))
             if pidfd is not None and survey.pieces[-1].key in settled:
                 os.close(pidfd)
         search.remove_unfinished(self.directory)
+        self._ledger.keep(self._segments.keys(), found.keys())
         logs = [self._reattached(key, pieces) for key, pieces in found.items()]
+        # Only now does each segment hold what is in it: before, it would count as needed by nobody.
         for segment in self._segments.values():
             self._retire(segment)
         return logs
@@ -96,7 +100,9 @@ class Spool:
         found.sort(key=lambda item: (item[0].offset, int(item[1].name.rpartition("-")[2])))
         # Only what was already removed is missing before the first part: the ledger has its digest.
         removed = self._ledger.removed(key)
-        found = [item for item in found if item[0].offset >= removed.length] or found
+        if any(piece.offset >= removed.length for piece, _, _ in found):
+            while found[0][0].offset < removed.length:
+                _pass_over(*found.pop(0)[:2])
         first, (last, _, pidfd) = found[0][0], found[-1]
         begin = removed if removed.length == first.offset else Log(first.offset, EMPTY_DIGEST)
         places = [
@@ -216,6 +222,12 @@ class Spool:
             segment.close()
         self._ledger.close()
         self._lock.release()
+
+
+def _pass_over(piece: Piece, segment: Segment) -> None:
+    """Keep in mind that a piece is settled, as long as its segment is needed for another one."""
+    segment.hold(piece.key, piece.start)
+    segment.settle(piece.key, piece.end)
 
 
 def _sync_all(fds: list[int]) -> None:

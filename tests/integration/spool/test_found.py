@@ -1,12 +1,18 @@
 """What a worker finds in a spool: whole, torn, damaged, or of another time."""
 
+import contextlib
+import fcntl
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.kernel import linux
 from orchestrator.kernel.errors import VersionUnsupported
 from orchestrator.protocol.frames import EMPTY_DIGEST, chain
 from tests.integration.spool.files import (
@@ -23,7 +29,8 @@ from tests.integration.spool.files import (
     whole,
     write,
 )
-from worker.records import Began, Exited, Log, Vanished
+from worker.records import Began, Cause, Exited, Log, Vanished
+from worker.shim import layout
 from worker.spool import Spool
 
 
@@ -203,6 +210,70 @@ async def test_the_spool_of_a_newer_version_is_refused_untouched(tmp_path: Path)
 
     spool.close()
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+async def test_a_start_that_fails_midway_removes_nothing(tmp_path: Path, broken: int) -> None:
+    """Whichever segment cannot be read: no end that nobody was told of goes with the others."""
+    whole_ones = [header() + whole(number) for number in (1, 2, 3)]
+    for place, content in enumerate(whole_ones):
+        write(tmp_path / "spool", f"seg-{place}-0", content)
+    write(tmp_path / "spool", f"seg-{broken}-0", header(format=2), whole(broken + 1))
+    spool = Spool(tmp_path / "spool")
+    with pytest.raises(VersionUnsupported):
+        await spool.reattach()
+    spool.close()
+
+    write(tmp_path / "spool", f"seg-{broken}-0", whole_ones[broken])
+    again = Spool(tmp_path / "spool")
+    found = [(log.job_id, code(await read(log))) for log in await again.reattach()]
+    again.close()
+
+    assert found == [("job_1", 1), ("job_2", 2), ("job_3", 3)]
+
+
+async def test_an_attempt_that_went_on_before_its_first_word_is_followed(tmp_path: Path) -> None:
+    """Both of its parts begin at no output: the one with the higher number is where it runs.
+
+    Taken the other way round its shim would count as gone: no order would reach it, and the command
+    would be killed.
+    """
+    with _a_process(tmp_path / "spool") as (process, identity):
+        write(
+            tmp_path / "spool",
+            "seg-a-9",
+            *(header(**identity), grant(1), began(), goes_on_in("seg-a-10")),
+        )
+        path = write(
+            tmp_path / "spool", "seg-a-10", header(**identity), grant(1, offset=0), began()
+        )
+        with path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            spool = Spool(tmp_path / "spool")
+            [log] = await spool.reattach()
+            records = log.records()
+            assert isinstance(await anext(records), Began)
+
+            log.cancel(Cause.CANCELLED, grace_s=1)
+            died_of = process.wait(10)
+            file.write(out(b"late") + ended(7))
+            file.flush()
+            rest = [record async for record in records]
+
+        assert died_of == -layout.CANCEL_SIGNAL
+        assert output(rest) == out(b"late")
+        assert code(rest) == 7
+        spool.close()
+
+
+@contextlib.contextmanager
+def _a_process(spool: Path) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any]]]:
+    """Give a process that stands for a shim, and how a header names it."""
+    spool.mkdir(mode=0o700)
+    with subprocess.Popen(["sleep", "600"]) as process:
+        started = linux.start_time(process.pid)
+        yield process, {"pid": process.pid, "start_time": started, "boot_id": linux.boot_id()}
+        process.kill()
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"junk"])

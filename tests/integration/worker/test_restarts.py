@@ -200,21 +200,62 @@ def test_a_slot_is_taken_by_what_runs_on(place: Workplace) -> None:
     assert server.end(second).outcome is Outcome.SUCCEEDED
 
 
+def _segments(place: Workplace) -> list[Path]:
+    return sorted((place.state / "spool").glob("seg-*"))
+
+
+def _settled_down(place: Workplace, count: int) -> None:
+    """Wait until what the server has is removed, and the ledger's last word about it written."""
+    wait_until(lambda: len(_segments(place)) <= count, what="acknowledged output was removed")
+
+
 def test_output_the_server_has_is_not_sent_again(place: Workplace) -> None:
     """A log of megabytes is continued where the server stands, not from its beginning."""
     place.start()
     server = place.server
-    job = server.sh("head -c 20000000 /dev/urandom; while [ ! -e gate ]; do sleep 0.01; done")
+    script = "head -c 20000000 /dev/urandom | tee copy; while [ ! -e gate ]; do sleep 0.01; done"
+    job = server.sh(script)
     attempt = server.running(job)
-    wait_until(lambda: len(attempt.output) > 20_000_000)
+    wait_until(lambda: len(attempt.stream()) == 20_000_000)
+    _settled_down(place, 1)
     place.kill()
     uploads = len(server.named("output"))
 
     place.start()
     (place.directory / "gate").touch()
-    server.end(job)
 
+    assert not server.end(job).output_final
     assert len(server.named("output")) == uploads
+    assert attempt.stream() == (place.directory / "copy").read_bytes()
+
+
+def test_a_long_log_whose_beginning_is_gone_arrives_whole(place: Workplace) -> None:
+    """Killed when its first megabytes are acknowledged and removed: the rest follows, byte by byte.
+
+    The successor finds a log that begins in its middle, and reads it before it has a session.
+    """
+    place.start()
+    server = place.server
+    script = "for n in 1 2 3; do head -c 9000000 /dev/urandom | tee copy$n; "
+    script += "while [ ! -e gate$n ]; do sleep 0.01; done; done"
+    job = server.sh(script)
+    attempt = server.running(job)
+    for number in (1, 2, 3):
+        wait_until(lambda n=number: len(attempt.stream()) == n * 9_000_000)  # type: ignore[misc]  # a default binds it
+        _settled_down(place, 1)
+        server.stop()
+        place.kill()
+        (place.directory / f"gate{number}").touch()
+        if number < 3:
+            copy = place.directory / f"copy{number + 1}"
+            wait_until(lambda c=copy: c.exists() and c.stat().st_size == 9_000_000)  # type: ignore[misc]  # a default binds it
+        server.start()
+        place.start()
+
+    assert not server.end(job).output_final
+    copies = [(place.directory / f"copy{number}").read_bytes() for number in (1, 2, 3)]
+    assert attempt.stream() == b"".join(copies)
+    assert (job, 2) not in server.attempts
 
 
 def test_state_that_is_open_to_others_is_refused(place: Workplace) -> None:

@@ -210,6 +210,38 @@ def test_a_log_whose_beginning_is_gone_goes_on_where_it_is() -> None:
     assert (event.offset, event.frames) == (3 * len(frames), frames)
 
 
+def test_a_log_that_is_read_before_the_session_goes_on_where_the_server_stands() -> None:
+    """A successor reads what is left of a long log at once: it is not taken for one with a gap."""
+    outbox, key, frames = Box(), key_of(), frames_of(10)
+    outbox.open(key)
+    outbox.write(key, 2 * len(frames), frames + frames)
+
+    outbox.resume(key, 3 * len(frames))
+    outbox.write(key, 4 * len(frames), frames)
+    outbox.say(key, ended(key, 5 * len(frames)))
+
+    output, end = outbox.next_report().events
+    assert isinstance(output, Output)
+    assert (output.offset, output.frames) == (3 * len(frames), frames + frames)
+    assert isinstance(end, Ended)
+    assert not end.output_final
+
+
+def test_what_the_server_lacks_before_the_rest_of_a_log_is_shown_as_missing() -> None:
+    """Read before the session or not: what was removed and never arrived is admitted."""
+    outbox, key, frames = Box(), key_of(), frames_of(10)
+    outbox.open(key)
+    outbox.write(key, 2 * len(frames), frames)
+
+    outbox.resume(key, len(frames))
+    outbox.write(key, 3 * len(frames), frames)
+    outbox.say(key, ended(key, 4 * len(frames)))
+
+    [event] = outbox.next_report().events
+    assert isinstance(event, Ended)
+    assert event.output_final
+
+
 def test_output_that_is_nowhere_any_more_is_shown_as_missing() -> None:
     """A server that was set back lacks what the worker has removed: the end says so, once."""
     outbox, key, frames = Box(), key_of(), frames_of(10)
