@@ -15,9 +15,10 @@ Requests, as packets (`+ fds`: descriptors come along):
     preload  id modules                  import what later forks need
     signal   child signal                signal the child that was started under the id `child`
     lend     id entry name? + 1 fd       fork `entry` for whoever sends `shim args + fds` there
+    ping     id                          say that you listen
 
-Answers: `started id pid`, `preloaded id`, `lent id`, `failed id message`, and for what was started
-`exited id pid code signal`. A lent channel answers nothing: a shim speaks for itself.
+Answers: `started id pid`, `preloaded id`, `lent id`, `pong id`, `failed id message`, and for what
+was started `exited id pid code signal`. A lent channel answers nothing: a shim speaks for itself.
 """
 
 import collections
@@ -33,13 +34,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
 from orchestrator.kernel import linux, packets
 from orchestrator.kernel.brood import FIRST_FD, SIGNALS, Brood, Ended, spawn
 from orchestrator.kernel.errors import PeerBroken, invariant
+from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.kernel.packets import Message
 
 Entry = Callable[[Message, list[int]], int | None]
@@ -56,28 +57,6 @@ _IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """A service manager that signals a whole group must not take the launcher from under children that
 are still being stopped in order: it ends with its control socket, and by nothing else."""
 _PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
-
-
-@dataclass(frozen=True, slots=True)
-class LauncherProcess:
-    """The launcher, as the process that forked it sees it."""
-
-    pid: int
-    control: socket.socket
-
-    def lend(self, channel: int, entry: str) -> None:
-        """Let whoever holds the other end of `channel` fork `entry`, and nothing else.
-
-        For a program that wants nothing else of its launcher; others use `launching.Launcher`.
-        """
-        request = {"do": "lend", "id": 0, "entry": entry}
-        socket.send_fds(self.control, [packets.encode(request)], [channel])
-
-    def close(self) -> None:
-        """End the launcher and wait for it. Its shims go on."""
-        self.control.close()
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
 
 
 class Work(NamedTuple):
@@ -233,6 +212,8 @@ class _Loop:
                 self._brood.signal(request["child"], request["signal"])
             case "lend":
                 self._lend(request, fds)
+            case "ping":
+                self._say("pong", request)
             case unknown:
                 raise ValueError(f"unknown request {unknown!r}")
         return None

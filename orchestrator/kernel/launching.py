@@ -3,24 +3,33 @@
 The asynchronous side of `launcher.py`, which has the messages. It knows no program: what is started
 and why is its caller's business. A child is named by the number of the request that started it, so
 a signal goes through the launcher, its parent, and can never reach a stranger that has its pid.
+
+Nobody waits for a launcher for ever. One that owes an answer is asked whether it listens, woken if
+somebody stopped it, and killed if that is no use: then its end is what everybody learns.
 """
 
 import contextlib
 import itertools
+import logging
+import signal
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import anyio
 from anyio.abc import TaskGroup
 
-from orchestrator.kernel import packets
+from orchestrator.kernel import logs, packets
 from orchestrator.kernel.errors import LauncherGone, LaunchFailed
-from orchestrator.kernel.launcher import SHIM_NAME, LauncherProcess
+from orchestrator.kernel.launcher import SHIM_NAME
+from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.kernel.packets import Message
 
+LOGGER: Final = logging.getLogger(__name__)
 NURSERY = "orchestrator.kernel.launcher:nursery"
+_ANSWER_S = 3.0
+"""A fork and an answer are milliseconds; a machine in great trouble gets this long."""
 _FAREWELL_S = 2.0
 """A nursery has nothing to do when its control socket closes but to exit."""
 
@@ -38,7 +47,7 @@ class Child:
 
     def __init__(self, launcher: "Launcher", number: int, pid: int) -> None:
         self.pid = pid
-        self._launcher = launcher
+        self.launcher = launcher
         self._number = number
         self._ended = anyio.Event()
         self._exit = Exit()
@@ -51,10 +60,17 @@ class Child:
         await self._ended.wait()
         return self._exit
 
+    async def overdue(self) -> None:
+        """Insist: it must have ended, and if its launcher does not tell so, that is at fault."""
+        with anyio.move_on_after(_ANSWER_S):
+            await self.wait()
+        if not self._ended.is_set():
+            await self.launcher.rouse()
+
     async def signal(self, number: int) -> None:
         """Send it a signal, unless it has ended."""
         if not self._ended.is_set():
-            await self._launcher.signal(self._number, number)
+            await self.launcher.signal(self._number, number)
 
     def end(self, how: Exit) -> None:
         """Note that it has ended: called by the launcher's listener alone."""
@@ -74,11 +90,16 @@ class _Reply:
 class Launcher:
     """A launcher or a nursery: starts children, and listens to what becomes of them."""
 
-    def __init__(self, control: socket.socket, group: TaskGroup, process: Child | None) -> None:
+    def __init__(
+        self, control: socket.socket, group: TaskGroup, process: "Child | LauncherProcess"
+    ) -> None:
         control.setblocking(False)
         self._control = control
         self._group = group
         self._process = process
+        self._rousing = anyio.Lock()
+        self.was_killed = False
+        """Whether it did not listen, and was killed for that."""
         self._numbers = itertools.count(1)
         self._replies: dict[int, _Reply] = {}
         self._children: dict[int, Child] = {}
@@ -90,7 +111,7 @@ class Launcher:
     async def over(cls, process: LauncherProcess) -> AsyncIterator[Self]:
         """Speak to a launcher for the length of a block; at its end the launcher ends too."""
         async with anyio.create_task_group() as group:
-            launcher = cls(process.control, group, None)
+            launcher = cls(process.control, group, process)
             group.start_soon(launcher._listen)
             try:
                 yield launcher
@@ -98,7 +119,8 @@ class Launcher:
                 with anyio.CancelScope(shield=True):
                     await launcher._dismiss()
                 launcher.close()
-                process.close()
+                if process.close():
+                    launcher._note_kill()
                 group.cancel_scope.cancel()
 
     @property
@@ -160,12 +182,59 @@ class Launcher:
 
     async def lend(self, channel: int, entry: str, *, name: str = SHIM_NAME) -> None:
         """Let whoever holds the other end of `channel` fork `entry`, and nothing else."""
-        await self._ask({"do": "lend", "entry": entry, "name": name}, [channel])
+        request: Message = {"do": "lend", "entry": entry, "name": name}
+        await self._ask(request, [channel], patience_s=_ANSWER_S)
 
     async def signal(self, child: int, number: int) -> None:
         """Signal the child that was started by that request; use `Child.signal`."""
         with contextlib.suppress(LauncherGone):
             await self._send({"do": "signal", "child": child, "signal": number})
+
+    async def rouse(self) -> None:
+        """Return when the other side listens, or has ended because it did not."""
+        if isinstance(self._process, Child):
+            await self._process.launcher.rouse()
+        async with self._rousing:
+            if await self._listens():
+                return
+            logs.event(
+                LOGGER,
+                logging.WARNING,
+                "launcher.stalled",
+                pid=self._process.pid,
+                why="it did not answer; it is continued in case it was stopped",
+            )
+            await self.prod(signal.SIGCONT)
+            if await self._listens():
+                return
+            self._note_kill()
+            await self.prod(signal.SIGKILL)
+            with anyio.move_on_after(_FAREWELL_S):
+                await self.gone()
+
+    async def _listens(self) -> bool:
+        """Tell whether it answers soon, or has ended and owes nobody an answer."""
+        with anyio.move_on_after(_ANSWER_S), contextlib.suppress(LauncherGone):
+            await self._ask({"do": "ping"})
+            return True
+        return self.is_gone
+
+    def _note_kill(self) -> None:
+        self.was_killed = True
+        logs.event(
+            LOGGER,
+            logging.ERROR,
+            "launcher.killed",
+            pid=self._process.pid,
+            why="it did not answer and could not be woken; commands go on in their shims",
+        )
+
+    async def prod(self, number: int) -> None:
+        """Signal the process on the other side itself."""
+        if isinstance(self._process, Child):
+            await self._process.signal(number)
+        else:
+            self._process.signal(number)
 
     def close(self) -> None:
         """Hang up: the process on the other side ends, and whoever it forked with it."""
@@ -177,22 +246,33 @@ class Launcher:
         """End the nurseries, last one first, and wait until they are gone."""
         for nursery in reversed(self._nurseries):
             nursery.close()
-            with anyio.move_on_after(_FAREWELL_S):
-                await nursery.gone()
+            for number in (0, signal.SIGCONT, signal.SIGKILL):
+                if number and not nursery.is_gone:
+                    await self.rouse()
+                    await nursery.prod(number)
+                with anyio.move_on_after(_FAREWELL_S):
+                    await nursery.gone()
 
     async def _start(self, request: Message, fds: Sequence[int]) -> Child:
         # Seen through to its answer: a child that was asked for must not end up nobody's.
         with anyio.CancelScope(shield=True):
-            reply = await self._ask(request, fds)
+            reply = await self._ask(request, fds, patience_s=_ANSWER_S)
         if reply.child is None:
             raise LauncherGone("the launcher answered, but not with a child")
         return reply.child
 
-    async def _ask(self, request: Message, fds: Sequence[int] = ()) -> _Reply:
+    async def _ask(
+        self, request: Message, fds: Sequence[int] = (), *, patience_s: float | None = None
+    ) -> _Reply:
         number = next(self._numbers)
         reply = self._replies[number] = _Reply()
         try:
             await self._send({**request, "id": number}, fds)
+            if patience_s is not None:
+                with anyio.move_on_after(patience_s):
+                    await reply.arrived.wait()
+                if not reply.arrived.is_set():
+                    await self.rouse()
             await reply.arrived.wait()
         finally:
             self._replies.pop(number, None)
@@ -221,7 +301,7 @@ class Launcher:
         try:
             while (message := await self._receive()) is not None:
                 self._hear(message)
-            if self._process is not None:
+            if isinstance(self._process, Child):
                 # Its parent has killed what it left behind before it tells of its end, so nobody
                 # hears that a child is gone while it may still hold a lock.
                 await self._process.wait()

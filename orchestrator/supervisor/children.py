@@ -145,6 +145,7 @@ class ChildService:
             case Effect.KILL:
                 await running.process.signal(signal.SIGKILL)
                 # Where the launcher is gone nobody can kill it, and nobody waits for it any more.
+                # Where it is stopped, this is when somebody looks after it.
                 self._silent.set()
         return None
 
@@ -158,6 +159,7 @@ class ChildService:
         self._happened(Appeared())
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._hear, running)
+            tasks.start_soon(self._insist, running)
             self._exit = await running.process.wait()
             if self._exit == Exit():
                 # Its launcher is gone: now only the end of its line tells of its own.
@@ -190,6 +192,11 @@ class ChildService:
             await running.process.signal(signal.SIGKILL)
         self._silent.set()
 
+    async def _insist(self, running: Running) -> None:
+        """Wait no longer than is reasonable to be told of the end of a child that is silent."""
+        await self._silent.wait()
+        await running.process.overdue()
+
     def _note(self) -> None:
         """Say in the log what became of the child."""
         noted = NOTES.get(self.child.state)
@@ -203,6 +210,8 @@ class ChildService:
             keys |= {"code": self._exit.code, "signal": self._exit.signal}
         if self.child.state is ChildState.BACKOFF:
             keys["restart_in_s"] = round(max(0.0, self.child.act_at - anyio.current_time()), 1)
+            if self._exit.code == self.child.policy.busy_code:
+                keys["why"] = "another process still holds its data; it is tried again until free"
         if self.child.state is ChildState.FAILED and self.trouble is not None:
             keys |= {"why": self.trouble.message, "hint": self.trouble.hint}
         logs.event(LOGGER, level, name, **keys)

@@ -33,7 +33,7 @@ from orchestrator.kernel import logs, paths
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.errors import cause
 from orchestrator.kernel.files import Lock, private_dir
-from orchestrator.kernel.launcher import LauncherProcess
+from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.kernel.launching import Launcher
 from orchestrator.supervisor.address import wait_until_free
 from orchestrator.supervisor.children import ChildService
@@ -66,10 +66,12 @@ FAREWELLS: Final = MappingProxyType(
         Phase.INTERRUPTING: "Interrupting the running jobs. Ctrl-C again leaves at once.",
     }
 )
+FORCED: Final = (
+    "The worker did not end in time and was killed. Its jobs may still run in their shims; "
+    "the next start finds them."
+)
 SERVER_POLICY: Final = ChildPolicy(stop_s=10.0, ready_s=120.0)
 """A start may have a migration to do; a stop has nothing that a restart could not repeat."""
-WORKER_STOP_S: Final = 30.0
-"""Longer than jobs are commonly given to end (10 s), and their output takes to be sent."""
 WORKER_FINAL_CODES: Final = frozenset({73, 78})
 """Not 77: a refused token is replaced at the next launch."""
 
@@ -97,7 +99,8 @@ async def _run(
 ) -> int:
     await wait_until_free(settings.host, settings.port)
     async with Launcher.over(process) as launcher:
-        return await Daemon(settings, launcher, say).run()
+        code = await Daemon(settings, launcher, say).run()
+    return INTERNAL_FAULT if launcher.was_killed else code
 
 
 class Daemon:
@@ -118,7 +121,7 @@ class Daemon:
             f"worker:{WORKER_NAME}",
             ChildPolicy(
                 drain_s=settings.drain_timeout_s,
-                stop_s=WORKER_STOP_S,
+                stop_s=settings.worker_stop_s,
                 final_codes=WORKER_FINAL_CODES,
             ),
             self._local.launch_worker,
@@ -141,6 +144,8 @@ class Daemon:
                 await self._stop(service)
             tasks.cancel_scope.cancel()
         code = self._exit_code()
+        if self._worker.child.forced:
+            self._tell(FORCED)
         logs.event(LOGGER, logging.INFO, "run.ended", code=code)
         return code
 
@@ -217,7 +222,8 @@ class Daemon:
         if self._phase is Phase.RUNNING:
             failed = (s for s in self._started if s.child.state is ChildState.FAILED)
             return next(failed).child.last_code or INTERNAL_FAULT
-        return DRAIN_TIMED_OUT if self._worker.child.overdrawn else 0
+        worker = self._worker.child
+        return DRAIN_TIMED_OUT if worker.overdrawn or worker.forced else 0
 
 
 def _program() -> list[str]:

@@ -38,6 +38,9 @@ class LocalSettings:
     slots: int = field(default_factory=lambda: os.cpu_count() or 1)
     tags: tuple[str, ...] = ()
     drain_timeout_s: float = 600.0
+    worker_stop_s: float = 35.0
+    """Longer than the worker lets a job that it interrupts go on (20 s), plus the time in which it
+    delivers what the job came to (12 s)."""
     programs: Programs = Programs()
 
     @property

@@ -6,7 +6,7 @@ process changes what is.
 """
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from orchestrator.protocol.wire import Ended, Released, Started
 from orchestrator.protocol.words import Outcome, Reason
@@ -16,6 +16,8 @@ from worker.records import Cause, Log, Phase
 
 S = AttemptState
 E = AttemptEvent
+PREEMPT_GRACE_S: Final = 20.0
+"""The longest that an interrupted command may go on: a supervisor kills us after 35 seconds."""
 
 
 class Key(NamedTuple):
@@ -203,7 +205,11 @@ def _stop(attempt: Attempt, cause: Cause) -> Decision:
 
 
 def _ending(attempt: Attempt, cause: Cause) -> Effect:
-    return Withdraw() if attempt.state is S.PREPARING else Interrupt(cause, attempt.grace_s)
+    if attempt.state is S.PREPARING:
+        return Withdraw()
+    # Whoever stops a worker waits for it, and runs the job again: that need not take an hour.
+    longest_s = PREEMPT_GRACE_S if cause is Cause.PREEMPTED else attempt.grace_s
+    return Interrupt(cause, min(attempt.grace_s, longest_s))
 
 
 def _abandon(attempt: Attempt) -> Decision:

@@ -139,6 +139,10 @@ class ChildPolicy:
     """Failures in a row before it was ever ready: then it will not become better by itself."""
     final_codes: frozenset[int] = frozenset({73, 77, 78})
     """Exit codes that say the same at once: somebody has to mend something."""
+    busy_code: int = 5
+    """The exit code that says that another process still holds its data. One that was orphaned is
+    about to end, so this is waited out and is no failure of its own."""
+    busy_retry: Backoff = Backoff(max_s=5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +157,12 @@ class Child:
     ready_at: float | None = None
     was_ready: bool = False
     failures: int = 0
+    refusals: int = 0
+    """How often in a row another process held its data."""
     overdrawn: bool = False
     """It did not finish its work within the time to drain."""
+    forced: bool = False
+    """It did not end within the time to stop, and was killed."""
     last_code: int | None = None
 
     @property
@@ -261,7 +269,11 @@ def _ended(child: Child, now: float, draw: float) -> Child:
         return _moved(child, E.ENDED)
     if ready_at is not None and now - ready_at >= policy.healthy_s:
         return replace(_moved(child, E.RESTART_PLANNED, until=now), failures=0)
-    child = replace(child, failures=child.failures + 1)
+    if child.last_code == policy.busy_code:
+        refusals = child.refusals + 1
+        wait_s = policy.busy_retry.delay(refusals, draw=draw)
+        return replace(_moved(child, E.RESTART_PLANNED, until=now + wait_s), refusals=refusals)
+    child = replace(child, failures=child.failures + 1, refusals=0)
     hopeless = child.last_code in policy.final_codes or child.failures >= policy.first_tries
     if hopeless and not child.was_ready:
         return _moved(child, E.GAVE_UP)
@@ -313,7 +325,7 @@ def _see_off(child: Child, *, overdue: bool) -> Decision:
     if child.state is S.LAUNCHING:
         return Decision(child, (Effect.ABANDON,))
     if child.state in {S.STOPPING, S.LEAVING} and overdue:
-        return Decision(_moved(child, E.KILL_SENT), (Effect.KILL,))
+        return Decision(_moved(replace(child, forced=True), E.KILL_SENT), (Effect.KILL,))
     if child.state in {S.BACKOFF, S.FAILED}:
         return Decision(_moved(child, E.DISMISSED))
     return Decision(child)

@@ -11,17 +11,17 @@ import anyio
 
 from orchestrator.kernel import launcher as launcher_process
 from orchestrator.kernel import packets
+from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.kernel.launching import Launcher
 from tests.integration.launcher.launched import HERE, Line, ask_for_shim
 
 SERVER = "import socket; socket.socket(fileno=3).recv(100)"
 
 
-async def _run(gate: str, record: str, process: launcher_process.LauncherProcess) -> None:
+async def _run(gate: str, record: str, process: LauncherProcess) -> None:
     lifelines = [Line(), Line(), Line()]
     async with Launcher.over(process) as launcher:
         nursery = await launcher.nursery([])
-        assert nursery._process is not None
         server = await launcher.spawn([sys.executable, "-c", SERVER], fds=[lifelines[0].fd])
         worker = await nursery.fork(f"{HERE}:last", {}, fds=[lifelines[1].fd])
         ours, theirs = packets.pair()

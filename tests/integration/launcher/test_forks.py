@@ -115,8 +115,7 @@ async def test_nobody_adopts_the_children_of_a_dead_nursery() -> None:
         worker = await nursery.fork(f"{HERE}:last", {}, fds=[line.fd])
         line.passed()
         await line.hear()
-        assert nursery._process is not None
-        await nursery._process.signal(signal.SIGKILL)
+        await nursery.prod(signal.SIGKILL)
 
         with anyio.fail_after(10):
             assert await worker.wait() == Exit()

@@ -151,3 +151,24 @@ async def test_a_storm_of_signals_loses_no_exit() -> None:
 
         with anyio.fail_after(10):
             assert [(await child.wait()).code for child in children] == list(range(50))
+
+
+def test_a_launcher_that_was_stopped_is_woken_to_end() -> None:
+    """Whoever closes it does not wait for somebody else to continue it."""
+    process = launcher_process.start()
+    os.kill(process.pid, signal.SIGSTOP)
+
+    killed = process.close()
+
+    assert not killed
+    assert not _alive(process.pid)
+
+
+def test_a_launcher_that_does_not_end_is_killed() -> None:
+    """It hangs for a reason of its own: nobody waits for ever, and the caller is told."""
+    process = launcher_process.start(preload=["tests.integration.launcher.endless"])
+
+    killed = process.close()
+
+    assert killed
+    assert not _alive(process.pid)

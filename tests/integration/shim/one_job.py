@@ -6,10 +6,11 @@ from pathlib import Path
 import anyio
 
 from orchestrator.kernel import launcher
+from orchestrator.kernel.launcher_process import LauncherProcess
 from tests.integration.shim.workshop import began, opened
 
 
-async def work(process: launcher.LauncherProcess, script: str) -> None:
+async def work(process: LauncherProcess, script: str) -> None:
     """Start it, say so, and stay."""
     async with opened(Path.cwd(), process) as shop:
         log = await shop.start("sh", "-c", script, cwd=str(Path.cwd()))

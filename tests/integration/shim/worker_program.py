@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 
 from orchestrator.kernel import launcher, packets
+from orchestrator.kernel.launcher_process import LauncherProcess
 from worker.pool import ShimOrder, ShimPool
 from worker.spool import Spool
 
@@ -39,7 +40,7 @@ def words(number: int) -> tuple[bytes, bytes, int]:
     return f"{lines}no newline".encode(), f"err {number}\n".encode(), number % 7
 
 
-async def work(process: launcher.LauncherProcess, first: int) -> None:
+async def work(process: LauncherProcess, first: int) -> None:
     """Grant attempts in four lanes, and settle every third."""
     ours, theirs = packets.pair()
     process.lend(theirs.fileno(), SHIM)

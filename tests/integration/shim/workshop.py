@@ -15,7 +15,7 @@ import anyio
 import psutil
 
 from orchestrator.kernel import packets
-from orchestrator.kernel.launcher import LauncherProcess
+from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.protocol.frames import EMPTY_DIGEST, Frame, FrameType, chain, decode
 from tests.support.processes import Family, clean_environment, open_descriptors, python
 from tests.support.source import ROOT

@@ -81,7 +81,7 @@ class Run:
 
 
 def prepared(
-    home: Path, *, port: int = 0, drain_timeout_s: float = 60
+    home: Path, *, port: int = 0, drain_timeout_s: float = 60, worker_stop_s: float = 30
 ) -> tuple[list[str], dict[str, str]]:
     """Make what the small programs need in `home`; return the command line and the environment."""
     state = home / "data/worker/state"
@@ -90,14 +90,18 @@ def prepared(
         folder.chmod(0o700)
     if not (state / "gate").exists():
         os.mkfifo(state / "gate")
-    argv = python("-m", SMALL_RUN, str(home), str(port), str(drain_timeout_s))
+    argv = python("-m", SMALL_RUN, str(home), str(port), str(drain_timeout_s), str(worker_stop_s))
     return argv, clean_environment(home, PYTHONPATH=str(REPOSITORY))
 
 
 @contextlib.contextmanager
-def run(home: Path, *, port: int = 0, drain_timeout_s: float = 60) -> Iterator[Run]:
+def run(
+    home: Path, *, port: int = 0, drain_timeout_s: float = 60, worker_stop_s: float = 30
+) -> Iterator[Run]:
     """Start a run in `home`; afterwards nothing of it is left."""
-    argv, environment = prepared(home, port=port, drain_timeout_s=drain_timeout_s)
+    argv, environment = prepared(
+        home, port=port, drain_timeout_s=drain_timeout_s, worker_stop_s=worker_stop_s
+    )
     with program(*argv, env=environment, cwd=REPOSITORY) as process:
         running = Run(home, process)
         try:

@@ -17,7 +17,7 @@ PROGRAMS = Programs(
 )
 
 
-def main(home: str, port: str, drain_timeout_s: str) -> int:
+def main(home: str, port: str, drain_timeout_s: str, worker_stop_s: str) -> int:
     """Run, and say what went wrong as the command line does."""
     settings = LocalSettings(
         directory=Path(),  # whole paths are made of these
@@ -26,6 +26,7 @@ def main(home: str, port: str, drain_timeout_s: str) -> int:
         slots=2,
         tags=("a-tag",),
         drain_timeout_s=float(drain_timeout_s),
+        worker_stop_s=float(worker_stop_s),
         programs=PROGRAMS,
     )
     process = launcher.start()

@@ -1,13 +1,15 @@
 """The smallest worker that a supervisor can be tested with: forked, on a lifeline, with a channel.
 
 It asks for a shim at its start, as a worker does for its first job. A file `busy` in its state
-directory keeps it from finishing while it drains; `exit-code` makes it end with that code, once.
+directory keeps it from finishing while it drains, `deaf` from hearing anything; `exit-code` makes
+it end with that code, once.
 """
 
 import contextlib
 import json
 import os
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ def run_forked(args: dict[str, Any], fds: list[int]) -> int:
     shim = _ask_for_shim(channel, state)
     note(home, f"worker ready with shim {shim}")
     line.send(json.dumps({"state": "ready"}).encode())
+    if (state / "deaf").exists():
+        threading.Event().wait()
     while order := line.recv(1000):
         note(home, f"worker heard {order.decode()}")
         if json.loads(order) == {"do": "stop"} or not (state / "busy").exists():

@@ -165,3 +165,15 @@ def test_a_given_port_is_used(tmp_path: Path) -> None:
         here.wait_until_ready()
 
         assert f"http://127.0.0.1:{port}" in here.process.stdout
+
+
+def test_data_that_an_ending_server_still_holds_is_waited_for(tmp_path: Path) -> None:
+    """It is said why nothing happens, and it goes on as soon as the other one has gone."""
+    (tmp_path / "data/server").mkdir(parents=True)
+    (tmp_path / "data/server/exit-code").write_text("5")
+    with run(tmp_path) as here:
+        here.process.wait_for("another process still holds its data")
+
+        (tmp_path / "data/server/exit-code").unlink()
+
+        here.wait_until_ready()

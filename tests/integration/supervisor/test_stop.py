@@ -223,3 +223,45 @@ def test_a_killed_run_leaves_only_what_a_job_needs(tmp_path: Path) -> None:
             again.wait_until_ready()
         here.release_shims()
         wait_until(lambda: not Path(f"/proc/{shim}").exists())
+
+
+@pytest.mark.parametrize("name", ["orch-launcher", "orch-nursery"])
+def test_whoever_is_stopped_among_the_forkers_does_not_hold_up_the_end(
+    tmp_path: Path, name: str
+) -> None:
+    """They are woken: everything ends in order, and it is told what was the matter."""
+    with run(tmp_path) as here:
+        here.wait_until_ready()
+        os.kill(here.pid_of(name), signal.SIGSTOP)
+
+        here.process.signal(signal.SIGTERM)
+
+        assert here.process.wait(timeout_s=20) == 0
+        assert "launcher.stalled" in here.process.stderr
+    assert here.journal()[-3:] == ['worker heard {"do": "drain"}', "worker ends", STOP]
+
+
+def test_a_worker_is_started_again_although_the_launcher_was_stopped(tmp_path: Path) -> None:
+    """Nobody asked for an end: what does not answer is woken all the same."""
+    with run(tmp_path) as here:
+        here.wait_until_ready()
+        os.kill(here.pid_of("orch-launcher"), signal.SIGSTOP)
+
+        os.kill(here.pid_of("orch-worker"), signal.SIGKILL)
+
+        here.wait_for("worker ready", count=2)
+        here.release_shims()
+
+
+def test_a_worker_that_had_to_be_killed_is_no_good_end(tmp_path: Path) -> None:
+    """Its jobs may still run: the exit code and a sentence say so."""
+    with run(tmp_path, worker_stop_s=0.5) as here:
+        (here.state / "deaf").touch()
+        here.wait_until_ready()
+
+        here.process.signal(signal.SIGQUIT)
+
+        wait_until(lambda: here.process.returncode == 6)
+        here.release_shims()
+        assert here.process.wait() == 6
+        assert "may still run" in here.process.stdout

@@ -11,6 +11,7 @@ import sys
 import anyio
 
 from orchestrator.kernel import launcher, lifeline, packets
+from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.kernel.launching import Launcher
 
 ORDERS = {signal.SIGUSR1: "drain", signal.SIGUSR2: "stop"}
@@ -21,7 +22,7 @@ def main() -> None:
     anyio.run(_run, launcher.start(), json.loads(sys.argv[1]))
 
 
-async def _run(process: launcher.LauncherProcess, settings: dict[str, object]) -> None:
+async def _run(process: LauncherProcess, settings: dict[str, object]) -> None:
     async with Launcher.over(process) as main_launcher:
         nursery = await main_launcher.nursery(["worker.main", "httpx"])
         line, theirs = lifeline.pair()

@@ -173,6 +173,22 @@ def test_a_child_that_never_becomes_ready_is_given_up_after_some_tries() -> None
     assert starts == POLICY.first_tries
 
 
+def test_a_child_whose_data_is_held_by_another_is_tried_again_until_it_is_free() -> None:
+    """One that was orphaned is about to end: however often that is met, it is no failure."""
+    child, now = _after(LAUNCHED).child, 0.0
+    waits = []
+    for _ in range(20):
+        child = decide(child, Appeared(), now=now, draw=0.5).child
+        child = decide(child, Ended(5), now=now, draw=0.5).child
+        assert (child.state, child.failures) == (S.BACKOFF, 0)
+        waits.append(child.act_at - now)
+        now = child.act_at
+        child = decide(child, Tick(), now=now, draw=0.5).child
+
+    assert waits[:3] == [0.5, 1.0, 2.0]
+    assert max(waits) == 2.5
+
+
 def test_draining_is_bounded_then_stopping_is_bounded_then_it_is_killed() -> None:
     """Each phase has its deadline, and that the first one passed is remembered."""
     drain = _after(LAUNCHED, APPEARED, READY, (10.0, Want(Wanted.DRAIN)))
@@ -186,6 +202,7 @@ def test_draining_is_bounded_then_stopping_is_bounded_then_it_is_killed() -> Non
     assert (down.child.state, down.effects) == (S.DOWN, ())
     assert down.child.is_settled
     assert down.child.overdrawn
+    assert down.child.forced
 
 
 def test_a_child_that_drains_in_time_is_down_and_stays_down() -> None:

@@ -226,3 +226,14 @@ def test_what_vanished_is_not_guessed_at(
     assert isinstance(said.event, Ended)
     assert (said.event.outcome, said.event.reason) == (outcome, reason)
     assert (said.event.output_length, said.event.output_digest) == (30, "aa" * 32)
+
+
+def test_an_interrupted_job_is_not_given_an_hour_to_end() -> None:
+    """Who stops a worker waits for it: its own grace counts only while it is shorter."""
+    patient = replace(_attempt(S.RUNNING), grace_s=3600.0)
+
+    _, preempting = _effects(patient, PREEMPT)
+    _, cancelling = _effects(patient, CANCEL)
+
+    assert preempting == [Interrupt(Cause.PREEMPTED, 20.0)]
+    assert cancelling == [Interrupt(Cause.CANCELLED, 3600.0)]

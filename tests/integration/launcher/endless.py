@@ -1,0 +1,5 @@
+"""A module whose import never ends: whoever preloads it is busy for ever."""
+
+import threading
+
+threading.Event().wait()
