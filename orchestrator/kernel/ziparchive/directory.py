@@ -73,7 +73,7 @@ def read_directory(source: Source, limits: ZipLimits) -> Directory:
     if end.start + end.size != end.position:
         raise unsafe("has bytes that belong to no entry: something was put before or between them")
     entries = _read_items(source.read(end.start, end.size), end.count, limits)
-    check_clashes([entry.name for entry in entries])
+    check_clashes([entry.name for entry in entries], limits)
     _check_sizes(entries, limits)
     return Directory(entries, end.start)
 

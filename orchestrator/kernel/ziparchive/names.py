@@ -54,7 +54,7 @@ def _part_fault(part: str, limits: ZipLimits) -> str | None:
     return None
 
 
-def check_clashes(names: list[str]) -> None:
+def check_clashes(names: list[str], limits: ZipLimits) -> None:
     """Refuse names of which two would be one file somewhere, or a file and a folder at once.
 
     Names that differ only in case are one file on other systems, so they are one here.
@@ -68,16 +68,28 @@ def check_clashes(names: list[str]) -> None:
             twice = "is there twice" if listed[key] == path else "differs only in case from another"
             raise unsafe(twice, entry=name, hint="keep one of the two")
         listed[key] = path
-        if name.endswith("/"):
-            _add_folder(folders, path)
-        for end in (index for index, char in enumerate(path) if char == "/"):
-            _add_folder(folders, path[:end])
+        _add_folders(folders, path if name.endswith("/") else _parent(path), limits)
     for name in names:
         if not name.endswith("/") and name.casefold() in folders:
             raise unsafe("is a file and a folder at once", entry=name, hint="rename one of the two")
 
 
-def _add_folder(folders: dict[str, str], path: str) -> None:
-    known = folders.setdefault(path.casefold(), path)
-    if known != path:
-        raise unsafe("is a folder that differs only in case from another", entry=path)
+def _add_folders(folders: dict[str, str], path: str, limits: ZipLimits) -> None:
+    """Note a folder and those above it, up to the first that is known: above that all are.
+
+    Few long names imply millions of folders, so these have the limit of entries as well.
+    """
+    while path and folders.get(key := path.casefold()) != path:
+        if key in folders:
+            raise unsafe("is a folder that differs only in case from another", entry=path)
+        folders[key] = path
+        if len(folders) > limits.entries:
+            raise unsafe(
+                f"has more than {limits.entries} folders, with those that its names imply",
+                hint="leave out what the job does not need, or pack it into an inner archive",
+            )
+        path = _parent(path)
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]

@@ -239,6 +239,27 @@ def test_the_number_of_entries_that_needs_zip64_is_refused(tmp_path: Path) -> No
         check(path)
 
 
+def test_folders_that_names_imply_are_limited_too(tmp_path: Path) -> None:
+    """A hundred long names imply fifty thousand folders; they are refused before they cost much."""
+    deep = "a/" * 500
+    path = _written(tmp_path, archive(*(_stored(f"{number}/{deep}f") for number in range(100))))
+
+    tracemalloc.start()
+    with pytest.raises(RequestInvalid, match="more than 1000 folders"):
+        check(path, ZipLimits(entries=1000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 4 * 1024 * 1024
+
+
+def test_folders_in_common_count_once(tmp_path: Path) -> None:
+    """Many files in one deep folder imply that folder, and those above it, once."""
+    path = _written(tmp_path, archive(*(_stored(f"a/b/c/f{number}") for number in range(100))))
+
+    assert check(path, ZipLimits(entries=100)).files == 100
+
+
 def test_small_files_of_zeros_are_no_bomb(tmp_path: Path) -> None:
     """The ratio counts only above one MiB."""
     path = _written(tmp_path, archive(Item("zeros", b"\0" * (1024 * 1024))))
