@@ -69,6 +69,9 @@ OUTPUT_POST_BYTES: Final = 4 * MIB
 OUTPUT_CAP_BYTES: Final = 64 * MIB
 """Of an attempt's own bytes, both streams together; more keeps the head and the tail."""
 OUTPUT_HEAD_BYTES: Final = 8 * MIB
+OUTPUT_FRAMES_FACTOR: Final = 2
+"""Frames may take twice as much of the disk: a program that writes byte by byte fills its log with
+heads of frames, 18 bytes for each of its own."""
 OUTPUT_PART_BYTES: Final = 4 * MIB
 FRAME_DATA_BYTES: Final = 64 * KIB
 """The size of a pipe, so one read is at most one frame."""

@@ -5,13 +5,14 @@ committed, then the worker is told. One writer at a time for each attempt; the c
 was planned for a log that has moved on.
 """
 
-import contextlib
+import logging
 from typing import Final
 from weakref import WeakValueDictionary
 
 import anyio
 import anyio.to_thread
 
+from orchestrator.kernel import logs
 from orchestrator.kernel.errors import RequestInvalid
 from orchestrator.protocol.limits import OUTPUT_INLINE_BYTES
 from orchestrator.protocol.wire import Ack, Output, ReportRequest
@@ -24,6 +25,7 @@ from orchestrator.server.store.interface import Store
 
 AT_ONCE: Final = 4
 """Writes to disk at a time: more would only take threads from everybody else."""
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 class _Turn:
@@ -46,16 +48,21 @@ class OutputIntake:
         """Store encoded frames that begin at `offset`; return how far the stored log reaches.
 
         Frames that are known already are skipped, and frames behind a gap are left: the answer says
-        from where to send.
+        from where to send. What is damaged stays so however often it is sent, so the worker is told
+        to abandon the attempt instead of trying for ever.
         """
         turn = self._turns.setdefault((key.job_id, key.attempt), _Turn())
         async with turn.lock:
             log = await self._store.read(lambda r: writable_log(r, key, worker_id=worker_id))
             if log is None:
-                return Ack(job_id=key.job_id, attempt=key.attempt, directive=Directive.ABANDON)
-            growth = await anyio.to_thread.run_sync(
-                self._to_disk, key, log, offset, frames, limiter=self._limiter
-            )
+                return _abandon(key)
+            try:
+                growth = await anyio.to_thread.run_sync(
+                    self._to_disk, key, log, offset, frames, limiter=self._limiter
+                )
+            except RequestInvalid as error:
+                _tell_refusal(key, error)
+                return _abandon(key)
             if growth is None:
                 return Ack(job_id=key.job_id, attempt=key.attempt, output_offset=log.length)
             ack = await self._store.write(
@@ -85,5 +92,14 @@ class OutputIntake:
         for event in request.events:
             if isinstance(event, Output) and event.offset + len(event.frames) > OUTPUT_INLINE_BYTES:
                 key = AttemptKey(event.job_id, event.attempt, request.session_id)
-                with contextlib.suppress(RequestInvalid):
-                    await self.take(key, event.offset, event.frames, worker_id=worker_id)
+                await self.take(key, event.offset, event.frames, worker_id=worker_id)
+
+
+def _abandon(key: AttemptKey) -> Ack:
+    return Ack(job_id=key.job_id, attempt=key.attempt, directive=Directive.ABANDON)
+
+
+def _tell_refusal(key: AttemptKey, error: RequestInvalid) -> None:
+    """Tell the log, because the worker only stops: looking for the damage is an operator's."""
+    about = {"job": key.job_id, "attempt": key.attempt, "why": str(error)}
+    logs.event(_LOGGER, logging.WARNING, "output.refused", **about)

@@ -113,22 +113,22 @@ class OutputLogs:
         try again after a failed sync: the pages are written anew, not believed to be there.
         """
         try:
-            self._make_home(job_id)
-            fresh = [self._write_piece(job_id, attempt, piece) for piece in pieces]
-            if any(fresh):
-                sync_dir(self._home(job_id))
+            home = self._home(job_id)
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for piece in pieces:
+                self._write_piece(job_id, attempt, piece)
+            if any(piece.at == 0 for piece in pieces):
+                sync_dir(home)
+            if any(piece.start == piece.at == 0 for piece in pieces):
+                # A log begins. That its folder is there already does not mean that the name of the
+                # folder is on the disk: the crash may have come between the two.
+                sync_dir(home.parent)
+                sync_dir(self._folder)
         except OSError as error:
             raise _unwritable(error) from error
 
-    def _make_home(self, job_id: str) -> None:
-        home = self._home(job_id)
-        if not home.is_dir():
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            sync_dir(home.parent)
-            sync_dir(self._folder)
-
-    def _write_piece(self, job_id: str, attempt: int, piece: Piece) -> bool:
-        """Write and sync one piece; tell whether its file may be new."""
+    def _write_piece(self, job_id: str, attempt: int, piece: Piece) -> None:
+        """Write and sync one piece."""
         path = self._path(job_id, attempt, piece.start)
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
@@ -140,7 +140,6 @@ class OutputLogs:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        return piece.at == 0
 
     def read(self, state: OutputState, *, offset: int, limit: int) -> Chunk | None:
         """Return whole frames from `offset` on: about `limit` bytes, but at least one frame.

@@ -56,12 +56,19 @@ _SAVE: Final = """
 """
 _SAVE_PART: Final = """
     INSERT INTO output_part (job_id, attempt, start, length, own_bytes)
-    VALUES (:job_id, :attempt, :start, :length, :own_bytes)
+    SELECT job_id, number, :start, :length, :own_bytes
+    FROM attempt
+    WHERE job_id = :job_id AND number = :attempt AND session_id = :session_id AND outcome IS NULL
     ON CONFLICT (job_id, attempt, start) DO UPDATE SET length = excluded.length,
         own_bytes = excluded.own_bytes
 """
 _DROP_PART: Final = """
     DELETE FROM output_part WHERE job_id = :job_id AND attempt = :attempt AND start = :start
+        AND EXISTS (
+            SELECT 1 FROM attempt
+            WHERE attempt.job_id = output_part.job_id AND attempt.number = output_part.attempt
+                AND attempt.session_id = :session_id AND attempt.outcome IS NULL
+        )
 """
 
 _EMPTY: Final = OutputLog()
@@ -163,15 +170,20 @@ def save_output(tx: Transaction, growths: Iterable[tuple[AttemptKey, Growth]]) -
 
 
 def _save_parts(tx: Transaction, key: AttemptKey, growth: Growth) -> None:
-    same: dict[str, Value] = {"job_id": key.job_id, "attempt": key.attempt}
+    same: dict[str, Value] = {
+        "job_id": key.job_id,
+        "attempt": key.attempt,
+        "session_id": key.session_id,
+    }
     known = set(growth.before.parts)
     new: list[dict[str, Value]] = [
         {**same, "start": part.start, "length": part.length, "own_bytes": part.own_bytes}
         for part in growth.after.parts
         if part not in known
     ]
-    tx.many(_SAVE_PART, new)
-    tx.many(_DROP_PART, [{**same, "start": start} for start in growth.dropped])
+    gone: list[dict[str, Value]] = [{**same, "start": start} for start in growth.dropped]
+    written = tx.many(_SAVE_PART, new) + tx.many(_DROP_PART, gone)
+    invariant(written == len(new) + len(gone), "a part changed while it was being written")
 
 
 def _log_row(key: AttemptKey, growth: Growth) -> dict[str, Value]:

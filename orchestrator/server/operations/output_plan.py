@@ -3,7 +3,9 @@
 Pure: bytes and numbers in, bytes and numbers out. A log stays inline up to 8 KiB; then all of it
 goes into parts of about 4 MiB that hold whole frames. Up to 64 MiB of the command's own bytes are
 kept complete; beyond that whole parts fall out behind the first 8 MiB, while at least the last
-56 MiB stay, and the bytes that fell out are counted exactly.
+56 MiB stay, and the bytes that fell out are counted exactly. The same holds for the frames
+themselves, at twice these sizes: tiny ones and notes take room on the disk that no byte of the
+command accounts for.
 """
 
 from collections.abc import Sequence
@@ -21,6 +23,7 @@ from orchestrator.protocol.frames import (
 )
 from orchestrator.protocol.limits import (
     OUTPUT_CAP_BYTES,
+    OUTPUT_FRAMES_FACTOR,
     OUTPUT_HEAD_BYTES,
     OUTPUT_INLINE_BYTES,
     OUTPUT_PART_BYTES,
@@ -134,31 +137,32 @@ def _placed(
 
 def _capped(log: OutputLog) -> OutputLog:
     """Let the oldest parts behind the head fall out, as long as enough of the tail is left."""
-    if sum(part.own_bytes for part in log.parts) <= OUTPUT_CAP_BYTES:
+    if not _fills(log.parts, OUTPUT_CAP_BYTES + 1):
         return log
     head, tail = _split(log.parts)
-    left = sum(part.own_bytes for part in tail)
-    dropped = log.dropped_bytes
-    while tail and left - tail[0].own_bytes >= _TAIL_BYTES:
-        left -= tail[0].own_bytes
-        dropped += tail[0].own_bytes
-        tail = tail[1:]
-    if dropped == log.dropped_bytes:
+    fallen = 0
+    while _fills(tail[fallen + 1 :], _TAIL_BYTES):
+        fallen += 1
+    if not fallen:
         return log
     return replace(
         log,
-        parts=head + tail,
+        parts=head + tail[fallen:],
         gap_start=head[-1].end,
-        gap_end=tail[0].start,
-        dropped_bytes=dropped,
+        gap_end=tail[fallen].start,
+        dropped_bytes=log.dropped_bytes + sum(part.own_bytes for part in tail[:fallen]),
     )
+
+
+def _fills(parts: Sequence[Part], size: int) -> bool:
+    """Tell whether parts hold `size` own bytes, or the frames that may take their place."""
+    own = sum(part.own_bytes for part in parts)
+    return own >= size or sum(part.length for part in parts) >= size * OUTPUT_FRAMES_FACTOR
 
 
 def _split(parts: tuple[Part, ...]) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
     """Return the parts that hold the first 8 MiB, and the rest."""
-    own = 0
-    for index, part in enumerate(parts):
-        own += part.own_bytes
-        if own >= OUTPUT_HEAD_BYTES:
-            return parts[: index + 1], parts[index + 1 :]
+    for behind in range(1, len(parts)):
+        if _fills(parts[:behind], OUTPUT_HEAD_BYTES):
+            return parts[:behind], parts[behind:]
     return parts, ()

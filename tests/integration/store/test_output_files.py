@@ -1,5 +1,8 @@
 """Output in files: large logs, restarts and crashes between file and commit, the cap."""
 
+from functools import partial
+from pathlib import Path
+
 import anyio
 import pytest
 
@@ -7,6 +10,9 @@ from orchestrator.kernel.errors import RequestInvalid, StoreBusy
 from orchestrator.protocol import frames
 from orchestrator.protocol.limits import FRAME_DATA_BYTES, MIB, OUTPUT_INLINE_BYTES
 from orchestrator.protocol.wire import Ack, ReportEvent, ReportRequest
+from orchestrator.server import output_log
+from orchestrator.server.operations import output as operations
+from orchestrator.server.store.interface import Transaction, Value
 from tests.integration.store.logs import Logs
 from tests.integration.store.world import (
     Worker,
@@ -189,3 +195,46 @@ async def test_removing_a_jobs_output_leaves_the_others(worker: Worker, logs: Lo
 
     assert await logs.read(two) == printed(b"a" * 9000)
     assert len([file for file in logs.folder.rglob("*") if file.is_file()]) == 1
+
+
+async def test_a_log_begins_with_its_folders_on_the_disk(
+    worker: Worker, logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that a crash left behind may be there without its name being durable yet."""
+    grant = await worker.running()
+    home = logs.folder / grant.job_id[-2:] / grant.job_id
+    home.mkdir(parents=True)
+    synced: list[Path] = []
+    monkeypatch.setattr(output_log, "sync_dir", synced.append)
+
+    await logs.take(worker, grant, printed(b"a" * 9000))
+    assert synced == [home, home.parent, logs.folder]
+
+    await logs.take(worker, grant, printed(b"b" * 9000), offset=9017)
+    assert len(synced) == 3
+
+
+@pytest.mark.parametrize("name", ["_SAVE_PART", "_DROP_PART"])
+async def test_parts_are_guarded_by_their_own_statement(
+    world: World, worker: Worker, logs: Logs, name: str
+) -> None:
+    """A session that is not entitled changes no row of a part, whatever was checked before."""
+    grant = await worker.running()
+    await logs.take(worker, grant, printed(b"a" * 9000))
+    before = await logs.state(grant)
+    part: dict[str, Value] = {"job_id": grant.job_id, "attempt": 1, "start": 0}
+    if name == "_SAVE_PART":
+        part |= {"length": 1, "own_bytes": 1}
+
+    for session in ("session_of_eve", worker.session):
+        written = await world.write(
+            partial(_execute, text=vars(operations)[name], values={**part, "session_id": session})
+        )
+        assert written == (session == worker.session)
+        if not written:
+            assert await logs.state(grant) == before
+    assert await logs.state(grant) != before
+
+
+def _execute(tx: Transaction, *, text: str, values: dict[str, Value]) -> int:
+    return tx.execute(text, **values)

@@ -12,6 +12,7 @@ from orchestrator.protocol.limits import (
     FRAME_DATA_BYTES,
     MIB,
     OUTPUT_CAP_BYTES,
+    OUTPUT_FRAMES_FACTOR,
     OUTPUT_HEAD_BYTES,
     OUTPUT_INLINE_BYTES,
     OUTPUT_PART_BYTES,
@@ -164,3 +165,36 @@ def test_the_gap_grows_in_one_piece() -> None:
         holes = [part.start for part in log.parts[1:] if part.start not in ends]
         assert holes in ([log.gap_end], [])
         assert log.stdout_bytes - log.dropped_bytes <= OUTPUT_CAP_BYTES + 3 * OUTPUT_PART_BYTES
+
+
+@pytest.mark.parametrize(
+    ("stream", "data"),
+    [(FrameType.OUT, b"x"), (FrameType.OUT, b""), (FrameType.NOTE, b"x" * 100)],
+    ids=["bytes", "empty", "notes"],
+)
+def test_frames_are_capped_as_well(stream: FrameType, data: bytes) -> None:
+    """What is nearly all heads of frames, or all notes, falls out too, and the gap stays exact."""
+    count = 3 * MIB // (HEAD_BYTES + len(data))
+    batch = encode(stream, 1, data) * count
+    size, own = len(batch), len(data) * count * (stream is FrameType.OUT)
+    log = OutputLog(parts=(Part(0, 0, 0),))
+    for _ in range(3 * OUTPUT_CAP_BYTES // size):
+        part = Part(log.length, size, own)
+        log = replace(
+            log,
+            length=log.length + size,
+            stdout_bytes=log.stdout_bytes + own,
+            parts=(*log.parts, part),
+        )
+
+    growth = grown(log, log.length, batch)
+
+    assert growth is not None
+    after = growth.after
+    stored = sum(part.length for part in after.parts)
+    assert stored <= OUTPUT_FRAMES_FACTOR * OUTPUT_CAP_BYTES + 3 * OUTPUT_PART_BYTES
+    assert after.length - stored == after.gap_end - after.gap_start > 0
+    assert after.dropped_bytes == after.stdout_bytes - sum(part.own_bytes for part in after.parts)
+    head = sum(part.length for part in after.parts if part.end <= after.gap_start)
+    assert head >= OUTPUT_FRAMES_FACTOR * OUTPUT_HEAD_BYTES
+    assert stored - head >= OUTPUT_FRAMES_FACTOR * (OUTPUT_CAP_BYTES - OUTPUT_HEAD_BYTES)
