@@ -8,19 +8,40 @@ start. A part is named by the offset at which it begins in the whole log.
 
 import contextlib
 import errno
+import logging
 import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from orchestrator.kernel.errors import JournalCorrupt, RequestInvalid, StoreBusy
+from orchestrator.kernel import logs
+from orchestrator.kernel.errors import RequestInvalid, StoreBusy
 from orchestrator.kernel.files import sync_dir
 from orchestrator.protocol.frames import HEAD_BYTES, MAX_DATA, decode
+from orchestrator.server.edge.refusals import Declined
 
 _SHARD_CHARS: Final = 2
 """The last characters of an id are random: 1,024 folders, so that none gets long."""
+FRAMES_AT_ONCE: Final = 500
+"""Rendering that many takes some ten milliseconds of the event loop."""
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+class OutputLost(Declined):
+    """A part file is gone or damaged, although rows name it: somebody was at the disk."""
+
+    def __init__(self, job_id: str, attempt: int, offset: int) -> None:
+        about = {"job": job_id, "attempt": attempt, "offset": offset}
+        logs.event(_LOGGER, logging.ERROR, "output.lost", **about)
+        super().__init__(
+            410,
+            "output_lost",
+            f"the server's disk has lost output of attempt {attempt}, from {attempt}.{offset} on",
+            hint="how the job ended is still known: orchestrator jobs show",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +85,11 @@ class OutputState:
         """Return where to read when asked to read at `offset`: not in what was left out."""
         return self.gap_end if self.gap_start <= offset < self.gap_end else offset
 
+    def own_behind_gap(self) -> int:
+        """Return how many of the command's own bytes were written before the gap's end."""
+        head = sum(part.own_bytes for part in self.parts if part.end <= self.gap_start)
+        return head + self.dropped_bytes
+
     def part_at(self, offset: int) -> Part | None:
         """Return the part that is read when asked to read at `offset`."""
         offset = self.beyond_gap(offset)
@@ -76,9 +102,7 @@ class OutputState:
         """
         mine, theirs = self.part_at(offset), outdated.part_at(offset)
         if (mine and mine.start) == (theirs and theirs.start):
-            raise JournalCorrupt(
-                f"output of {self.job_id} is gone from the disk: attempt {self.attempt} at {offset}"
-            )
+            raise OutputLost(self.job_id, self.attempt, offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +165,21 @@ class OutputLogs:
         finally:
             os.close(descriptor)
 
-    def read(self, state: OutputState, *, offset: int, limit: int) -> Chunk | None:
+    def gone(self, state: OutputState) -> int | None:
+        """Return where the first part begins that has no file; `None` when all are there."""
+        files = (
+            (part, self._path(state.job_id, state.attempt, part.start)) for part in state.parts
+        )
+        return next((part.start for part, path in files if not path.is_file()), None)
+
+    def read(
+        self, state: OutputState, *, offset: int, limit: int, frames: int = FRAMES_AT_ONCE
+    ) -> Chunk | None:
         """Return whole frames from `offset` on: about `limit` bytes, but at least one frame.
 
-        The chunk is empty at the end of what is committed. `None` means that the state is out of
-        date, because what it names was dropped since: read it again.
+        It is at most `frames` of them, because tiny ones cost whoever renders them. The chunk is
+        empty at the end of what is committed. `None` means that the state is out of date, because
+        what it names was dropped since: read it again.
         """
         if offset < 0:
             raise _no_beginning(offset)
@@ -153,11 +187,13 @@ class OutputLogs:
         if offset >= state.length:
             return Chunk(offset, b"")
         if not state.parts:
-            return _whole(Chunk(offset, state.inline[offset : offset + max(limit, _ANY_FRAME)]))
+            data = state.inline[offset : offset + max(limit, _ANY_FRAME)]
+            return _whole(Chunk(offset, data), frames)
         part = state.part_at(offset)
         if part is None:
             return None
-        return self._read_part(state, part, offset=offset, limit=limit)
+        chunk = self._read_part(state, part, offset=offset, limit=limit)
+        return None if chunk is None else _whole(chunk, frames)
 
     def _read_part(
         self, state: OutputState, part: Part, *, offset: int, limit: int
@@ -173,8 +209,8 @@ class OutputLogs:
         except FileNotFoundError:
             return None
         if len(data) < wanted:
-            raise JournalCorrupt(f"{path} is shorter than the {part.length} bytes that were stored")
-        return _whole(Chunk(offset, data))
+            raise OutputLost(state.job_id, state.attempt, offset)
+        return Chunk(offset, data)
 
     def drop(self, job_id: str, attempt: int, starts: Iterable[int]) -> None:
         """Remove parts that no committed row names any more."""
@@ -194,10 +230,10 @@ def _first_is_whole(data: bytes) -> bool:
     return next(decode(data), None) is not None
 
 
-def _whole(chunk: Chunk) -> Chunk:
+def _whole(chunk: Chunk, frames: int) -> Chunk:
     """Cut a chunk behind its last whole frame; refuse one that does not begin with a frame."""
     end = 0
-    for frame in decode(chunk.frames):
+    for frame in islice(decode(chunk.frames), frames):
         end = frame.end
     if end == 0:
         raise _no_beginning(chunk.offset)

@@ -17,8 +17,8 @@ from orchestrator.client.sse import EventReader, ServerSentEvent
 from orchestrator.commands import output
 from orchestrator.commands.jobs.patience import Patience
 from orchestrator.commands.remote import JOBS, Remote
-from orchestrator.kernel.errors import PeerBroken, ServerUnreachable, Unavailable
-from orchestrator.protocol.views import JobView, OutputFrame
+from orchestrator.kernel.errors import PeerBroken, Refused, ServerUnreachable, Unavailable
+from orchestrator.protocol.views import JobView, OutputFrame, Problem
 from orchestrator.protocol.words import PendingReason
 
 T = TypeVar("T", bound=BaseModel)
@@ -160,6 +160,9 @@ class Follower:
                 self._note_attempt(json.loads(event.data))
             case "state":
                 self._note_state(json.loads(event.data))
+            case "problem":
+                told = _read(Problem, event)
+                raise Refused(told.detail, hint=told.hint, code=told.code)
             case "eof":
                 return Ended(_read(JobView, event), event.data)
             case _:

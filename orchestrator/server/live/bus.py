@@ -20,7 +20,12 @@ from orchestrator.server.facts import (
 )
 
 KEYS = "keys"
-"""The topic of credentials; all other topics are ids."""
+"""The topic of credentials; all other topics are ids, and the output of a job's id."""
+
+
+def output_of(job_id: str) -> str:
+    """Return the topic of a job's output, which is news to those alone who read it."""
+    return f"{job_id}/output"
 
 
 @dataclass(eq=False, slots=True)
@@ -56,8 +61,10 @@ class Bus:
         """Wake whoever watches what these facts are about."""
         for fact in facts:
             match fact:
-                case JobChanged() | OutputGrew():
+                case JobChanged():
                     self._touch(fact.job_id)
+                case OutputGrew():
+                    self._touch(output_of(fact.job_id))
                 case OrderPending() | SessionEnded():
                     self._touch(fact.session_id)
                 case KeysChanged():

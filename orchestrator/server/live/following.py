@@ -12,10 +12,20 @@ from pydantic_core import to_json
 
 from orchestrator.core.job_lifecycle import TERMINAL
 from orchestrator.protocol.views import JobView
-from orchestrator.server.live.output import OutputReader, Position, Scene, gap_view, look, views
+from orchestrator.server.api.problems import problem_of
+from orchestrator.server.live.bus import output_of
+from orchestrator.server.live.output import (
+    OutputReader,
+    Position,
+    Scene,
+    count_own,
+    gap_view,
+    look,
+    views,
+)
 from orchestrator.server.live.reader import StreamReader
 from orchestrator.server.live.sse import encode
-from orchestrator.server.output_log import Chunk, OutputState
+from orchestrator.server.output_log import Chunk, OutputLost, OutputState
 from orchestrator.server.store.interface import Store
 
 
@@ -38,10 +48,12 @@ class OutputStream:
         self._only = only
         self._told: bytes | None = None
         self._outdated: OutputState | None = None
+        self._own: int | None = None
 
     async def pieces(self, position: Position) -> AsyncGenerator[bytes, None]:
         """Yield everything behind `position` as it is committed, then `eof` with the job."""
-        with self._reader.watch(self._job_id) as watch:
+        self._own = None if position.offset else 0
+        with self._reader.watch(self._job_id, output_of(self._job_id)) as watch:
             while True:
                 scene = await self._store.read(
                     partial(look, job_id=self._job_id, attempt=position.attempt)
@@ -50,7 +62,11 @@ class OutputStream:
                     return
                 if state := self._state(scene.job):
                     yield state
-                step = await self._step(scene, position)
+                try:
+                    step = await self._step(scene, position)
+                except OutputLost as lost:
+                    yield encode("problem", problem_of(lost).model_dump_json(exclude_none=True))
+                    return
                 piece = step.piece if step is not None else await self._reader.pause(watch)
                 if piece is None:
                     return
@@ -64,7 +80,7 @@ class OutputStream:
     async def _step(self, scene: Scene, position: Position) -> "_Step | None":
         """Return what comes next, or `None` when that is not written yet."""
         if position.attempt == 0 and scene.output.attempt > 0:
-            return _begin(Position(1))
+            return self._begin(Position(1))
         chunk = await self._outputs.read(
             scene.output, offset=position.offset, outdated=self._outdated
         )
@@ -73,12 +89,26 @@ class OutputStream:
             return _Step(b"", position)  # the scene is outdated: look again
         if chunk.frames:
             behind = Position(position.attempt, chunk.end)
-            return _Step(_events(scene.output, position, chunk), behind)
+            piece = _events(scene.output, position, chunk, self._own)
+            self._count(scene.output, position, chunk)
+            return _Step(piece, behind)
         if self._is_last(scene, position.attempt):
             return _Step(encode("eof", scene.job.model_dump_json()), position, over=True)
         if scene.output.closed and position.attempt < scene.job.attempt:
-            return _begin(Position(position.attempt + 1))
+            return self._begin(Position(position.attempt + 1))
         return None
+
+    def _begin(self, position: Position) -> "_Step":
+        self._own = 0
+        told = to_json({"attempt": position.attempt})
+        return _Step(encode("attempt", told, id=str(position)), position)
+
+    def _count(self, output: OutputState, position: Position, chunk: Chunk) -> None:
+        """Note how many own bytes lie before the end of a chunk, if that can be known."""
+        if chunk.offset > position.offset:
+            self._own = output.own_behind_gap()
+        if self._own is not None:
+            self._own += count_own(chunk)
 
     def _state(self, job: JobView) -> bytes | None:
         """Return the job's state as an event, unless that was the last one told."""
@@ -112,17 +142,12 @@ class _Step(NamedTuple):
     over: bool = False
 
 
-def _begin(position: Position) -> _Step:
-    told = to_json({"attempt": position.attempt})
-    return _Step(encode("attempt", told, id=str(position)), position)
-
-
-def _events(output: OutputState, position: Position, chunk: Chunk) -> bytes:
+def _events(output: OutputState, position: Position, chunk: Chunk, own: int | None) -> bytes:
     parts = [
         encode("output", view.model_dump_json(exclude_none=True), id=view.cursor)
         for view in views(chunk, output.attempt)
     ]
     if chunk.offset > position.offset:
-        gap = gap_view(output, position, chunk)
+        gap = gap_view(output, position, chunk, own)
         parts.insert(0, encode("gap", to_json(gap), id=str(gap["cursor"])))
     return b"".join(parts)

@@ -14,17 +14,25 @@ from typing import Final, NamedTuple
 import anyio
 from anyio import to_thread
 
-from orchestrator.kernel.errors import RequestInvalid, StoreBusy
+from orchestrator.kernel.errors import RequestInvalid
 from orchestrator.protocol.base import moment
 from orchestrator.protocol.frames import STREAM_NAMES, Frame, FrameType, decode
 from orchestrator.protocol.views import JobView, OutputFrame
 from orchestrator.server.operations.jobs import output_state, view_job
-from orchestrator.server.output_log import Chunk, OutputLogs, OutputState
+from orchestrator.server.output_log import (
+    FRAMES_AT_ONCE,
+    Chunk,
+    OutputLogs,
+    OutputLost,
+    OutputState,
+)
 from orchestrator.server.store.interface import Reader
 
 CHUNK_BYTES: Final = 256 * 1024
 """Read and sent at once: large enough to be cheap, small enough to share the loop."""
 READS_AT_ONCE: Final = 4
+_ALL: Final = CHUNK_BYTES
+"""More frames than a chunk can hold."""
 _CURSOR: Final = re.compile(r"([0-9]{1,10})\.([0-9]{1,18})")
 _LAST_MOMENT_US: Final = 253_402_300_799_999_999
 """The end of the year 9999: a worker's clock may say anything, a date may not."""
@@ -91,6 +99,7 @@ class OutputReader:
         *,
         offset: int,
         limit: int = CHUNK_BYTES,
+        frames: int = FRAMES_AT_ONCE,
         outdated: OutputState | None = None,
     ) -> Chunk | None:
         """Return the next whole frames; `None` when the state is outdated by now.
@@ -98,7 +107,7 @@ class OutputReader:
         Look again then, and hand in the one that was `outdated`: a file that the next look still
         names is lost, and whoever waited for news of it would wait for ever.
         """
-        call = partial(self._logs.read, output, offset=offset, limit=limit)
+        call = partial(self._logs.read, output, offset=offset, limit=limit, frames=frames)
         if not output.parts:
             return call()  # all of it came with the row
         chunk = await to_thread.run_sync(call, limiter=self._limiter)
@@ -106,19 +115,37 @@ class OutputReader:
             output.require_newer(outdated, offset)
         return chunk
 
+    async def gone(self, output: OutputState) -> int | None:
+        """Return where a part begins that is not on the disk, if there is one."""
+        if not output.parts:
+            return None
+        return await to_thread.run_sync(self._logs.gone, output, limiter=self._limiter)
+
     async def bytes_of(
         self, output: OutputState, types: frozenset[FrameType]
     ) -> AsyncGenerator[bytes, None]:
-        """Yield the command's own bytes of these streams, in the order of their frames."""
+        """Yield the command's own bytes of these streams, in the order of their frames.
+
+        It breaks off when a part goes while it is read: what was promised cannot be given any more.
+        """
         offset = 0
         while True:
-            chunk = await self.read(output, offset=offset)
+            chunk = await self.read(output, offset=offset, frames=_ALL)
             if chunk is None:
-                raise StoreBusy("output fell out of the kept part while it was being read")
+                raise OutputLost(output.job_id, output.attempt, offset)
             if not chunk.frames:
                 return
             offset = chunk.end
-            yield b"".join(frame.data for frame in decode(chunk.frames) if frame.type in types)
+            yield await to_thread.run_sync(_own_bytes, chunk, types, limiter=self._limiter)
+
+
+def count_own(chunk: Chunk) -> int:
+    """Return how many of the command's own bytes are in a chunk."""
+    return sum(len(f.data) for f in decode(chunk.frames) if f.type != FrameType.NOTE)
+
+
+def _own_bytes(chunk: Chunk, types: frozenset[FrameType]) -> bytes:
+    return b"".join(frame.data for frame in decode(chunk.frames) if frame.type in types)
 
 
 def views(chunk: Chunk, attempt: int) -> Iterator[OutputFrame]:
@@ -146,12 +173,25 @@ def _shown(data: bytes) -> tuple[str | None, str | None]:
         return None, base64.b64encode(data).decode("ascii")
 
 
-def gap_view(output: OutputState, position: Position, chunk: Chunk) -> dict[str, int | str]:
+def skipped_bytes(output: OutputState, position: Position, own: int | None = None) -> int | None:
+    """Return how many of the command's own bytes lie between a position and the gap's end.
+
+    `own` is how many lie before the position. Who came with a cursor from the midst of what was
+    left out meanwhile does not know; then nobody does.
+    """
+    if position.offset == output.gap_start:
+        return output.dropped_bytes
+    return None if own is None else output.own_behind_gap() - own
+
+
+def gap_view(
+    output: OutputState, position: Position, chunk: Chunk, own: int | None
+) -> dict[str, int | str | None]:
     """Return what is said where output was left out because there was too much of it."""
     return {
         "cursor": str(Position(output.attempt, chunk.offset)),
         "attempt": output.attempt,
         "from": position.offset,
         "to": chunk.offset,
-        "dropped_bytes": output.dropped_bytes,
+        "dropped_bytes": skipped_bytes(output, position, own),
     }

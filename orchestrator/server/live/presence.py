@@ -7,14 +7,13 @@ import anyio
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
+from orchestrator.kernel.errors import cause
+
 T = TypeVar("T")
 
 
 async def unless_gone(receive: Receive, wait: Callable[[], Awaitable[T]]) -> T:
-    """Return what `wait` returns; raise `ClientDisconnect` as soon as the client hangs up.
-
-    `wait` must raise nothing of its own, because a task group would wrap it.
-    """
+    """Return what `wait` returns; raise `ClientDisconnect` as soon as the client hangs up."""
     results: list[T] = []
 
     async def listen() -> None:
@@ -22,10 +21,13 @@ async def unless_gone(receive: Receive, wait: Callable[[], Awaitable[T]]) -> T:
             pass
         group.cancel_scope.cancel()
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(listen)
-        results.append(await wait())
-        group.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(listen)
+            results.append(await wait())
+            group.cancel_scope.cancel()
+    except BaseExceptionGroup as wrapped:
+        raise cause(wrapped) from wrapped
     if not results:
         raise ClientDisconnect
     return results[0]

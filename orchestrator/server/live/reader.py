@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
-from starlette.types import Receive, Scope
+from starlette.types import Scope
 
 from orchestrator.server.access.credentials import Credentials
 from orchestrator.server.edge.head import SEEN, Seen
 from orchestrator.server.edge.refusals import Declined
 from orchestrator.server.live.bus import KEYS, Bus, Watch
-from orchestrator.server.live.presence import unless_gone
 from orchestrator.server.live.sse import PING, PING_S
 
 
@@ -22,12 +20,11 @@ class StreamReader:
     bus: Bus
     credentials: Credentials
     scope: Scope
-    receive: Receive
 
     @contextmanager
-    def watch(self, job_id: str) -> Iterator[Watch]:
-        """Watch the job, and the credentials: one that is withdrawn ends its streams."""
-        with self.bus.watch(job_id, KEYS) as watch:
+    def watch(self, *topics: str) -> Iterator[Watch]:
+        """Watch topics, and the credentials: one that is withdrawn ends its streams."""
+        with self.bus.watch(*topics, KEYS) as watch:
             yield watch
 
     async def pause(self, watch: Watch) -> bytes | None:
@@ -39,7 +36,7 @@ class StreamReader:
         """
         if self.bus.is_closing():
             return None
-        woken = await unless_gone(self.receive, partial(watch.changed, timeout_s=PING_S))
+        woken = await watch.changed(timeout_s=PING_S)
         if self.bus.is_closing() or not await self._is_welcome():
             return None
         return b"" if woken else PING

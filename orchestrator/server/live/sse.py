@@ -7,6 +7,7 @@ piece, because a piece costs a system call and an event does not.
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager, suppress
+from functools import partial
 from typing import Final
 
 from starlette.requests import ClientDisconnect
@@ -14,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.server.edge.refusals import Declined
+from orchestrator.server.live.presence import unless_gone
 
 PING_S: Final = 15.0
 """Proxies commonly cut what is silent for 30 or 60 seconds."""
@@ -45,10 +47,15 @@ class StreamLimits:
         self._per_principal = per_principal
         self._open: Counter[str] = Counter()
 
+    @property
+    def open(self) -> int:
+        """Return how many are open now."""
+        return self._open.total()
+
     @contextmanager
     def stream(self, principal: str) -> Iterator[None]:
         """Count a stream for the length of a block, or refuse it."""
-        full = self._open.total() >= self._total
+        full = self.open >= self._total
         if full or self._open[principal] >= self._per_principal:
             whose = "are open on this server" if full else "are open with this credential"
             raise Declined(
@@ -81,12 +88,18 @@ class EventStream(Response):
         self._principal = principal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI
-        """Send the stream; it is refused before its first byte when there are too many."""
-        with self._limits.stream(self._principal):
-            await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
-            await send({"type": "http.response.body", "body": RECONNECT, "more_body": True})
-            with suppress(ClientDisconnect):
-                async with aclosing(self._pieces) as pieces:
-                    async for piece in pieces:
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
-                await send({"type": "http.response.body", "body": b""})
+        """Send the stream; it is refused before its first byte when there are too many.
+
+        Nobody tells who sends that the client has gone, so that is listened for all the time: else
+        a long backlog would be read and encoded to its end for nobody.
+        """
+        with self._limits.stream(self._principal), suppress(ClientDisconnect):
+            await unless_gone(receive, partial(self._send, send))
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
+        await send({"type": "http.response.body", "body": RECONNECT, "more_body": True})
+        async with aclosing(self._pieces) as pieces:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})

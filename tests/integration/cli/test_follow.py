@@ -208,6 +208,18 @@ def test_a_job_that_nobody_can_run_says_why(cli: CommandLine, submitted: FakeApi
     assert b"orchestrator workers list" in done.stderr
 
 
+def test_output_that_the_server_lost_is_told_once(cli: CommandLine, submitted: FakeApi) -> None:
+    """A stream that ends with a problem is not asked for again: the answer would be the same."""
+    words = "the server's disk has lost output of attempt 1"
+    told = {"title": "Gone", "status": 410, "code": "output_lost", "detail": words, "hint": "look"}
+    submitted.on("GET", STREAM, stream(piece("first\n", 1), event("problem", told)))
+
+    done = cli("jobs", "submit", "--follow", "--", "true")
+
+    assert (done.returncode, done.stdout) == (1, b"first\n")
+    assert done.stderr.decode().count(words) == 1
+
+
 def test_another_attempt_and_missing_output_are_said(cli: CommandLine, submitted: FakeApi) -> None:
     """A second try and a gap are told apart from what the job wrote."""
     submitted.on(

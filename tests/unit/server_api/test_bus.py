@@ -4,13 +4,17 @@ import anyio
 
 from orchestrator.protocol.words import JobState
 from orchestrator.server.facts import Claimable, JobChanged, KeysChanged, OrderPending, OutputGrew
-from orchestrator.server.live.bus import KEYS, Bus
+from orchestrator.server.live.bus import KEYS, Bus, output_of
 
 
 async def test_news_raise_the_watches_of_their_topic() -> None:
     """Facts about a job, a session or credentials wake those who watch just that."""
     bus = Bus()
-    with bus.watch("job") as job, bus.watch("session") as session, bus.watch(KEYS) as keys:
+    with (
+        bus.watch("job", output_of("job")) as job,
+        bus.watch("session") as session,
+        bus.watch(KEYS) as keys,
+    ):
         bus.hear([JobChanged("job", JobState.QUEUED), Claimable(1, 1)])
         assert [await w.changed(timeout_s=0) for w in (job, session, keys)] == [True, False, False]
 
@@ -18,10 +22,19 @@ async def test_news_raise_the_watches_of_their_topic() -> None:
         assert [await w.changed(timeout_s=0) for w in (job, session, keys)] == [True, True, True]
 
 
+async def test_output_is_no_news_of_the_job() -> None:
+    """Whoever waits for a job's end is not woken by each line that it prints."""
+    bus = Bus()
+    with bus.watch("job") as watch:
+        bus.hear([OutputGrew("job", 1)])
+
+        assert not await watch.changed(timeout_s=0)
+
+
 async def test_news_before_the_wait_are_not_lost() -> None:
     """What happened between a look and the wait for more ends that wait at once."""
     bus = Bus()
-    with bus.watch("job") as watch:
+    with bus.watch(output_of("job")) as watch:
         bus.hear([OutputGrew("job", 1), OutputGrew("job", 1)])
 
         assert await watch.changed(timeout_s=60)

@@ -9,9 +9,9 @@ from orchestrator.kernel.errors import RequestInvalid
 from orchestrator.protocol import frames
 from orchestrator.protocol.frames import FrameType
 from orchestrator.server.edge.refusals import Declined
-from orchestrator.server.live.output import Position, require_within, views
+from orchestrator.server.live.output import Position, require_within, skipped_bytes, views
 from orchestrator.server.live.sse import PING, RECONNECT, StreamLimits, encode
-from orchestrator.server.output_log import Chunk, OutputState
+from orchestrator.server.output_log import Chunk, OutputState, Part
 
 
 def test_events_are_read_as_they_were_written() -> None:
@@ -101,3 +101,15 @@ def test_streams_are_counted_and_given_back() -> None:
             pass
     with limits.stream("a"):
         pass
+
+
+def test_a_gap_counts_what_this_reader_misses() -> None:
+    """Who has read into what fell out later is told of the rest, exactly, or of no number."""
+    parts = (Part(0, 100, 80), Part(300, 100, 70))
+    output = OutputState(
+        "job", 1, 400, parts=parts, gap_start=100, gap_end=300, dropped_bytes=150, closed=True
+    )
+
+    assert skipped_bytes(output, Position(1, 100)) == 150
+    assert skipped_bytes(output, Position(1, 200), 80 + 75) == 75
+    assert skipped_bytes(output, Position(1, 200)) is None

@@ -61,7 +61,7 @@ def routes(services: Services) -> APIRouter:
         after = _after(last_event_id)
         if await store.read(lambda reader: view_job(reader, job_id)) is None:
             raise not_found(job_id)
-        reader = StreamReader(services.bus, services.credentials, request.scope, request.receive)
+        reader = StreamReader(services.bus, services.credentials, request.scope)
         pieces = stream_timeline(store, reader, job_id, after=after)
         return EventStream(pieces, services.streams, principal_of(request.scope).id)
 

@@ -1,5 +1,6 @@
 """A job's output: page by page, as the bytes that it wrote, or as a stream while it writes."""
 
+from functools import partial
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Header, Query
@@ -17,19 +18,22 @@ from orchestrator.server.api.openapi import BYTES, STREAM
 from orchestrator.server.api.routes.jobs import JobId
 from orchestrator.server.live.following import OutputStream
 from orchestrator.server.live.output import (
+    CHUNK_BYTES,
     OutputReader,
     Position,
     Scene,
     look,
     require_within,
+    skipped_bytes,
     views,
 )
 from orchestrator.server.live.reader import StreamReader
 from orchestrator.server.live.sse import EventStream
 from orchestrator.server.operations.cancel import not_found
 from orchestrator.server.operations.jobs import view_job
-from orchestrator.server.output_log import Chunk, OutputState
+from orchestrator.server.output_log import FRAMES_AT_ONCE, Chunk, OutputLost, OutputState
 from orchestrator.server.services import Services
+from orchestrator.server.store.interface import Store
 
 _OWN: Final = {
     "stdout": frozenset({FrameType.OUT}),
@@ -71,42 +75,73 @@ class PageQuery(FollowQuery):
         return position
 
 
-def routes(services: Services) -> APIRouter:
-    """Return the routes of output."""
-    router = APIRouter(prefix="/api/v1/jobs/{job_id}/output", tags=["output"])
-    outputs = OutputReader(services.outputs)
+class _Shelf:
+    """Output as the routes ask for it, with a second look where the first may be out of date."""
 
-    async def scene_of(job_id: str, attempt: int | None) -> Scene:
+    def __init__(self, store: Store, outputs: OutputReader) -> None:
+        self._store = store
+        self._outputs = outputs
+
+    async def scene_of(self, job_id: str, attempt: int | None) -> Scene:
         """Return the job and its output, or tell which of the two there is not."""
-        found = await services.store.read(lambda reader: look(reader, job_id, attempt))
+        found = await self._store.read(lambda reader: look(reader, job_id, attempt))
         if found is not None:
             return found
-        if await services.store.read(lambda reader: view_job(reader, job_id)) is None:
+        if await self._store.read(lambda reader: view_job(reader, job_id)) is None:
             raise not_found(job_id)
         raise NotFound(
             f"the job has no attempt {attempt}",
             hint="leave out attempt for the latest one",
         )
 
+    async def read(
+        self,
+        output: OutputState,
+        position: Position,
+        *,
+        limit: int = CHUNK_BYTES,
+        frames: int = FRAMES_AT_ONCE,
+    ) -> tuple[OutputState, Chunk | None]:
+        """Return the output as it is now, and what is behind a position."""
+        require_within(position, output)
+        part = partial(self._outputs.read, offset=position.offset, limit=limit, frames=frames)
+        chunk = await part(output)
+        if chunk is not None:
+            return output, chunk
+        # It fell out of the kept part just now; the next look shows the gap.
+        _, newer = await self.scene_of(output.job_id, output.attempt)
+        return newer, await part(newer, outdated=output)
+
+    async def whole(self, job_id: str, attempt: int | None) -> OutputState:
+        """Return an output of which all is there that is kept, or refuse it before it is sent."""
+        _, output = await self.scene_of(job_id, attempt)
+        if await self._outputs.gone(output) is not None:
+            _, output = await self.scene_of(job_id, output.attempt)
+            if (offset := await self._outputs.gone(output)) is not None:
+                raise OutputLost(job_id, output.attempt, offset)
+        return output
+
+
+def routes(services: Services) -> APIRouter:
+    """Return the routes of output."""
+    router = APIRouter(prefix="/api/v1/jobs/{job_id}/output", tags=["output"])
+    outputs = OutputReader(services.outputs)
+    shelf = _Shelf(services.store, outputs)
+
     @router.get("", response_model=OutputPage)
     async def page(job_id: JobId, query: Annotated[PageQuery, Query()]) -> Response:
         """Return pieces of output behind `after`; `eof` says that no more will come."""
         position = query.position()
-        _, output = await scene_of(job_id, position.attempt)
+        _, output = await shelf.scene_of(job_id, position.attempt)
         if position.attempt != output.attempt:
             position = Position(output.attempt)
-        require_within(position, output)
-        chunk = await outputs.read(output, offset=position.offset)
-        if chunk is None:  # it fell out of the kept part just now; the next look shows the gap
-            outdated = output
-            _, output = await scene_of(job_id, position.attempt)
-            chunk = await outputs.read(output, offset=position.offset, outdated=outdated)
+        output, chunk = await shelf.read(output, position, frames=query.limit)
         return json_answer(_page(output, position, chunk, limit=query.limit))
 
     @router.get("/raw", response_class=Response, responses=BYTES)
     async def raw(job_id: JobId, query: Annotated[RawQuery, Query()]) -> Response:
         """Download the bytes that the command wrote so far, exactly as it wrote them."""
-        _, output = await scene_of(job_id, query.attempt)
+        output = await shelf.whole(job_id, query.attempt)
         name = f"{job_id}-{output.attempt}-{query.stream}.log"
         headers = {
             "content-disposition": f'attachment; filename="{name}"',
@@ -124,15 +159,17 @@ def routes(services: Services) -> APIRouter:
     ) -> Response:
         """Follow the output: `output`, `gap`, `attempt`, `state`, at last `eof` with the job.
 
+        It ends with `problem` instead when the server's disk has lost a part of the output.
+
         Without `attempt` all attempts are given, one after the other.
         """
         only = query.attempt
         position = Position.parse(last_event_id) if last_event_id else Position(only or 0)
-        _, output = await scene_of(job_id, position.attempt)
-        if position.offset:
-            require_within(position, output)
-            await outputs.read(output, offset=position.offset, limit=0)
-        reader = StreamReader(services.bus, services.credentials, request.scope, request.receive)
+        _, output = await shelf.scene_of(job_id, position.attempt)
+        if position.attempt:
+            # Before the stream begins, because who comes back to what is lost must be told so.
+            await shelf.read(output, position, limit=0)
+        reader = StreamReader(services.bus, services.credentials, request.scope)
         following = OutputStream(services.store, outputs, reader, job_id, only=only)
         return EventStream(
             following.pieces(position), services.streams, principal_of(request.scope).id
@@ -157,7 +194,8 @@ def _items(output: OutputState, position: Position, chunk: Chunk) -> list[Output
     """Return the pieces of a chunk; where output was left out, a piece says so."""
     items = list(views(chunk, output.attempt))
     if chunk.offset > position.offset and items:
-        words = f"[{output.dropped_bytes} bytes were left out here]\n"
+        size = skipped_bytes(output, position)
+        words = f"[{'output' if size is None else f'{size} bytes'} left out here]\n"
         cursor = str(Position(output.attempt, chunk.offset))
         gap = OutputFrame(cursor=cursor, at=items[0].at, stream="gap", text=words)
         items.insert(0, gap)
