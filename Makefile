@@ -72,7 +72,7 @@ bench: $(STAMP)  ## measure, against what this machine can do at best
 .PHONY: lock
 lock: $(STAMP)  ## choose the newest packages again, and write requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	    --group dev --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements.lock
+	    --extra postgres --group dev --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements.lock
 
 .PHONY: clean
 clean:  ## remove the environment and every cache, never your data

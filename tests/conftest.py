@@ -1,15 +1,43 @@
-"""What every test gets: one event loop backend, and the limits of an end-to-end test.
+"""What every test gets: one event loop backend, its databases, the limits of an end-to-end test.
 
 Helpers live in `tests/support/` and are imported by name. Nothing is defined here that a test would
 have to look up by magic.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.postgres import PostgresServer
+
 E2E_TIMEOUT_S = 120.0
+DATABASES = ("sqlite", "postgresql")
 HERE = Path(__file__).parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let somebody who is in a hurry choose one database."""
+    parser.addoption(
+        "--database",
+        action="append",
+        choices=DATABASES,
+        help="run the tests that are meant for every database on this one only",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what asks for a `database` once on each."""
+    if "database" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--database") or DATABASES
+        metafunc.parametrize("database", chosen, scope="session")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Give a PostgreSQL server, started when the first test asks for it."""
+    with PostgresServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,11 @@ class KeysChanged:
     """A credential was made, replaced or withdrawn."""
 
 
+@dataclass(frozen=True, slots=True)
+class NewsLost:
+    """Something may have been committed of which nobody was told: look at everything again."""
+
+
 Fact = (
     JobChanged
     | OutputGrew
@@ -85,4 +90,5 @@ Fact = (
     | SessionEnded
     | OrderPending
     | KeysChanged
+    | NewsLost
 )

@@ -24,7 +24,9 @@ def _names(requirements: list[str]) -> set[str]:
 
 
 def _declared() -> set[str]:
-    return _names(PYPROJECT["project"]["dependencies"])
+    project = PYPROJECT["project"]
+    extras = [name for extra in project["optional-dependencies"].values() for name in extra]
+    return _names([*project["dependencies"], *extras])
 
 
 def test_every_locked_package_has_its_hashes() -> None:

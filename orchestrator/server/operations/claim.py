@@ -16,8 +16,20 @@ from orchestrator.server.operations.changes import encoded
 from orchestrator.server.operations.lease_clock import read_lease_clock
 from orchestrator.server.operations.ownership import open_session_of
 from orchestrator.server.store.interface import Row, Transaction
+from orchestrator.server.store.statement import Statement
 
-_CLAIM: Final = """
+_TAKE: Final = """)
+    UPDATE job SET state = 'leased', pending_reason = 'starting', attempt = attempt + 1,
+        session_id = :session_id, worker_id = :worker_id, event_seq = event_seq + 1,
+        started_us = NULL
+    WHERE state = 'queued' AND id IN (SELECT id FROM pick)
+    RETURNING id AS job_id, attempt AS number, event_seq, rank,
+        (SELECT spec FROM job_spec WHERE job_spec.job_id = job.id) AS spec
+"""
+# The first few of each queue that fits, and of those the first few. SQLite has no LATERAL, and
+# PostgreSQL would look at every job there is to answer an IN that depends on the row beside it.
+_CLAIM: Final = Statement(
+    f"""
     WITH pick AS (
         SELECT job.id FROM session_requirement AS fits
         JOIN job ON job.id IN (
@@ -27,14 +39,21 @@ _CLAIM: Final = """
         )
         WHERE fits.session_id = :session_id
         ORDER BY job.rank, job.id LIMIT :slots
-    )
-    UPDATE job SET state = 'leased', pending_reason = 'starting', attempt = attempt + 1,
-        session_id = :session_id, worker_id = :worker_id, event_seq = event_seq + 1,
-        started_us = NULL
-    WHERE state = 'queued' AND id IN (SELECT id FROM pick)
-    RETURNING id AS job_id, attempt AS number, event_seq, rank,
-        (SELECT spec FROM job_spec WHERE job_spec.job_id = job.id) AS spec
-"""
+    {_TAKE}
+    """,
+    postgres=f"""
+    WITH pick AS (
+        SELECT first.id FROM session_requirement AS fits
+        CROSS JOIN LATERAL (
+            SELECT queued.id, queued.rank FROM job AS queued
+            WHERE queued.state = 'queued' AND queued.requirement_id = fits.requirement_id
+            ORDER BY queued.rank, queued.id LIMIT :slots
+        ) AS first
+        WHERE fits.session_id = :session_id
+        ORDER BY first.rank, first.id LIMIT :slots
+    {_TAKE}
+    """,
+)
 _INSERT_ATTEMPT: Final = """
     INSERT INTO attempt (job_id, number, session_id, worker_id, claim_number, claimed_us,
         claimed_lease_us)

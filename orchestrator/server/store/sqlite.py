@@ -1,23 +1,15 @@
-"""The store on one SQLite file.
+"""The store on one SQLite file: whether it is ours to open, its shape, and its parts."""
 
-It joins the parts: the check whether a file is ours to open, the writer's thread, the readers'
-pool, and the way of facts to the event loop. What it promises is in `interface.py`.
-"""
-
-import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, TypeVar
-
-import anyio.to_thread
+from typing import Final
 
 from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import JournalCorrupt, VersionUnsupported
-from orchestrator.server.facts import Fact
-from orchestrator.server.store.interface import Operation, Query, Subscriber
+from orchestrator.server.store.group_store import GroupStore
 from orchestrator.server.store.migration import LEDGER, ours, still_to_take
 from orchestrator.server.store.sqlite_connection import (
     APPLICATION_ID,
@@ -25,68 +17,15 @@ from orchestrator.server.store.sqlite_connection import (
     prepare_writer,
     translated,
 )
+from orchestrator.server.store.sqlite_engine import SqliteEngine
 from orchestrator.server.store.sqlite_readers import Readers
-from orchestrator.server.store.sqlite_writer import Call, Fatal, Writer, end_process
-
-T = TypeVar("T")
+from orchestrator.server.store.writer import Fatal, end_process
 
 OLDEST_SQLITE: Final = (3, 37, 0)
 """RETURNING came with 3.35; the versions before this one had faults in it."""
 
 
-class SqliteStore:
-    """A `Store` in a file. It belongs to the event loop that writes to it first."""
-
-    def __init__(
-        self, raw: sqlite3.Connection, path: Path, clock: Clock, *, fatal: Fatal = end_process
-    ) -> None:
-        self._raw = raw
-        self._readers = Readers(path, clock)
-        self._subscribers: list[Subscriber] = []
-        self._writer = Writer(raw, clock, deliver=self._deliver, fatal=fatal)
-
-    async def write(self, operation: Operation[T]) -> T:
-        """Run an operation and return its result once it is durable."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._writer.submit(Call(operation, future))
-        return await future
-
-    async def read(self, query: Query[T]) -> T:
-        """Run a query on one committed state and return its result."""
-        return await self._readers.read(query)
-
-    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Give the facts of each commit to `subscriber`, on the loop; return what ends that."""
-        self._subscribers.append(subscriber)
-        return lambda: self._subscribers.remove(subscriber)
-
-    async def aclose(self) -> None:
-        """Finish what was asked, then let go of the file."""
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._close)
-
-    def _close(self) -> None:
-        self._writer.close()
-        self._readers.close()
-        self._raw.close()
-
-    def _deliver(self, calls: Sequence[Call], facts: Sequence[Fact]) -> None:
-        """Wake the loop once for the whole group. Called on the writer's thread."""
-        loop = calls[0].future.get_loop()
-        # A closed loop has nobody left who could wait for an answer.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(self._tell, calls, facts)
-
-    def _tell(self, calls: Sequence[Call], facts: Sequence[Fact]) -> None:
-        """Answer, then tell. Nobody who was answered runs before everybody was told."""
-        for call in calls:
-            call.answer()
-        if facts:
-            for subscriber in tuple(self._subscribers):
-                subscriber(facts)
-
-
-def open_sqlite(path: Path, clock: Clock, *, fatal: Fatal = end_process) -> SqliteStore:
+def open_sqlite(path: Path, clock: Clock, *, fatal: Fatal = end_process) -> GroupStore:
     """Open a database file, or make one, and take the steps that it lacks. Blocks."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise VersionUnsupported(
@@ -105,7 +44,9 @@ def open_sqlite(path: Path, clock: Clock, *, fatal: Fatal = end_process) -> Sqli
         except BaseException:
             raw.close()
             raise
-        return SqliteStore(raw, path, clock, fatal=fatal)
+        return GroupStore(
+            SqliteEngine(raw), Readers(path, clock), clock, let_go=raw.close, fatal=fatal
+        )
     except sqlite3.Error as error:
         raise _unusable(path, error) from error
 

@@ -4,11 +4,9 @@ Durability is decided here and nowhere else: write-ahead log, `synchronous=FULL`
 stronger sync that its disks need.
 """
 
-import re
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import quote
@@ -22,6 +20,7 @@ from orchestrator.kernel.errors import (
 )
 from orchestrator.protocol.words import JobEventType, JobState, Outcome, PendingReason, Reason
 from orchestrator.server.store.interface import Row, Value
+from orchestrator.server.store.statement import Places, for_sqlite
 
 APPLICATION_ID: Final = 0x4F524348
 """`ORCH`: so that nobody else's database is ever taken for ours."""
@@ -76,24 +75,13 @@ class SqliteConnection:
         return max(0, self.raw.executemany(text, map(places, params)).rowcount)
 
 
-_NAME: Final = re.compile(r"(?<![:\w]):([a-z][a-z0-9_]*)")
-
-
 @lru_cache(maxsize=STATEMENTS_CACHED)
-def _with_places(sql: str) -> tuple[str, Callable[[Mapping[str, Value]], tuple[Value, ...]]]:
-    """Return a statement with `?` for each `:name`, and what puts parameters in their places.
+def _with_places(sql: str) -> tuple[str, Places]:
+    """Return what the driver is given.
 
     `sqlite3` looks each name up for each execution, which costs as much as many a statement.
     """
-    names = _NAME.findall(sql)
-    text = _NAME.sub("?", sql)
-    match names:
-        case []:
-            return text, lambda _: ()
-        case [name]:
-            return text, lambda params: (params[name],)
-        case _:
-            return text, itemgetter(*names)
+    return for_sqlite(sql)
 
 
 def _nothing(nothing: None) -> None:

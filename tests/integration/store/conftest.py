@@ -5,18 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.store.databases import DATABASES
+from tests.integration.store.databases import opener
 from tests.integration.store.logs import Logs
 from tests.integration.store.world import Worker, World
 
 
-@pytest.fixture(params=sorted(DATABASES))
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+@pytest.fixture
+async def world(
+    database: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[World]:
     """A new database with nobody in it, and a clock that only a test moves."""
-    it = World(DATABASES[request.param], tmp_path)
-    it.open()
-    yield it
-    await it.close()
+    with opener(database, request) as make:
+        it = World(make, tmp_path)
+        it.open()
+        yield it
+        await it.close()
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from orchestrator.protocol.wire import Ended, HeldAttempt, LiveAttempt, Released
 from orchestrator.protocol.words import JobState, Outcome, Reason
 from orchestrator.server.operations.upkeep import queue_due, tick
 from orchestrator.server.store.interface import Reader
-from tests.integration.store.databases import DATABASES
+from tests.integration.store.databases import Opener, opener
 from tests.integration.store.model import Model, ModelJob, ModelSession, Pair
 from tests.integration.store.world import TICK_S, Worker, World
 from tests.support.builders import delay
@@ -56,7 +56,7 @@ PHASES = st.sampled_from(["granted", "running", "ended"])
 class Comparison(RuleBasedStateMachine):
     """One database beside one model."""
 
-    database = ""
+    make: Opener
 
     @initialize()
     def begin(self) -> None:
@@ -64,7 +64,7 @@ class Comparison(RuleBasedStateMachine):
         self.portal_cm = start_blocking_portal("asyncio")
         self.portal = self.portal_cm.__enter__()
         self.folder = tempfile.TemporaryDirectory()
-        self.world = World(DATABASES[self.database], Path(self.folder.name))
+        self.world = World(type(self).make, Path(self.folder.name))
         self.portal.call(self.world.open)
         self.model = Model()
         self.workers = [Worker(self.world, f"w{index}") for index in range(3)]
@@ -329,19 +329,24 @@ def _everything(reader: Reader) -> tuple[dict[str, Any], dict[Pair, Any], Timeli
     )
 
 
+EXAMPLES = {"sqlite": 60, "postgresql": 20}
+"""Each step is a dozen statements, and every one of them crosses to another process and back."""
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("database", sorted(DATABASES))
-def test_the_database_does_what_the_rules_say(database: str) -> None:
+def test_the_database_does_what_the_rules_say(
+    database: str, request: pytest.FixtureRequest
+) -> None:
     """Whatever happens in whatever order, the database and the model agree."""
-    machine = type("Compared", (Comparison,), {"database": database})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=60,
-            stateful_step_count=40,
-            deadline=None,
-            derandomize=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    with opener(database, request) as make:
+        run_state_machine_as_test(
+            type("Compared", (Comparison,), {"make": staticmethod(make)}),
+            settings=settings(
+                max_examples=EXAMPLES[database],
+                stateful_step_count=40,
+                deadline=None,
+                derandomize=True,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )

@@ -12,8 +12,9 @@ import pytest
 
 from orchestrator.kernel.clock import SystemClock
 from orchestrator.kernel.errors import JournalCorrupt, StoreBusy, VersionUnsupported
+from orchestrator.server.store.group_store import GroupStore
 from orchestrator.server.store.interface import Reader, Transaction
-from orchestrator.server.store.sqlite import SqliteStore, open_sqlite
+from orchestrator.server.store.sqlite import open_sqlite
 from tests.integration.store.world import TestClock
 from tests.support.waiting import until
 
@@ -27,7 +28,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "orchestrator.db"
 
 
-def fresh(path: Path) -> SqliteStore:
+def fresh(path: Path) -> GroupStore:
     """Open the database."""
     return open_sqlite(path, TestClock())
 
@@ -207,6 +208,7 @@ import resource, signal, sys
 import anyio
 from pathlib import Path
 from orchestrator.kernel.clock import SystemClock
+from orchestrator.server.store.group_store import GroupStore
 from orchestrator.server.store.sqlite import open_sqlite
 
 INSERT = "INSERT INTO file (sha256, size, created_us, used_us) VALUES (:name, 1, 0, 0)"

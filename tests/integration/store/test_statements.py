@@ -34,7 +34,7 @@ def statements() -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.fixture
-def database() -> Iterator[sqlite3.Connection]:
+def tables() -> Iterator[sqlite3.Connection]:
     """Our tables, empty: the plan must be right before anybody has counted rows."""
     raw = sqlite3.connect(":memory:")
     for step in ours():
@@ -76,13 +76,13 @@ def test_the_steps_are_written_for_any_database() -> None:
     assert faults == []
 
 
-def test_no_statement_looks_at_everything(database: sqlite3.Connection) -> None:
+def test_no_statement_looks_at_everything(tables: sqlite3.Connection) -> None:
     """Each statement goes straight to its rows by an index, or walks over what is few."""
     faults, seen = [], 0
     for module, name, text in statements():
         sql = text.replace("{pairs}", "(VALUES (:a, :b), (:c, :d)) AS wanted")
         names = re.findall(r"(?<!\w):([a-z_0-9]+)", sql)
-        plan = database.execute(f"EXPLAIN QUERY PLAN {sql}", dict.fromkeys(names, 1)).fetchall()
+        plan = tables.execute(f"EXPLAIN QUERY PLAN {sql}", dict.fromkeys(names, 1)).fetchall()
         seen += 1
         faults += [
             f"{module}.{name}: {step}"

@@ -4,34 +4,91 @@ While a commit waits for the disk the next operations gather, and all that have 
 next commit: full durability at the price of one sync for many. No timer is needed, so a lone
 operation does not wait for company.
 
-It knows no job. It keeps one rule above all: nothing is answered, and no fact is told, before the
-COMMIT that holds it has returned.
+It knows no job and no database. It keeps one rule above all: nothing is answered, and no fact is
+told, before the commit that holds it has returned.
 """
 
 import asyncio
 import logging
 import os
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import Broken, OrchestratorError, StoreBusy, Unavailable
 from orchestrator.kernel.logs import event
 from orchestrator.server.facts import Fact
-from orchestrator.server.store.interface import Operation
-from orchestrator.server.store.sqlite_connection import SqliteConnection, is_full, translated
+from orchestrator.server.store.interface import Operation, Transaction
 
 logger = logging.getLogger(__name__)
 
-GROUP_MAX: Final = 128
-"""Bounds how long the first of a group waits for the last; the sync is amortised long before."""
+TRIES: Final = 3
+"""How often a group is run whose transaction the database itself took back."""
 
 Fatal = Callable[[BaseException], None]
 Deliver = Callable[[Sequence["Call"], Sequence[Fact]], None]
+
+
+class TryAgain(Exception):
+    """The database took the whole transaction back, and a new one may well succeed.
+
+    It is safe, because nothing of it is left and an operation touches nothing but its transaction.
+    `told` is for those who wait, when trying again does not help.
+    """
+
+    def __init__(self, told: StoreBusy) -> None:
+        super().__init__(str(told))
+        self.told = told
+
+
+class GroupTransaction(Transaction, Protocol):
+    """What the operations of one group see, and the facts that they announced."""
+
+    facts: list[Fact]
+
+
+class Engine(Protocol):
+    """A database from the writer's side. Only the writer's thread calls it."""
+
+    group_max: int
+    """The most operations in one transaction."""
+    refusals: tuple[type[Exception], ...]
+    """The driver's errors that one operation is to blame for, and that undo it alone."""
+
+    def begin(self, now_us: int) -> GroupTransaction:
+        """Begin the transaction of a group."""
+        ...
+
+    def begin_operation(self) -> None:
+        """Set a mark before an operation."""
+        ...
+
+    def undo_operation(self) -> None:
+        """Take back everything since the last mark."""
+        ...
+
+    def end_operation(self) -> None:
+        """Keep what was done since the mark."""
+        ...
+
+    def commit(self) -> None:
+        """Make the group durable.
+
+        `StoreBusy` or `TryAgain` mean that nobody may be told that it is; any other error, that
+        nobody can ever know.
+        """
+        ...
+
+    def rollback(self) -> None:
+        """Take the whole group back, if that did not happen by itself."""
+        ...
+
+    def translated(self, error: Exception) -> Exception:
+        """Return what an error of the driver means."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -53,19 +110,6 @@ class Call:
             self.future.set_result(self.result)
 
 
-class SqliteTransaction(SqliteConnection):
-    """What an operation sees; it lives as long as the group."""
-
-    def __init__(self, raw: sqlite3.Connection, now_us: int) -> None:
-        super().__init__(raw)
-        self.now_us = now_us
-        self.facts: list[Fact] = []
-
-    def announce(self, fact: Fact) -> None:
-        """Let subscribers know once this is committed."""
-        self.facts.append(fact)
-
-
 def end_process(error: BaseException) -> None:
     """End this process at once: after a failed sync it cannot know what is on the disk.
 
@@ -78,13 +122,12 @@ def end_process(error: BaseException) -> None:
 class Writer:
     """Takes operations from any thread and answers them on the event loop."""
 
-    def __init__(
-        self, raw: sqlite3.Connection, clock: Clock, *, deliver: Deliver, fatal: Fatal
-    ) -> None:
-        self._raw = raw
+    def __init__(self, engine: Engine, clock: Clock, *, deliver: Deliver, fatal: Fatal) -> None:
+        self._engine = engine
         self._clock = clock
         self._deliver = deliver
         self._fatal = fatal
+        self._refusals: tuple[type[Exception], ...] = (OrchestratorError, *engine.refusals)
         self._calls: SimpleQueue[Call | None] = SimpleQueue()
         self._broken: BaseException | None = None
         self._closed = False
@@ -107,7 +150,7 @@ class Writer:
     def _run(self) -> None:
         try:
             while (group := self._gather()) is not None:
-                self._commit(group)
+                self._deliver(group, self._settled(group))
         except BaseException as error:  # noqa: BLE001  # ended quietly, all would wait for ever
             self._fatal(error)
 
@@ -117,7 +160,7 @@ class Writer:
         if first is None:
             return None
         group = [first]
-        while len(group) < GROUP_MAX:
+        while len(group) < self._engine.group_max:
             try:
                 call = self._calls.get_nowait()
             except Empty:
@@ -128,58 +171,67 @@ class Writer:
             group.append(call)
         return group
 
-    def _commit(self, group: list[Call]) -> None:
-        tx = SqliteTransaction(self._raw, round(self._clock.now() * 1_000_000))
-        durable = self._performed(tx, group) and self._made_durable(group)
-        self._deliver(group, tx.facts if durable else ())
-
-    def _performed(self, tx: SqliteTransaction, group: list[Call]) -> bool:
-        """Run the group in one transaction; `False` when all of it was undone."""
+    def _settled(self, group: list[Call]) -> Sequence[Fact]:
+        """Run the group until it is committed or refused, and return what is to be told of it."""
         if self._broken is not None:
             self._fail(group, self._broken)
-            return False
+            return ()
+        for left in reversed(range(TRIES)):
+            try:
+                return self._tried(group)
+            except TryAgain as again:
+                if not left:
+                    self._fail(group, again.told)
+        return ()
+
+    def _tried(self, group: list[Call]) -> Sequence[Fact]:
+        """Run the group in one transaction."""
+        # Outside, because a clock that fails is nobody's operation.
+        now_us = round(self._clock.now() * 1_000_000)
         call = group[0]
         try:
-            self._raw.execute("BEGIN IMMEDIATE")
+            tx = self._engine.begin(now_us)
             for call in group:
                 self._perform(tx, call)
         except Exception as fault:  # noqa: BLE001  # told to whoever waits: nobody else would hear
             self._undo(group, guilty=call, fault=fault)
-            return False
-        return True
+            return ()
+        return tx.facts if self._made_durable(group) else ()
 
-    def _perform(self, tx: SqliteTransaction, call: Call) -> None:
-        """Run one operation in a savepoint, so that its refusal leaves its neighbours alone."""
-        self._raw.execute("SAVEPOINT operation")
+    def _perform(self, tx: GroupTransaction, call: Call) -> None:
+        """Run one operation behind a mark, so that its refusal leaves its neighbours alone."""
+        self._engine.begin_operation()
         told = len(tx.facts)
+        call.result = call.error = None
         try:
             call.result = call.operation(tx)
-        except (OrchestratorError, sqlite3.IntegrityError) as error:
+        except self._refusals as error:
             if isinstance(error, Broken):
                 raise
-            self._raw.execute("ROLLBACK TO operation")
+            self._engine.undo_operation()
             del tx.facts[told:]
-            call.error = translated(error) if isinstance(error, sqlite3.Error) else error
-        self._raw.execute("RELEASE operation")
+            call.error = self._engine.translated(error)
+        self._engine.end_operation()
 
     def _undo(self, group: list[Call], *, guilty: Call, fault: Exception) -> None:
         """Roll everything back. The operation that failed hears why, the others to ask again."""
-        # A full disk may have ended the transaction already.
-        if self._raw.in_transaction:
-            self._raw.execute("ROLLBACK")
-        told = translated(fault) if isinstance(fault, sqlite3.Error) else fault
+        self._engine.rollback()
+        told = self._engine.translated(fault)
+        if isinstance(told, TryAgain):
+            raise told
         beside = StoreBusy("nothing was stored: another operation failed beside this one")
         self._fail(group, told if isinstance(told, StoreBusy) else beside)
         guilty.error = told
 
     def _made_durable(self, group: list[Call]) -> bool:
         try:
-            self._raw.execute("COMMIT")
-        except sqlite3.Error as error:
-            if is_full(error):
-                # Nothing was acknowledged, and what was written lies behind the end of the log.
-                self._undo(group, guilty=group[0], fault=error)
-                return False
+            self._engine.commit()
+        except TryAgain:
+            raise
+        except StoreBusy as error:
+            self._fail(group, error)
+            return False
+        except Exception as error:  # noqa: BLE001  # nothing more may be said, so nobody is told
             self._broken = error
             self._fail(group, error)
             self._fatal(error)
