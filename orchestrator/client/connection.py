@@ -1,18 +1,19 @@
 """Which server a command line talks to: what the environment says, else what runs on this machine.
 
-It calls nobody. `orchestrator run` leaves a connection file for the same user; the environment
-comes first, because somebody said it on purpose. A key of this machine is never sent to another
-address.
+It calls nobody. `orchestrator run` leaves a connection file for the same user, one for each data
+directory; the environment comes first, because somebody said it on purpose. A key of this machine
+is never sent to another address. A file whose run has ended is known by the pid in it.
 """
 
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from orchestrator.client.endpoint import Endpoint
 from orchestrator.kernel.errors import ConfigInvalid, OrchestratorError, ServerUnreachable
 
 URL: Final = "ORCHESTRATOR_URL"
@@ -29,32 +30,84 @@ class Connection:
     credential: str = field(repr=False)
 
 
-def find(environ: Mapping[str, str], connection_file: Path) -> Connection:
-    """Return the server to call, or say how to get one."""
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """What a connection file says."""
+
+    url: str
+    key_file: Path
+    data_dir: str
+    pid: int | None
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether the run that wrote it goes on, as far as that can be seen."""
+        if self.pid is None:
+            return True
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True  # somebody has that pid
+        return True
+
+
+def find(environ: Mapping[str, str], files: Sequence[Path]) -> Connection:
+    """Return the server to call, or say how to get one; of `files` the first is the usual one."""
     url, key = environ.get(URL, "").strip(), environ.get(API_KEY, "").strip()
+    if url:
+        Endpoint.parse(url, key or "-")  # what is wrong with it comes before what is missing
     if url and key:
         return Connection(url, key)
-    here = _local(connection_file)
-    if here is None:
-        raise _nothing(connection_file, url=url, key=key)
-    address, key_file = here
-    if url and url.rstrip("/") != address.rstrip("/"):
-        raise ConfigInvalid(
-            f"{URL} names {_without_userinfo(url)}, and there is no key for it",
-            hint=f"set {API_KEY}; the key of the server on this machine ({address}) "
-            "is not sent anywhere else",
+    found = [known for path in files if (known := _local(path)) is not None]
+    if not found:
+        raise _nothing(files[0], url=url, key=key)
+    here = _at(url, found) if url else _chosen(found, files[0])
+    return Connection(here.url, key or _private_text(here.key_file).strip())
+
+
+def _at(url: str, found: Sequence[_Local]) -> _Local:
+    """Return the local server of that address."""
+    for known in found:
+        if url.rstrip("/") == known.url.rstrip("/"):
+            return known
+    raise ConfigInvalid(
+        f"{URL} names {url}, and there is no key for it",
+        hint=f"set {API_KEY}; the key of the server on this machine ({found[0].url}) "
+        "is not sent anywhere else",
+    )
+
+
+def _chosen(found: Sequence[_Local], usual: Path) -> _Local:
+    """Return the one that runs; the usual one, if several do."""
+    alive = [known for known in found if known.is_alive]
+    if not alive:
+        last = found[0]
+        raise ServerUnreachable(
+            f"the orchestrator of {last.data_dir}, which was at {last.url}, does not run any more",
+            hint="start it again with `orchestrator run --local`"
+            + ("" if last.data_dir == "this user" else f" (its --data-dir is {last.data_dir})"),
         )
-    return Connection(address, key or _private_text(key_file).strip())
+    if len(alive) == 1 or _local(usual) == alive[0]:
+        return alive[0]
+    listed = ", ".join(f"{known.url} ({known.data_dir})" for known in alive)
+    raise ConfigInvalid(
+        f"several orchestrators of yours run here: {listed}",
+        hint=f"say which one with {URL}; its key is found",
+    )
 
 
-def _local(path: Path) -> tuple[str, Path] | None:
-    """Return address and key file from the connection file, or `None` when there is none."""
+def _local(path: Path) -> _Local | None:
+    """Return what a connection file says, or `None` when there is none."""
     if not path.exists():
         return None
     try:
         content = json.loads(_private_text(path))
-        return str(content["url"]), Path(content["api_key_file"])
-    except (ValueError, TypeError, KeyError) as error:
+        folder, pid = content.get("data_dir", "this user"), content.get("pid")
+        key_file = Path(content["api_key_file"])
+        return _Local(str(content["url"]), key_file, str(folder), None if pid is None else int(pid))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigInvalid(
             f"the connection file {path} cannot be understood: {error!r}",
             hint="start `orchestrator run --local` again; it writes a new one",
@@ -84,11 +137,6 @@ def _private_text(path: Path) -> str:
             f"{path} is open to other users", hint=f"close it with: chmod 600 {path}"
         )
     return text
-
-
-def _without_userinfo(url: str) -> str:
-    head, _, rest = url.rpartition("@")
-    return f"…@{rest}" if head else url
 
 
 def _nothing(path: Path, *, url: str, key: str) -> OrchestratorError:

@@ -23,7 +23,7 @@ class Surroundings:
         from orchestrator.client.connection import find
         from orchestrator.client.http import Api
         from orchestrator.commands.remote import Remote
-        from orchestrator.kernel.paths import connection_file
+        from orchestrator.kernel.paths import connection_files
 
-        connection = find(self.environ, connection_file())
+        connection = find(self.environ, connection_files())
         return Remote(Api(connection.url, connection.credential))

@@ -5,6 +5,7 @@ of the platform (on Linux the XDG folders, whose variables are respected), so th
 cleaning tool which knows the platform knows us.
 """
 
+import hashlib
 from pathlib import Path
 
 from platformdirs import user_data_path, user_state_path
@@ -22,6 +23,22 @@ def state_dir() -> Path:
     return user_state_path(_APPLICATION)
 
 
-def connection_file() -> Path:
-    """Return the file that tells the command line of this user where the local server is."""
-    return state_dir() / "connection.json"
+def connection_file(folder: Path | None = None) -> Path:
+    """Return the file that tells the command line of this user where a local server is.
+
+    Each data directory has its own, so that two installations of one user do not overwrite each
+    other's; that of the usual data directory has the short name.
+    """
+    if folder is None or folder == data_dir():
+        return state_dir() / "connection.json"
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    return _others() / f"{digest}.json"
+
+
+def connection_files() -> list[Path]:
+    """Return where a local server may be told of, the usual place first."""
+    return [connection_file(), *sorted(_others().glob("*.json"))]
+
+
+def _others() -> Path:
+    return state_dir() / "connections"

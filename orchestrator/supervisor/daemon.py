@@ -143,6 +143,7 @@ class Daemon:
             for service in reversed(self._started):
                 await self._stop(service)
             tasks.cancel_scope.cancel()
+        self._local.disconnect_command_line()
         code = self._exit_code()
         if self._worker.child.forced:
             self._tell(FORCED)

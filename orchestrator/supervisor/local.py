@@ -6,6 +6,7 @@ programs they are, which descriptors they get, and where on this machine their f
 
 import contextlib
 import json
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -150,9 +151,18 @@ class Local:
 
     def connect_command_line(self) -> None:
         """Tell the command line of this user where the server is, and with which key."""
+        path = paths.connection_file(self._settings.data_dir)
         private_dir(paths.state_dir())
+        private_dir(path.parent)
         connection = {
             "url": self._url,
             "api_key_file": str(self._settings.server_dir / "admin.key"),
+            "data_dir": str(self._settings.data_dir),
+            "pid": os.getpid(),
         }
-        write_private(paths.connection_file(), json.dumps(connection, indent=2) + "\n")
+        write_private(path, json.dumps(connection, indent=2) + "\n")
+
+    def disconnect_command_line(self) -> None:
+        """Take that back: there is no server any more."""
+        with contextlib.suppress(OSError):
+            paths.connection_file(self._settings.data_dir).unlink()

@@ -1,6 +1,8 @@
 """Which server is called: files and variables, and what is said when there are none."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,30 +32,39 @@ def _env(url: str = "", key: str = "") -> dict[str, str]:
 
 def test_the_local_server_is_found_without_any_words(file: Path) -> None:
     """Nothing typed by hand on the machine that runs it."""
-    assert find({}, file) == Connection(HERE, KEY)
+    assert find({}, [file]) == Connection(HERE, KEY)
 
 
 def test_the_environment_comes_first(file: Path, tmp_path: Path) -> None:
     """Both variables together need no file at all."""
     given = _env("https://control.example.com", "pak_other")
 
-    assert find(given, file) == Connection("https://control.example.com", "pak_other")
-    assert find(given, tmp_path / "none") == Connection("https://control.example.com", "pak_other")
+    assert find(given, [file]) == Connection("https://control.example.com", "pak_other")
+    assert find(given, [tmp_path / "none"]) == Connection(
+        "https://control.example.com", "pak_other"
+    )
 
 
 def test_one_variable_is_completed_by_the_local_server(file: Path) -> None:
     """Another key for the local server, or its own address said out loud."""
-    assert find(_env(key="pak_other"), file) == Connection(HERE, "pak_other")
-    assert find(_env(url=f"{HERE}/"), file) == Connection(HERE, KEY)
+    assert find(_env(key="pak_other"), [file]) == Connection(HERE, "pak_other")
+    assert find(_env(url=f"{HERE}/"), [file]) == Connection(HERE, KEY)
 
 
 def test_the_local_key_is_never_sent_elsewhere(file: Path) -> None:
     """An address of somebody else without a key is refused, and says which key is missing."""
     with pytest.raises(ConfigInvalid, match="no key for it") as refused:
-        find(_env(url="http://user:hunter2@elsewhere:8700"), file)
+        find(_env(url="http://elsewhere:8700"), [file])
 
     assert "ORCHESTRATOR_API_KEY" in (refused.value.hint or "")
-    assert "hunter2" not in refused.value.message
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated(file: Path) -> None:
+    """It would be sent nowhere, and is not shown."""
+    with pytest.raises(ConfigInvalid, match="holds a user name or password") as refused:
+        find(_env(url="http://user:hunter2@elsewhere:8700"), [file])
+
+    assert "hunter2" not in refused.value.message + (refused.value.hint or "")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +80,7 @@ def test_without_a_server_it_says_how_to_get_one(
 ) -> None:
     """The refusal names what is missing, how to start a server, and how to name one."""
     with pytest.raises(kind, match=words) as refused:
-        find(env, tmp_path / "none")
+        find(env, [tmp_path / "none"])
 
     hint = refused.value.hint or ""
     assert "orchestrator run --local" in hint
@@ -83,7 +94,7 @@ def test_a_damaged_connection_file_is_named(file: Path, text: str) -> None:
     file.write_text(text)
 
     with pytest.raises(ConfigInvalid, match=r"connection\.json") as refused:
-        find({}, file)
+        find({}, [file])
 
     assert "run --local" in (refused.value.hint or "")
 
@@ -93,7 +104,7 @@ def test_a_key_that_is_gone_is_named(file: Path) -> None:
     (file.parent / "admin.key").unlink()
 
     with pytest.raises(ConfigInvalid, match=r"admin\.key is gone"):
-        find({}, file)
+        find({}, [file])
 
 
 @pytest.mark.parametrize("name", ["admin.key", "connection.json"])
@@ -102,7 +113,7 @@ def test_a_file_that_others_can_read_is_refused(file: Path, name: str) -> None:
     (file.parent / name).chmod(0o644)
 
     with pytest.raises(ConfigInvalid, match="open to other users") as refused:
-        find({}, file)
+        find({}, [file])
 
     assert "chmod 600" in (refused.value.hint or "")
 
@@ -114,9 +125,78 @@ def test_what_is_no_file_is_not_read(file: Path) -> None:
     key.mkdir()
 
     with pytest.raises(ConfigInvalid, match=r"admin\.key"):
-        find({}, file)
+        find({}, [file])
 
 
 def test_a_connection_does_not_show_its_key(file: Path) -> None:
     """A connection can be printed."""
-    assert KEY not in repr(find({}, file))
+    assert KEY not in repr(find({}, [file]))
+
+
+def _another(file: Path, name: str, *, pid: int, url: str = "http://127.0.0.1:9000") -> Path:
+    """Return the connection file of another data directory."""
+    key = file.parent / f"{name}.key"
+    key.write_text(f"pak_{name}\n")
+    key.chmod(0o600)
+    path = file.parent / f"{name}.json"
+    known = {"url": url, "api_key_file": str(key), "data_dir": f"/data/{name}", "pid": pid}
+    path.write_text(json.dumps(known))
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def dead() -> int:
+    """Give a pid that nobody has any more."""
+    with subprocess.Popen(["/bin/true"]) as process:
+        process.wait()
+    return process.pid
+
+
+def test_of_several_data_directories_the_usual_one_is_meant(file: Path) -> None:
+    """Another installation that runs beside it takes nothing over."""
+    other = _another(file, "other", pid=os.getpid())
+
+    assert find({}, [file, other]) == Connection(HERE, KEY)
+
+
+def test_the_only_one_that_runs_is_found(file: Path, tmp_path: Path, dead: int) -> None:
+    """Whatever its data directory, and whatever ran before."""
+    file.unlink()
+    stale, other = _another(file, "stale", pid=dead), _another(file, "other", pid=os.getpid())
+
+    found = find({}, [tmp_path / "none", stale, other])
+
+    assert found == Connection("http://127.0.0.1:9000", "pak_other")
+
+
+def test_what_has_ended_is_told_as_such(file: Path, tmp_path: Path, dead: int) -> None:
+    """Where it was, which data it had, and how it is started again."""
+    stale = _another(file, "stale", pid=dead)
+
+    with pytest.raises(ServerUnreachable, match="does not run any more") as refused:
+        find({}, [tmp_path / "none", stale])
+
+    assert "http://127.0.0.1:9000" in refused.value.message
+    assert "--data-dir is /data/stale" in (refused.value.hint or "")
+
+
+def test_of_several_others_one_has_to_be_named(file: Path, tmp_path: Path) -> None:
+    """Both are listed, and the address alone is enough to say which."""
+    one = _another(file, "one", pid=os.getpid())
+    two = _another(file, "two", pid=os.getpid(), url="http://127.0.0.1:9001")
+    files = [tmp_path / "none", one, two]
+
+    with pytest.raises(ConfigInvalid, match="several orchestrators") as refused:
+        find({}, files)
+
+    assert "/data/one" in refused.value.message
+    assert "/data/two" in refused.value.message
+    assert find(_env(url="http://127.0.0.1:9001"), files).credential == "pak_two"
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8700", "ftp://here", "http://"])
+def test_a_wrong_address_is_told_before_a_missing_key(tmp_path: Path, url: str) -> None:
+    """A key would not help."""
+    with pytest.raises(ConfigInvalid, match="the server's address"):
+        find(_env(url=url), [tmp_path / "none"])

@@ -96,13 +96,18 @@ def prepared(
 
 @contextlib.contextmanager
 def run(
-    home: Path, *, port: int = 0, drain_timeout_s: float = 60, worker_stop_s: float = 30
+    home: Path,
+    *,
+    port: int = 0,
+    drain_timeout_s: float = 60,
+    worker_stop_s: float = 30,
+    more: dict[str, str] | None = None,
 ) -> Iterator[Run]:
     """Start a run in `home`; afterwards nothing of it is left."""
     argv, environment = prepared(
         home, port=port, drain_timeout_s=drain_timeout_s, worker_stop_s=worker_stop_s
     )
-    with program(*argv, env=environment, cwd=REPOSITORY) as process:
+    with program(*argv, env=environment | (more or {}), cwd=REPOSITORY) as process:
         running = Run(home, process)
         try:
             yield running

@@ -44,22 +44,45 @@ def test_the_command_line_finds_the_server(tmp_path: Path) -> None:
     with run(tmp_path) as here:
         here.wait_until_ready()
 
-        path = tmp_path / "state/orchestrator/connection.json"
+        [path] = (tmp_path / "state/orchestrator/connections").iterdir()
         connection = json.loads(path.read_text())
         assert _mode(path) == 0o600
         assert connection["url"] == here.told()["server_url"]
         assert Path(connection["api_key_file"]).read_text() == "pak_of_the_test\n"
         assert connection["url"] in here.process.stdout
+        assert connection["data_dir"] == str(tmp_path / "data")
+        assert connection["pid"] == here.process.pid
+        here.process.signal(2)
+        assert here.process.wait() == 0
+    assert not path.exists()
+
+
+def test_two_data_directories_have_two_connection_files(tmp_path: Path) -> None:
+    """The second run overwrites nothing, and its end takes nothing away."""
+    (tmp_path / "second").mkdir()
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    folder = tmp_path / "state/orchestrator/connections"
+    with run(tmp_path) as first:
+        first.wait_until_ready()
+        [path] = folder.iterdir()
+        before = path.read_text()
+        with run(tmp_path / "second", more=state) as second:
+            second.wait_until_ready()
+            assert len(list(folder.iterdir())) == 2
+
+        assert list(folder.iterdir()) == [path]
+        assert path.read_text() == before
 
 
 def test_a_connection_file_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
-    """It ends with 73 and names the file, and leaves nothing running."""
-    (tmp_path / "state/orchestrator/connection.json").mkdir(parents=True)
+    """It ends with 73 and names the place, and leaves nothing running."""
+    (tmp_path / "state/orchestrator").mkdir(parents=True)
     (tmp_path / "state/orchestrator").chmod(0o700)
+    (tmp_path / "state/orchestrator/connections").touch()
     with run(tmp_path) as here:
         assert here.process.wait() == 73
 
-    assert "connection.json" in here.process.stderr
+    assert "connections" in here.process.stderr
     assert "server heard the end" in here.journal()
 
 

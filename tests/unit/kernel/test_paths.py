@@ -17,3 +17,7 @@ def test_the_users_own_folders_are_respected(monkeypatch: pytest.MonkeyPatch) ->
     assert paths.data_dir() == Path("/somewhere/data/orchestrator")
     assert paths.state_dir() == Path("/somewhere/state/orchestrator")
     assert paths.connection_file() == Path("/somewhere/state/orchestrator/connection.json")
+    assert paths.connection_file(paths.data_dir()) == paths.connection_file()
+    elsewhere = paths.connection_file(Path("/elsewhere"))
+    assert elsewhere.parent == Path("/somewhere/state/orchestrator/connections")
+    assert elsewhere != paths.connection_file(Path("/elsewhere/too"))
