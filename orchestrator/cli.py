@@ -34,12 +34,12 @@ EXIT_CODES: Final[Mapping[int, str]] = MappingProxyType(
         77: "tokens refused",
         78: "configuration",
         130: "left at once (Ctrl-C)",
+        141: "whoever read the output went away",
         143: "left at once (SIGTERM)",
     }
 )
 """For all programs. `jobs submit --follow` and `jobs logs -f` return the job's own code instead:
 128+n for a signal, 124 for a timeout, 130 for a cancel, 1 for any other failure."""
-API_KEY: Final = "ORCHESTRATOR_API_KEY"
 UNEXPECTED: Final = 70
 INTERRUPTED: Final = 130
 READER_GONE: Final = 128 + 13
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.give_up_stdout()
         return READER_GONE
     except OrchestratorError as error:
-        return _trouble(error)
+        return _trouble(error, surroundings)
     except Exception as error:  # noqa: BLE001 - the edge: every error ends as a sentence
         return _fault(error)
     return code if isinstance(code, int) else 0
@@ -114,11 +114,11 @@ def _usage(error: click.ClickException) -> int:
     return error.exit_code
 
 
-def _trouble(error: OrchestratorError) -> int:
+def _trouble(error: OrchestratorError, surroundings: Surroundings) -> int:
     fields = error.fields if isinstance(error, RequestInvalid) else ()
-    output.trouble(error.message, error.hint, fields)
-    if isinstance(error, Unauthenticated):  # the server speaks of headers, which nobody typed
-        output.advise(f"the key came from {API_KEY}, or from the server on this machine")
+    # The server's hint speaks of headers, which nobody typed.
+    hint = surroundings.about_the_key() if isinstance(error, Unauthenticated) else error.hint
+    output.trouble(error.message, hint, fields)
     return error.exit_code
 
 

@@ -63,11 +63,18 @@ class Answer:
     body: bytes
     called: str
 
+    @property
+    def is_json(self) -> bool:
+        """Tell whether it claims nothing else, such as to be a page for people."""
+        return "json" in self.headers.get("content-type", "json")
+
     def read(self, reply: type[T]) -> T:
         """Return the body as a model; a body that is not one is the server's fault."""
         try:
             return reply.model_validate_json(self.body)
         except ValidationError as error:
+            if not self.is_json:
+                raise _no_orchestrator(self) from None
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"])) or "the body"
             raise PeerBroken(
@@ -113,18 +120,29 @@ def _redirected(answer: Answer) -> OrchestratorError:
     # A redirect would carry the credential to an address that nobody configured, perhaps in plain
     # text, so it is refused even when it looks harmless.
     target = ascii(answer.headers.get("location", "nowhere"))[:_SHOWN_CHARS]
-    return PeerBroken(
+    return errors.ServerUnreachable(
         f"{answer.called} answered {answer.status}, a redirect to {target}; it is not followed",
         hint="give the server's final address",
     )
 
 
 def _foreign(answer: Answer) -> OrchestratorError:
-    said = ascii(answer.body[:_SHOWN_CHARS].decode("utf-8", "replace").strip())
-    message = f"{answer.called} answered {answer.status}: {said}"
     if answer.status in _GATEWAY:
+        message = f"{answer.called} answered {answer.status}: {_said(answer)}"
         return errors.Unavailable(message, hint="something before the server cannot reach it")
-    return PeerBroken(message, hint="is that the address of an orchestrator server?")
+    return _no_orchestrator(answer)
+
+
+def _no_orchestrator(answer: Answer) -> OrchestratorError:
+    return errors.ServerUnreachable(
+        f"no orchestrator answers there: {answer.called} answered {answer.status}: {_said(answer)}",
+        hint="is that the address of an orchestrator server? ORCHESTRATOR_URL says which one is "
+        "called; it is printed when the server starts",
+    )
+
+
+def _said(answer: Answer) -> str:
+    return ascii(answer.body[:_SHOWN_CHARS].decode("utf-8", "replace").strip())
 
 
 def _seconds(header: str | None) -> float:

@@ -23,6 +23,7 @@ class Options(TypedDict):
 
     local: bool
     listen: tuple[str, int]
+    insecure_http: bool
     data_dir: Path | None
     directory: Path
     slots: int | None
@@ -39,6 +40,11 @@ class Options(TypedDict):
     show_default=True,
     metavar="HOST:PORT",
     help="Where the server is reached.",
+)
+@click.option(
+    "--insecure-http",
+    is_flag=True,
+    help="Serve other machines without encryption: keys are readable on the way.",
 )
 @click.option(
     "--data-dir",
@@ -86,6 +92,7 @@ def _settings(options: Options) -> "LocalSettings":
     return LocalSettings(
         host=host,
         port=port,
+        insecure_http=options["insecure_http"],
         data_dir=options["data_dir"] or data_dir(),
         directory=options["directory"],
         slots=options["slots"] or os.cpu_count() or 1,

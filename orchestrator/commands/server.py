@@ -16,6 +16,7 @@ class Options(TypedDict):
     data_dir: Path | None
     listen: tuple[str, int]
     lifeline_fd: int | None
+    listen_fd: int | None
     insecure_http: bool
 
 
@@ -41,6 +42,12 @@ server.members = {"run": "orchestrator.commands.server:run_server"}
     metavar="HOST:PORT",
     help="Where it is reached.",
 )
+@click.option(
+    "--listen-fd",
+    type=click.IntRange(min=3),
+    metavar="FD",
+    help="A listening socket that was passed on (systemd's first one is 3), instead of --listen.",
+)
 @click.option("--lifeline-fd", type=click.IntRange(min=3), hidden=True)
 @click.option(
     "--insecure-http",
@@ -61,4 +68,4 @@ def run_server(surroundings: Surroundings, **options: Unpack[Options]) -> int:
         insecure_http=options["insecure_http"],
         environ=surroundings.environ,
     )
-    return run(settings, options["lifeline_fd"])
+    return run(settings, options["lifeline_fd"], options["listen_fd"])

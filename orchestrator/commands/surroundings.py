@@ -27,3 +27,17 @@ class Surroundings:
 
         connection = find(self.environ, connection_files())
         return Remote(Api(connection.url, connection.credential))
+
+    def about_the_key(self) -> str:
+        """Say where the key that a server refused came from, and what to do about it."""
+        from orchestrator.client.connection import API_KEY, URL
+
+        if self.environ.get(API_KEY, "").strip():
+            return (
+                f"the key came from {API_KEY}: set it to one that this server knows, or unset it "
+                f"(and {URL}) to use the server of this machine and its own key"
+            )
+        return (
+            "the key came from the file admin.key in the server's data directory; if the two do "
+            "not belong together, remove that file and start the server again: it writes a new one"
+        )

@@ -8,7 +8,7 @@
     │   ├─ NotFound · AlreadyExists · Forbidden · Unauthenticated
     │   ├─ IllegalTransition       the lifecycle has no such row
     │   ├─ LeaseLost               stale, or out of time: stop the process
-    │   ├─ VersionUnsupported
+    │   ├─ VersionUnsupported  78
     │   └─ AlreadyRunning      5   another process of ours holds the lock
     ├─ Unavailable        75   not now; try again, with backoff
     │   ├─ ServerUnreachable  69
@@ -114,8 +114,9 @@ class LeaseLost(Refused):
 
 
 class VersionUnsupported(Refused):
-    """The other side is too old or too new for this one."""
+    """The other side is too old or too new for this one: somebody has to change one of the two."""
 
+    exit_code = 78
     code = "version_unsupported"
 
 

@@ -20,11 +20,12 @@ from orchestrator.kernel import logs
 from orchestrator.kernel.clock import Clock, SystemClock
 from orchestrator.kernel.files import private_dir
 from orchestrator.kernel.lifeline import Lifeline
+from orchestrator.kernel.listening import bind, bound_to, url_of
 from orchestrator.server.access.credentials import Credentials
 from orchestrator.server.access.first_keys import provide_first_keys
 from orchestrator.server.api.application import application
 from orchestrator.server.chance import Chance
-from orchestrator.server.edge.listener import Listener, bind, url_of
+from orchestrator.server.edge.listener import Listener
 from orchestrator.server.facts import Fact
 from orchestrator.server.files import FileStore
 from orchestrator.server.live.bus import Bus
@@ -47,13 +48,18 @@ STOP_ORDERS: Final = frozenset({"stop", "drain"})
 _LOGGER: Final = logging.getLogger(__name__)
 
 
-async def serve(settings: ServerSettings, lifeline: Lifeline | None = None) -> None:
-    """Run a server until a signal, an order, or the end of its parent."""
+async def serve(
+    settings: ServerSettings, lifeline: Lifeline | None = None, passed: socket.socket | None = None
+) -> None:
+    """Run a server until a signal, an order, or the end of its parent.
+
+    It listens on the socket that was passed to it, or else where the settings say.
+    """
     folder = private_dir(settings.data_dir)
-    listening = bind(settings.host, settings.port, insecure_http=settings.insecure_http)
+    listening = passed or bind(settings.host, settings.port, insecure_http=settings.insecure_http)
     url = url_of(listening)
     if settings.insecure_http:
-        logs.event(_LOGGER, logging.WARNING, "server.insecure", url=url)
+        logs.event(_LOGGER, logging.WARNING, "server.insecure", url=url, listen=bound_to(listening))
     async with opened_services(settings, folder, SystemClock()) as services:
         await run_services(services, listening, lifeline)
     logs.event(_LOGGER, logging.INFO, "server.stopped", url=url)
@@ -112,7 +118,8 @@ async def run_services(
             group.start_soon(keeper.run)
             await group.start(serve_http)
             url = url_of(listening)
-            logs.event(_LOGGER, logging.INFO, "server.started", url=url)
+            listen = bound_to(listening)
+            logs.event(_LOGGER, logging.INFO, "server.started", url=url, listen=listen)
             if lifeline is not None:
                 group.start_soon(_watch_lifeline, lifeline, stop)
                 await lifeline.tell({"state": "ready", "url": url})

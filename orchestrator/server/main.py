@@ -6,7 +6,7 @@ from typing import Final
 
 import anyio
 
-from orchestrator.kernel import logs
+from orchestrator.kernel import listening, logs
 from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.kernel.files import Lock, private_dir
 from orchestrator.kernel.lifeline import Lifeline
@@ -18,7 +18,9 @@ _DESCRIPTORS: Final = 65_536
 """A connection is a descriptor, and a hundred workers hold three each."""
 
 
-def run(settings: ServerSettings, lifeline_fd: int | None = None) -> int:
+def run(
+    settings: ServerSettings, lifeline_fd: int | None = None, listen_fd: int | None = None
+) -> int:
     """Run a server until it is told to stop; return its exit code.
 
     What keeps it from starting is raised, for the command line to render.
@@ -27,10 +29,13 @@ def run(settings: ServerSettings, lifeline_fd: int | None = None) -> int:
     _limit_resources()
     logs.set_up()
     lifeline = None if lifeline_fd is None else Lifeline.from_fd(lifeline_fd)
+    passed = None
+    if listen_fd is not None:
+        passed = listening.from_fd(listen_fd, insecure_http=settings.insecure_http)
     folder = private_dir(settings.data_dir)
     with Lock(folder / "lock").take("a server"):
         try:
-            anyio.run(serve, settings, lifeline)
+            anyio.run(serve, settings, lifeline, passed)
         except BaseExceptionGroup as group:
             raise _first(group) from group
     return 0

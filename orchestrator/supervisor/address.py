@@ -1,7 +1,7 @@
-"""The address at which the server is going to listen.
+"""The address of the server, held by the supervisor for as long as it runs.
 
-A server would find out by itself that it cannot have it, but only after a second of imports, and it
-does not know by which option the address was given.
+A server that held it itself would lose it with each of its deaths, and whoever called meanwhile
+would be refused. It would also find out only after a second of imports that it cannot have it.
 """
 
 import errno
@@ -10,6 +10,7 @@ from typing import Final
 
 import anyio
 
+from orchestrator.kernel import listening
 from orchestrator.kernel.errors import StateUnavailable
 
 _PATIENCE_S: Final = 3.0
@@ -17,37 +18,14 @@ _PATIENCE_S: Final = 3.0
 _CHECK_S: Final = 0.05
 
 
-def authority(host: str, port: int) -> str:
-    """Return `host:port` as it is written in an address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-async def wait_until_free(host: str, port: int) -> None:
-    """Return when a server can listen there, or raise what a person can do about it."""
-    error = _fault(host, port)
-    with anyio.move_on_after(_PATIENCE_S):
-        while error is not None and error.errno == errno.EADDRINUSE:
-            await anyio.sleep(_CHECK_S)
-            error = _fault(host, port)
-    if error is None:
-        return
-    hint = "choose another address with --listen HOST:PORT"
-    why = error.strerror or str(error)
-    if error.errno == errno.EADDRINUSE:
-        hint = f"stop what listens there (ss -ltnp 'sport = :{port}' names it), or {hint}"
-        why = "the address is in use"
-    raise StateUnavailable(f"cannot listen on {authority(host, port)}: {why}", hint=hint) from error
-
-
-def _fault(host: str, port: int) -> OSError | None:
-    """Try the address as a server would, and return what is wrong with it."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        # IPv4 first, as the server does it: `localhost` may have an IPv6 address that is not there.
-        family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        return error
-    return None
+async def listen(host: str, port: int, *, insecure_http: bool) -> socket.socket:
+    """Return a socket that listens there, or raise what a person can do about it."""
+    deadline = anyio.current_time() + _PATIENCE_S
+    while True:
+        try:
+            return listening.bind(host, port, insecure_http=insecure_http)
+        except StateUnavailable as error:
+            taken = isinstance(error.__cause__, OSError) and error.__cause__.errno
+            if taken != errno.EADDRINUSE or anyio.current_time() > deadline:
+                raise
+        await anyio.sleep(_CHECK_S)

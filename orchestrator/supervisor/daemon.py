@@ -35,7 +35,7 @@ from orchestrator.kernel.errors import cause
 from orchestrator.kernel.files import Lock, private_dir
 from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.kernel.launching import Launcher
-from orchestrator.supervisor.address import wait_until_free
+from orchestrator.supervisor.address import listen
 from orchestrator.supervisor.children import ChildService
 from orchestrator.supervisor.local import Local
 from orchestrator.supervisor.logic.child import ChildPolicy, ChildState, Wanted
@@ -97,9 +97,10 @@ def run_local(
 async def _run(
     settings: LocalSettings, process: LauncherProcess, say: Callable[[str], None]
 ) -> int:
-    await wait_until_free(settings.host, settings.port)
-    async with Launcher.over(process) as launcher:
-        code = await Daemon(settings, launcher, say).run()
+    address = settings.host, settings.port
+    with await listen(*address, insecure_http=settings.insecure_http) as listening:
+        async with Launcher.over(process) as launcher:
+            code = await Daemon(settings, Local(settings, launcher, listening), launcher, say).run()
     return INTERNAL_FAULT if launcher.was_killed else code
 
 
@@ -107,7 +108,11 @@ class Daemon:
     """The one task group of a local run."""
 
     def __init__(
-        self, settings: LocalSettings, launcher: Launcher, say: Callable[[str], None]
+        self,
+        settings: LocalSettings,
+        local: Local,
+        launcher: Launcher,
+        say: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._launcher = launcher
@@ -115,7 +120,7 @@ class Daemon:
         self._bell = Bell()
         self._phase = Phase.RUNNING
         self._started: list[ChildService] = []
-        self._local = Local(settings, launcher)
+        self._local = local
         self._server = ChildService("server", SERVER_POLICY, self._local.launch_server, self._bell)
         self._worker = ChildService(
             f"worker:{WORKER_NAME}",

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import anyio
 
@@ -21,12 +20,12 @@ from orchestrator.kernel.errors import LauncherGone, LaunchFailed
 from orchestrator.kernel.files import private_dir, write_private
 from orchestrator.kernel.launching import Launcher
 from orchestrator.kernel.lifeline import ParentEnd
-from orchestrator.supervisor.address import authority
 from orchestrator.supervisor.children import Running
 from orchestrator.supervisor.settings import WORKER_NAME, LocalSettings
 
 TOKENS_REFUSED: Final = 77
 LIFELINE_FD: Final = 3
+LISTEN_FD: Final = 4
 _PRELOAD_S: Final = 60.0
 """Importing takes a second; a disk that needs a minute for it is no place to run anything."""
 
@@ -46,10 +45,12 @@ def _new_lifeline() -> Iterator[tuple[ParentEnd, socket.socket]]:
 class Local:
     """Launches the two children of a local run."""
 
-    def __init__(self, settings: LocalSettings, launcher: Launcher) -> None:
+    def __init__(
+        self, settings: LocalSettings, launcher: Launcher, listening: socket.socket
+    ) -> None:
         self._settings = settings
         self._launcher = launcher
-        self._port = settings.port
+        self._listening = listening
         self._url = ""
         self._nursery: Launcher | None = None
         self._one_at_a_time = anyio.Lock()
@@ -60,13 +61,8 @@ class Local:
         return self._settings.worker_dir / "token"
 
     def server_is_at(self, url: str) -> None:
-        """Note the address at which the server became ready.
-
-        When any free port was asked for, this one is kept for its restarts: the worker and
-        everybody else know it by now.
-        """
+        """Note the address at which the server became ready."""
         self._url = url
-        self._port = urlsplit(url).port or self._port
 
     async def launch_server(self, _last_code: int | None) -> Running:
         """Start the server as a program of its own."""
@@ -76,11 +72,14 @@ class Local:
                 sys.executable,
                 *settings.programs.server,
                 f"--data-dir={settings.server_dir}",
-                f"--listen={authority(settings.host, self._port)}",
                 f"--lifeline-fd={LIFELINE_FD}",
+                f"--listen-fd={LISTEN_FD}",
+                *(["--insecure-http"] if settings.insecure_http else []),
             ]
             process = await self._launcher.spawn(
-                argv, cwd=str(settings.data_dir), fds=[theirs.fileno()]
+                argv,
+                cwd=str(settings.data_dir),
+                fds=[theirs.fileno(), self._listening.fileno()],
             )
             return Running(process, line)
 

@@ -34,6 +34,8 @@ class LocalSettings:
     host: str = "127.0.0.1"
     port: int = 8700
     """0 asks for any free port."""
+    insecure_http: bool = False
+    """Let other machines reach the server without encryption."""
     data_dir: Path = field(default_factory=paths.data_dir)
     slots: int = field(default_factory=lambda: os.cpu_count() or 1)
     tags: tuple[str, ...] = ()

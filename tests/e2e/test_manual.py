@@ -1,10 +1,15 @@
 """What ORCHESTRATOR.md tells people to type works, word for word."""
 
+import contextlib
+import http.client
 import json
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -13,7 +18,7 @@ import pytest
 
 from tests.support import documents
 from tests.support.installation import PROGRAM, Installation, free_port
-from tests.support.processes import program
+from tests.support.processes import clean_environment, program
 from tests.support.waiting import wait_until
 
 MANUAL = "ORCHESTRATOR.md"
@@ -128,6 +133,35 @@ def test_the_server_listens_where_it_is_told(tmp_path: Path) -> None:
 
     with program(*PROGRAM, *listen, "--insecure-http"):
         wait_until(lambda: _answers(f"http://127.0.0.2:{port}/health"), what="it answers")
+
+
+@pytest.mark.parametrize("program_of", ["run", "server"])
+def test_an_open_address_is_refused_by_whoever_has_the_option(program_of: str) -> None:
+    """The option that the refusal names is one of the command that was typed."""
+    listen = ("--listen", f"0.0.0.0:{free_port()}")
+    words = ("run", "--local") if program_of == "run" else ("server", "run")
+    told = subprocess.run([*PROGRAM, *words, "--help"], capture_output=True, check=True)
+    assert b"--insecure-http" in told.stdout
+    with tempfile.TemporaryDirectory() as home:
+        env = clean_environment(Path(home))
+        with program(*PROGRAM, *words, *listen, env=env) as shy:
+            assert shy.wait() == 78
+            assert "--insecure-http" in shy.stderr
+
+
+def test_a_restart_of_the_server_refuses_nobody(house: Installation) -> None:
+    """Whoever asks while it is down waits for the answer."""
+    [pid] = house.children("server\0run")
+    os.kill(pid, signal.SIGKILL)
+
+    for _ in range(50):
+        with (
+            contextlib.suppress(ConnectionResetError, http.client.RemoteDisconnected),
+            urllib.request.urlopen(f"{house.url}/health", timeout=30) as answer,
+        ):
+            assert answer.status == 200
+
+    assert house.children("server\0run") != [pid]
 
 
 def _answers(url: str) -> bool:

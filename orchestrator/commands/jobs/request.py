@@ -80,17 +80,24 @@ def spec_of(asked: Asked) -> JobSpec:
     try:
         model = PARAMS.get(fields["kind"])
         if model is not None:
-            _validate_params(model, fields["params"])
+            _validate_params(model, fields["params"], whole=_typed(asked))
         return JobSpec.model_validate(fields)
     except ValidationError as error:
         raise _refusal(error) from None
 
 
-def _validate_params(model: type[Any], params: dict[str, Any]) -> None:
+def _typed(asked: Asked) -> str:
+    """Return what the params were made of, for a fault of all of them together."""
+    if asked.shell is not None:
+        return "--shell"
+    return "the command" if asked.command else "--params"
+
+
+def _validate_params(model: type[Any], params: dict[str, Any], *, whole: str) -> None:
     try:
         model.model_validate(params)
     except ValidationError as error:
-        raise _refusal(error, below="params.") from None
+        raise _refusal(error, below="params.", whole=whole) from None
 
 
 def _params(asked: Asked) -> dict[str, Any]:
@@ -178,18 +185,18 @@ def _text(data: bytes) -> str:
         ) from None
 
 
-def _refusal(error: ValidationError, *, below: str = "") -> RequestInvalid:
+def _refusal(error: ValidationError, *, below: str = "", whole: str = "the job") -> RequestInvalid:
     faults = []
     for detail in error.errors(include_url=False):
-        field = below + ".".join(map(str, detail["loc"]))
-        option = option_of(field)
+        inner = ".".join(map(str, detail["loc"]))
+        option = option_of(below + inner) if inner else whole
         value = "" if option in _SECRETIVE else _shown(detail["input"])
         fault = detail["msg"].removeprefix("Value error, ")
-        place = f"{field.removeprefix('params.')}: " if option == "--params" else ""
+        place = f"{inner.removeprefix('params.')}: " if inner and option == "--params" else ""
         # A sentence begins small behind its place; a name in capitals stays as it is.
         begin = fault[:1] if fault[1:2].isupper() else fault[:1].lower()
         told = f"{place}{value}{begin}{fault[1:]}"
-        faults.append((option or field or "the job", told))
+        faults.append((option or below + inner, told))
     first, fault = faults[0]
     rest = tuple(faults[1:])
     return RequestInvalid(f"{first}: {fault}", hint=_HINT, fields=rest)

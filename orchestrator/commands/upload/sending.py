@@ -21,6 +21,7 @@ from orchestrator.kernel.errors import PeerBroken, RequestInvalid
 from orchestrator.protocol.views import FileView
 
 _PIECE: Final = 256 * 1024
+_TOO_LARGE: Final = "body_too_large"
 Advance = Callable[[int], None]
 
 
@@ -28,7 +29,23 @@ def send(remote: Remote, path: Path, excluded: Sequence[str]) -> FileView:
     """Store what is at `path`, and return what the server calls it."""
     with _opened(path, excluded) as file:
         ziparchive.check(Path(f"/dev/fd/{file.fileno()}"))
-        return _upload(remote, file)
+        try:
+            return _upload(remote, file)
+        except RequestInvalid as error:
+            if error.problem_code == _TOO_LARGE:
+                raise _too_large(path, file, error) from error
+            raise
+
+
+def _too_large(path: Path, file: IO[bytes], error: RequestInvalid) -> RequestInvalid:
+    """Name what was too large and how to change that; the server speaks of a request's body."""
+    size = os.fstat(file.fileno()).st_size
+    return RequestInvalid(
+        f"{path} is too large to upload: it is {size} bytes, packed ({error.message})",
+        hint="leave something out with --exclude, or raise ORCHESTRATOR_MAX_UPLOAD_BYTES where "
+        "the server runs",
+        code=_TOO_LARGE,
+    )
 
 
 @contextmanager

@@ -65,6 +65,12 @@ def ensure_first_keys(tx: Transaction, keys: Iterable[NewKey]) -> bool:
     return True
 
 
+def replace_key(tx: Transaction, key: NewKey) -> None:
+    """Revoke every key of that name, and store this one instead."""
+    tx.execute("DELETE FROM api_key WHERE name = :name", name=key.name)
+    create_key(tx, key)
+
+
 def find_principal(reader: Reader, token_hash: str) -> Principal | None:
     """Return who has the token with that hash: a key's owner or a worker."""
     row = reader.row("SELECT id, name, scopes FROM api_key WHERE token_hash = :it", it=token_hash)

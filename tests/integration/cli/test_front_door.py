@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.cli.commands import PROGRAM, CommandLine
-from tests.support.fake_api import JOB_ID, KEY, FakeApi, answer, job, problem
+from tests.support.fake_api import JOB_ID, KEY, FakeApi, Reply, answer, job, problem
 
 HEAVY = {"httpx", "rich", "pydantic", "fastapi", "anyio", "asyncio", "uvicorn"}
 LOOK = """
@@ -154,6 +154,29 @@ def test_a_refusal_has_the_code_of_its_kind(
 
     assert (done.returncode, done.stdout) == (code, b"")
     assert said in done.stderr.decode()
+
+
+def test_an_address_of_another_program_is_69_and_named(cli: CommandLine, fake: FakeApi) -> None:
+    """Whatever that one answers: no orchestrator is there, and it is said how to name one."""
+    page = Reply(200, b"<html>hello</html>", headers={"Content-Type": "text/html"})
+    fake.on("GET", "/api/v1/jobs", page)
+
+    done = cli("jobs", "list")
+
+    assert done.returncode == 69
+    assert b"no orchestrator answers there" in done.stderr
+    assert b"ORCHESTRATOR_URL" in done.stderr
+
+
+def test_a_refused_key_is_told_by_where_it_came_from(cli: CommandLine, fake: FakeApi) -> None:
+    """Nobody typed a header, so nobody is told to send one."""
+    refused = problem(401, "unauthenticated", "no such key", hint="send Authorization: Bearer KEY")
+    fake.on("GET", "/api/v1/jobs", refused)
+
+    done = cli("jobs", "list")
+
+    assert b"the key came from ORCHESTRATOR_API_KEY" in done.stderr
+    assert b"Bearer" not in done.stderr
 
 
 def test_a_reader_who_goes_away_ends_it_quietly(cli: CommandLine, fake: FakeApi) -> None:

@@ -323,14 +323,17 @@ def test_a_server_that_stored_something_else_is_not_believed(
 def test_an_upload_that_is_too_large_is_told_by_the_server(
     cli: CommandLine, fake: FakeApi, folder: Path
 ) -> None:
-    """The server's own limit counts, and its words are shown."""
+    """The server's own limit counts: what was too large, how large, and how that is changed."""
     fake.on("POST", FILES, problem(413, "body_too_large", "at most 10 bytes", hint="exclude more"))
 
     done = cli("jobs", "submit", "--upload", str(folder), "--", "make")
 
     assert done.returncode == 2
-    assert b"at most 10 bytes" in done.stderr
-    assert b"exclude more" in done.stderr
+    said = done.stderr.decode()
+    assert "at most 10 bytes" in said
+    assert f"{folder} is too large to upload: it is " in said
+    assert "ORCHESTRATOR_MAX_UPLOAD_BYTES" in said
+    assert "--exclude" in said
 
 
 def test_nothing_temporary_stays(cli: CommandLine, fake: FakeApi, folder: Path) -> None:

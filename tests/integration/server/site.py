@@ -18,10 +18,10 @@ from anyio.abc import SocketStream
 from orchestrator.client.sse import EventReader, ServerSentEvent
 from orchestrator.kernel import lifeline
 from orchestrator.kernel.clock import Clock, SystemClock
+from orchestrator.kernel.listening import bind
 from orchestrator.protocol.tokens import make_token, token_hash
 from orchestrator.protocol.words import Scope
 from orchestrator.server.app import opened_services, run_services
-from orchestrator.server.edge.listener import bind
 from orchestrator.server.operations.keys import NewKey, create_key
 from orchestrator.server.services import Services
 from orchestrator.server.settings import ServerSettings

@@ -104,6 +104,27 @@ def test_a_second_start_finds_everything_again(tmp_path: Path) -> None:
         assert call(connection, "GET", f"/api/v1/jobs/{job_id}", again)["state"] == "queued"
 
 
+def test_a_lost_key_is_replaced_and_revoked(tmp_path: Path) -> None:
+    """Who removes the file gets a new key at the next start; the lost one opens nothing."""
+    folder = tmp_path / "data"
+    with ready(folder) as (started, connection, lost):
+        job = {"kind": "delay", "params": {"ms": 0}}
+        job_id = call(connection, "POST", "/api/v1/jobs", lost, job)["id"]
+        started.stop()
+    enrol = (folder / "enrol.key").read_text()
+    (folder / "admin.key").unlink()
+
+    with ready(folder) as (started, connection, found):
+        assert found != lost
+        assert "key.replaced" in started.stderr
+        assert call(connection, "GET", f"/api/v1/jobs/{job_id}", found)["state"] == "queued"
+        connection.request("GET", "/api/v1/jobs", headers=lost)
+        assert connection.getresponse().status == 401
+    assert stat.S_IMODE((folder / "admin.key").stat().st_mode) == 0o600
+    assert (folder / "enrol.key").read_text() == enrol
+    assert not (folder / "admin.new").exists()
+
+
 def test_two_servers_do_not_share_a_directory(tmp_path: Path) -> None:
     """A second server on the same data ends with 5 and names the first one's pid."""
     with (
@@ -227,7 +248,7 @@ def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
     before = database.read_bytes()
 
     with server(folder, free_address()) as started:
-        assert started.wait() == 1
+        assert started.wait() == 78
         assert "newer" in started.stderr
 
     assert database.read_bytes() == before

@@ -20,7 +20,7 @@ def main() -> int:
     """Serve until told to stop, or until the parent is gone."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--listen")
+    parser.add_argument("--listen-fd", type=int)
     parser.add_argument("--lifeline-fd", type=int)
     options = parser.parse_args()
     folder: Path = options.data_dir
@@ -30,12 +30,15 @@ def main() -> int:
     if not (folder / "enrol.key").exists():
         (folder / "enrol.key").write_text("wak_of_the_test\n")
         (folder / "admin.key").write_text("pak_of_the_test\n")
-    host, _, port = options.listen.rpartition(":")
-    server = ThreadingHTTPServer((host, int(port)), _handler(folder))
+    listening = socket.socket(fileno=options.listen_fd)
+    listening.setblocking(True)
+    host, port = listening.getsockname()
+    server = ThreadingHTTPServer((host, port), _handler(folder), bind_and_activate=False)
+    server.socket = listening
     threading.Thread(target=server.serve_forever, daemon=True).start()
     line = socket.socket(fileno=options.lifeline_fd)
-    url = f"http://{host}:{server.server_address[1]}"
-    note(folder.parent, f"server ready on {options.listen}")
+    url = f"http://{host}:{port}"
+    note(folder.parent, f"server ready on {host}:{port}")
     line.send(json.dumps({"state": "ready", "url": url}).encode())
     order = line.recv(1000)
     note(folder.parent, f"server heard {order.decode() or 'the end'}")
@@ -58,6 +61,11 @@ def _handler(folder: Path) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
         def log_message(self, *_: object) -> None:
             """Say nothing: the journal says what matters."""

@@ -3,7 +3,9 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -162,6 +164,26 @@ def test_a_killed_server_is_started_again(tmp_path: Path) -> None:
         ]
         here.process.signal(signal.SIGINT)
         assert here.process.wait() == 0
+
+
+def test_nobody_is_refused_while_the_server_is_started_again(tmp_path: Path) -> None:
+    """The supervisor holds the address: who calls meanwhile waits, and is answered."""
+    with run(tmp_path) as here:
+        here.wait_until_ready()
+        host, port = here.told()["server_url"].removeprefix("http://").split(":")
+        os.kill(here.pid_of("small_server"), signal.SIGKILL)
+        calls = 0
+
+        def answered() -> bool:
+            nonlocal calls
+            with socket.create_connection((host, int(port)), timeout=5):
+                calls += 1
+            return sum(line.startswith("server ready") for line in here.journal()) == 2
+
+        wait_until(answered, what="the server is back, and nobody was refused")
+        assert calls > 1
+        with urllib.request.urlopen(f"http://{host}:{port}/", timeout=5) as answer:
+            assert answer.status == 200
 
 
 def test_a_server_that_dies_while_the_worker_drains_is_started_again(tmp_path: Path) -> None:

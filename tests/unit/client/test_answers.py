@@ -16,6 +16,7 @@ from orchestrator.kernel.errors import (
     PeerBroken,
     Refused,
     RequestInvalid,
+    ServerUnreachable,
     StoreBusy,
     Unauthenticated,
     Unavailable,
@@ -102,12 +103,12 @@ def test_a_redirect_is_refused_with_its_target() -> None:
     """A redirect is an error that names where it leads, whatever its body says."""
     error = refusal(_answer(302, b"{}", location="http://evil.test/"))
 
-    assert isinstance(error, PeerBroken)
+    assert isinstance(error, ServerUnreachable)
     assert "http://evil.test/" in error.message
     assert "not followed" in error.message
 
 
-@pytest.mark.parametrize(("status", "kind"), [(404, PeerBroken), (502, Unavailable)])
+@pytest.mark.parametrize(("status", "kind"), [(404, ServerUnreachable), (502, Unavailable)])
 def test_an_answer_that_is_not_ours_is_called_that(
     status: int, kind: type[OrchestratorError]
 ) -> None:
@@ -139,3 +140,13 @@ def test_a_newer_servers_additions_are_ignored() -> None:
     body = b'{"sha256": "x", "size": 3, "created_at": "2026-08-21T09:14:03Z", "new": 1}'
 
     assert _answer(200, body).read(FileView).size == 3
+
+
+def test_a_page_for_people_is_no_answer_of_ours() -> None:
+    """An address of some other program is told as such, also when that one is content."""
+    page = _answer(200, b"<html>welcome</html>", **{"content-type": "text/html"})
+
+    with pytest.raises(ServerUnreachable, match="no orchestrator answers there") as refused:
+        page.read(FileView)
+
+    assert "ORCHESTRATOR_URL" in (refused.value.hint or "")

@@ -144,3 +144,20 @@ def test_every_mistake_is_told_at_once() -> None:
 def test_a_field_of_the_api_is_named_by_its_option(field: str, option: str | None) -> None:
     """What the server refuses is told in the words that were typed."""
     assert option_of(field) == option
+
+
+@pytest.mark.parametrize(
+    ("asked", "begin"),
+    [
+        (Asked(command=[""]), "the command: the first item"),
+        (Asked(shell="x" * 70_000), "--shell: "),
+        (Asked(kind="command", params="{}"), "--params: give either argv"),
+    ],
+)
+def test_a_fault_of_the_whole_names_what_was_typed(asked: Asked, begin: str) -> None:
+    """No option is named that nobody gave, and no place that is empty."""
+    with pytest.raises(RequestInvalid) as refused:
+        spec_of(asked)
+
+    assert refused.value.message.startswith(begin)
+    assert ": :" not in refused.value.message

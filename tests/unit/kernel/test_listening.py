@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.supervisor.address import authority
+from orchestrator.kernel.listening import authority
 
 
 @pytest.mark.parametrize(
