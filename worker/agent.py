@@ -23,12 +23,13 @@ from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import OrchestratorError, StateUnavailable
 from orchestrator.protocol.wire import GoodbyeRequest, Host, SessionRequest
 from worker.attempts import Attempts
-from worker.contact import Contact
+from worker.contact import BACKOFF, BACKOFF_HERE, Contact
 from worker.inputs import Inputs
 from worker.kinds import Kinds
 from worker.kinds.command import Command
 from worker.kinds.delay import Delay
 from worker.link import Link
+from worker.logic.attempt import Key
 from worker.pool import ShimPool
 from worker.runner import Tools
 from worker.services.claimer import Claimer
@@ -80,7 +81,7 @@ class Agent:
             "command": Command(self._pool, around.environment),
             "delay": Delay(around.clock),
         }
-        self._contact = Contact(around.draw)
+        self._contact = Contact(around.draw, BACKOFF_HERE if link.local else BACKOFF)
         self._keeper = SessionKeeper(
             link, self._contact, _introduction(settings, around.spool.id, kinds)
         )
@@ -110,7 +111,8 @@ class Agent:
         async with anyio.create_task_group() as group:
             attempts = Attempts(group, self._tools, self._settings.slots)
             attempts.adopt(found)
-            await self._tidy(attempts)
+            # Looked for before anything is taken, removed beside all else: it may be much.
+            leftovers = self._workspaces.leftovers(attempts.keys())
             heart = Heart(self._link, self._keeper, attempts)
             claimer = Claimer(self._link, self._keeper, attempts)
             group.start_soon(self._spool.keep, name="spool")
@@ -121,12 +123,13 @@ class Agent:
                 group.start_soon(self._courier.upload, attempts, name=f"uploads {number}")
             group.start_soon(claimer.run, name="claims")
             group.start_soon(self._greet, opened, name="greeting")
+            group.start_soon(self._tidy, leftovers, name="leftovers")
             ending = _Ending(group, attempts, claimer, heart)
             group.start_soon(self._obey, orders, ending, name="orders")
 
-    async def _tidy(self, attempts: Attempts) -> None:
+    async def _tidy(self, leftovers: list[Key]) -> None:
         """Remove workspaces whose attempts nobody remembers: a process was killed at their end."""
-        for key in self._workspaces.leftovers(attempts.keys()):
+        for key in leftovers:
             try:
                 await to_thread.run_sync(self._workspaces.wipe, key)
             except StateUnavailable as error:

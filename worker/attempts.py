@@ -130,6 +130,11 @@ class Attempts:
         if (runner := self._runners.get(key)) is not None:
             runner.happened(Acknowledged())
 
+    def refused(self, key: Key) -> None:
+        """Hear that the server did not understand what was said of an attempt."""
+        if (runner := self._runners.get(key)) is not None:
+            runner.refused()
+
     def taken(self, key: Key, offset: int) -> None:
         """Hear how much output of an attempt the server has."""
         if (runner := self._runners.get(key)) is not None:

@@ -8,6 +8,7 @@ reason to hurry. The log hears of the beginning and the end, once.
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import anyio
@@ -20,6 +21,8 @@ from orchestrator.kernel.errors import OrchestratorError, Overloaded, ServerUnre
 LOGGER: Final = logging.getLogger(__name__)
 BACKOFF: Final = Backoff(initial_s=0.2, factor=2.0, max_s=15.0)
 """With ten seconds for a connection that nobody answers, we are back within 30 s of the server."""
+BACKOFF_HERE: Final = replace(BACKOFF, max_s=5.0)
+"""For a server on our own machine: it is started again within seconds, and few of us ask it."""
 LATEST_S: Final = 60.0
 """What a server may ask us to wait at most: the length of a lease."""
 
@@ -27,14 +30,15 @@ LATEST_S: Final = 60.0
 class Contact:
     """What all loops of a worker know of the server. `draw` is a uniform number from [0, 1)."""
 
-    def __init__(self, draw: Callable[[], float]) -> None:
+    def __init__(self, draw: Callable[[], float], backoff: Backoff = BACKOFF) -> None:
         self.draw = draw
+        self.backoff = backoff
         self._restored = Bell()
         self._lost = False
 
-    def tries(self) -> "Tries":
-        """Return the account of one loop."""
-        return Tries(self)
+    def tries(self, *, latest_s: float = LATEST_S) -> "Tries":
+        """Return the account of one loop, which never waits longer than `latest_s`."""
+        return Tries(self, latest_s)
 
     def restored(self) -> None:
         """Note that the server answered."""
@@ -58,8 +62,9 @@ class Contact:
 class Tries:
     """One loop's failures in a row."""
 
-    def __init__(self, contact: Contact) -> None:
+    def __init__(self, contact: Contact, latest_s: float) -> None:
         self._contact = contact
+        self._latest_s = latest_s
         self._failures = 0
 
     def succeeded(self) -> None:
@@ -70,7 +75,8 @@ class Tries:
     async def failed(self, error: OrchestratorError) -> None:
         """Wait before the next try, longer each time."""
         self._failures += 1
-        delay_s = BACKOFF.delay(self._failures, draw=self._contact.draw())
+        delay_s = self._contact.backoff.delay(self._failures, draw=self._contact.draw())
+        delay_s = min(delay_s, self._latest_s)
         if isinstance(error, ServerUnreachable):
             self._contact.lose(error)
             await self._contact.restored_within(delay_s)
@@ -79,7 +85,7 @@ class Tries:
         if self._failures == 1:
             _warn("server.refused", error)
         if isinstance(error, Overloaded):
-            delay_s = max(delay_s, min(error.retry_after_s, LATEST_S))
+            delay_s = max(delay_s, min(error.retry_after_s, self._latest_s))
         await anyio.sleep(delay_s)
 
 

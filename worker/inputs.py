@@ -96,6 +96,8 @@ class Inputs:
                     return into
                 wrong += 1
                 raise PeerBroken(f"the server sent {found} where {sha256} was asked for")
+            except RequestInvalid as error:
+                raise Unavailable(Reason.INPUT_UNAVAILABLE, error.message) from error
             except NotFound as error:
                 raise Unavailable(
                     Reason.INPUT_UNAVAILABLE, f"the input {sha256} is not on the server any more"

@@ -42,6 +42,8 @@ class Link:
         self._work = AsyncApi(url, str(token), connections=CONNECTIONS)
         self._pulse = AsyncApi(url, str(token), connections=1)
         self.url = self._work.endpoint.url
+        self.local = self._work.endpoint.local
+        """Whether the server is on this machine."""
 
     async def open_session(self, request: SessionRequest) -> SessionReply:
         """Begin a session."""

@@ -113,6 +113,11 @@ class Runner:
         if self._running is not None:
             self._running.acknowledged(offset)
 
+    def refused(self) -> None:
+        """Note that the server will not have all of it: what is here is kept for people."""
+        if self._running is not None:
+            self._running.keep()
+
     async def run(self, grant: Grant) -> None:
         """Take a new attempt from its grant to its end."""
         ready = await self._make_ready(grant)

@@ -36,6 +36,13 @@ class Endpoint:
         """Tell whether the connection is encrypted."""
         return self.url.startswith("https:")
 
+    @property
+    def local(self) -> bool:
+        """Tell whether the server is on this machine, as far as its address says so."""
+        host = urlsplit(self.url).hostname or ""
+        digits = host.replace(".", "").isdigit()
+        return host in {"localhost", "::1"} or (digits and host.startswith("127."))
+
     def address(self, path: str, params: Params | None = None) -> str:
         """Return the whole URL of one call; parameters that are `None` are left out."""
         given = {name: _plain(value) for name, value in (params or {}).items() if value is not None}

@@ -46,8 +46,9 @@ class Call:
     params: dict[str, str] = field(default_factory=dict)
 
 
-Fault = Callable[[Call], "Problem | str | None"]
-"""What to do instead of, or before, an answer: a problem, "drop the answer", "hang up", nothing."""
+Fault = Callable[[Call], "Problem | BaseModel | str | None"]
+"""What to do instead of, or before, an answer: a problem, another answer, "drop the answer",
+"hang up", nothing."""
 
 
 class Fake(Protocol):
@@ -149,6 +150,9 @@ class _Handler(BaseHTTPRequestHandler):
             fake.calls.append(call)
             queue = fake.faults.get(name)
             fault = queue.pop(0)(call) if queue else None
+            if isinstance(fault, BaseModel):
+                self._send(200, fault.model_dump_json().encode())
+                return
             if isinstance(fault, Problem):
                 self._refuse(fault)
                 return

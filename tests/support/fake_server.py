@@ -105,6 +105,7 @@ class FakeServer:
         self.spool_id = ""
         self.left = False
         self.max_slots = 1000
+        self.lease_s = 60.0
         self._grants: dict[tuple[str, int], list[Grant]] = {}
         self._numbers = itertools.count(1)
         self._http: Http | None = None
@@ -213,7 +214,7 @@ class FakeServer:
             session_id=self.session_id,
             server_time_us=0,
             heartbeat_s=1.0,
-            lease_s=60.0,
+            lease_s=self.lease_s,
             verdicts=[self._verdict(key, one.phase) for key, one in held.items()],
         )
 

@@ -63,6 +63,10 @@ class Running(Protocol):
         """Note that the server has its output up to there."""
         ...
 
+    def keep(self) -> None:
+        """Note that people may want to look at its log: it stays when the attempt is settled."""
+        ...
+
     def settle(self) -> None:
         """Note that the server has its end."""
         ...

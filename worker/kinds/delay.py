@@ -86,5 +86,8 @@ class Wait:
     def acknowledged(self, offset: int) -> None:
         """Do nothing: there is no output."""
 
+    def keep(self) -> None:
+        """Do nothing: there is no log."""
+
     def settle(self) -> None:
         """Do nothing: there is nothing to forget."""

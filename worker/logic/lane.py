@@ -5,7 +5,7 @@ It knows its own attempt only; which lanes go together in a request is the outbo
 
 from collections import deque
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 from typing import Final
 
 from pydantic_core import to_json
@@ -19,6 +19,7 @@ ROOM_BYTES: Final = 1 * MIB
 """Unacknowledged output in memory, before the log is read on. The log keeps it."""
 _EVENT_BYTES: Final = 400
 """More than the JSON of any event without its output, message and result."""
+_REFUSED: Final = "the server did not understand the full report: the worker's log names the fault"
 EVENTS_MAX: Final = 3
 """A start, output and an end."""
 
@@ -29,6 +30,18 @@ class Way(Enum):
     NONE = auto()
     REPORT = auto()
     UPLOAD = auto()
+
+
+class Standing(IntEnum):
+    """How the server took what was said of an attempt. It falls, and rises only to `GOOD`."""
+
+    SILENT = auto()
+    """Not even its end was understood: nothing more is said."""
+    PLAIN = auto()
+    """Something of it was not understood: nothing but its end is said, in the plainest words."""
+    SUSPECT = auto()
+    """A report that it was in was not understood: it is reported by itself."""
+    GOOD = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +76,7 @@ class Lane:
     first: int = 0
     resumed: bool = False
     hole: bool = False
+    standing: Standing = Standing.GOOD
     pieces: deque[bytes] = field(default_factory=deque)
     started: Started | None = None
     ended: Ended | Released | None = None
@@ -81,12 +95,24 @@ class Lane:
     @property
     def way(self) -> Way:
         """Return how its next facts travel: little output in a report, much of it as raw bytes."""
-        if self.flight is not None:
+        if self.flight is not None or self.standing is Standing.SILENT:
             return Way.NONE
         if self.started is None and self.pending > OUTPUT_INLINE_BYTES:
             return Way.UPLOAD
         anything = self.started is not None or self.ended is not None or self.pending
         return Way.REPORT if anything else Way.NONE
+
+    @property
+    def alone(self) -> bool:
+        """Tell whether it must not be in one report with others."""
+        return self.standing is not Standing.GOOD
+
+    def say(self, event: Started | Ended | Released) -> None:
+        """Add a fact."""
+        if not isinstance(event, Started):
+            self.ended = event
+        elif self.standing > Standing.PLAIN:
+            self.started = event
 
     def write(self, offset: int, frames: bytes) -> None:
         """Add what follows in the log. What the server has already is passed over."""
@@ -123,7 +149,8 @@ class Lane:
             events.append(Output(job_id=job_id, attempt=number, offset=self.base, frames=frames))
         if self.ended is not None:
             flight.ended = True
-            events.append(_final(self.ended) if self.hole else self.ended)
+            ended = _final(self.ended) if self.hole else self.ended
+            events.append(_plain(ended) if self.standing is Standing.PLAIN else ended)
         return events
 
     def upload(self) -> Upload:
@@ -139,10 +166,28 @@ class Lane:
         self.flight = _Flight(until=self.base + len(frames))
         return Upload(self.key, self.base, frames)
 
+    def refuse(self, *, alone: bool) -> None:
+        """Note that the server did not understand a request; `alone` in it, it is to blame.
+
+        What it says then is ever less, so that no answer can make us ask for ever.
+        """
+        self.flight = None
+        if not alone:
+            self.standing = min(self.standing, Standing.SUSPECT)
+        elif self.standing <= Standing.PLAIN:
+            self.standing = Standing.SILENT
+        else:
+            self.standing = Standing.PLAIN
+            self.started = None
+            self.hole = True
+            self.pieces.clear()
+
     def arrive(self, ack: Ack) -> bool:
         """Drop what the server has; tell whether its answer changed nothing."""
         flight = self.flight or _Flight()
         self.flight = None
+        if self.standing is Standing.SUSPECT:
+            self.standing = Standing.GOOD
         if flight.started:
             self.started = None
         before = self.base
@@ -180,3 +225,10 @@ class Lane:
 def _final(ended: Ended | Released) -> Ended | Released:
     """Return an end that says: what you lack of the output you will never get."""
     return ended.model_copy(update={"output_final": True}) if isinstance(ended, Ended) else ended
+
+
+def _plain(ended: Ended | Released) -> Ended | Released:
+    """Return an end without anything that a server could fail to understand."""
+    if not isinstance(ended, Ended):
+        return ended
+    return ended.model_copy(update={"result": None, "message": _REFUSED})

@@ -6,14 +6,14 @@ acknowledged, so a lost request is simply made again. Nothing waits for more to 
 request is under way, the next batch gathers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from orchestrator.protocol.limits import REPORT_BYTES, REPORT_EVENTS
 from orchestrator.protocol.wire import Ack, Ended, Released, ReportEvent, Started
 from orchestrator.protocol.words import Directive
 from worker.logic.attempt import Key
-from worker.logic.lane import EVENTS_MAX, Lane, Upload, Way
+from worker.logic.lane import EVENTS_MAX, Lane, Standing, Upload, Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,7 @@ class Outbox:
     def say(self, key: Key, event: Started | Ended | Released) -> None:
         """Add a fact. An attempt that was forgotten has none any more."""
         if lane := self._lanes.get(key):
-            if isinstance(event, Started):
-                lane.started = event
-            else:
-                lane.ended = event
+            lane.say(event)
             self._queue(lane)
 
     def write(self, key: Key, offset: int, frames: bytes) -> bool:
@@ -101,11 +98,13 @@ class Outbox:
             lane = self._lanes[key]
             size += lane.cost()
             full = len(batch.events) > REPORT_EVENTS - EVENTS_MAX or size > REPORT_BYTES
-            if full and batch.keys:
+            if batch.keys and (full or lane.alone):
                 break
             batch.keys.append(key)
             batch.events.extend(lane.report())
             del self._to_report[key]
+            if lane.alone:
+                break
         return batch
 
     def next_upload(self) -> Upload | None:
@@ -148,6 +147,19 @@ class Outbox:
             if lane := self._lanes.get(key):
                 lane.flight = None
                 self._queue(lane)
+
+    def refuse(self, keys: Collection[Key]) -> Standing:
+        """Note that the server did not understand a request with these; return how they stand now.
+
+        One that was in it with others may be innocent: each is said again by itself.
+        """
+        standing = Standing.GOOD
+        for key in keys:
+            if lane := self._lanes.get(key):
+                lane.refuse(alone=len(keys) == 1)
+                self._queue(lane)
+                standing = min(standing, lane.standing)
+        return standing
 
     def resume(self, key: Key, offset: int) -> None:
         """Go on in a new session, whose server has `offset` bytes of the output."""

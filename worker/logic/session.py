@@ -18,6 +18,7 @@ from orchestrator.kernel.errors import (
     Mistaken,
     OrchestratorError,
     Refused,
+    RequestInvalid,
     Unauthenticated,
     VersionUnsupported,
 )
@@ -106,6 +107,9 @@ class Next(StrEnum):
 def after(error: OrchestratorError, *, opening: bool) -> Next:
     """Return what to do after `error`, which came while opening a session or within one."""
     match error:
+        case RequestInvalid() if not opening:
+            # One question that it does not understand: what is reported is the courier's business.
+            return Next.AGAIN
         case Unauthenticated() | VersionUnsupported() | Mistaken():
             return Next.LEAVE
         case Forbidden() if opening:

@@ -10,6 +10,7 @@ from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.protocol.limits import CLAIM_WAIT_S
 from orchestrator.protocol.wire import Grant
 from worker.link import Link
+from worker.logic.session import Claims
 from worker.services.session import SessionKeeper
 
 
@@ -56,6 +57,15 @@ class Claimer:
     def _may_ask(self) -> bool:
         return not self._draining and self._taker.free > 0
 
+    def _is_awaited(self, claims: Claims) -> bool:
+        """Tell whether what an answer grants is still ours to take.
+
+        It may have arrived in the very turn in which we were told to drain, too late to be stopped:
+        the heartbeat says by now that nothing of it is here, and the server gives it to another. Or
+        a new session was told what we hold, and this is not among it.
+        """
+        return not self._draining and claims is self._keeper.claims
+
     async def run(self) -> None:
         """Take attempts until told to drain."""
         tries = self._keeper.contact.tries()
@@ -73,8 +83,8 @@ class Claimer:
                     await self._keeper.trouble(claims, error, tries)
                     continue
                 tries.succeeded()
-                if claims is not self._keeper.claims:
-                    continue  # a new session is told what we hold, and this is not among it
+                if not self._is_awaited(claims):
+                    continue
                 # Together and at once: a heartbeat must not name the answer without its attempts.
                 claims.close()
                 for grant in reply.grants:

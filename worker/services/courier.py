@@ -5,22 +5,39 @@ of a fuller one. Output that is too much for a report goes beside it, so that on
 not stand before another's end.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
+from orchestrator.kernel import logs
 from orchestrator.kernel.bell import Bell
-from orchestrator.kernel.errors import OrchestratorError, PeerBroken
+from orchestrator.kernel.errors import OrchestratorError, PeerBroken, RequestInvalid
 from orchestrator.protocol.wire import Ack, Ended, Released, ReportRequest, Started
 from orchestrator.protocol.words import Directive
 from worker.contact import Tries
 from worker.link import Link
 from worker.logic.attempt import Key
+from worker.logic.lane import Standing
 from worker.logic.outbox import Outbox
 from worker.logic.session import Claims
 from worker.services.session import SessionKeeper
 
+LOGGER: Final = logging.getLogger(__name__)
 UPLOADERS: Final = 2
 """One that sends while the other waits for its answer fills the way to the server."""
+
+_TOLD_AS: Final[Mapping[Standing, tuple[str, int, str]]] = {
+    Standing.PLAIN: (
+        "attempt.report_refused",
+        logging.ERROR,
+        "its end is told without output and message; its log is kept in the spool's refused folder",
+    ),
+    Standing.SILENT: (
+        "attempt.given_up",
+        logging.ERROR,
+        "nothing more is said of it; its log stays in the spool and is told at the next start",
+    ),
+}
 
 
 class Addressee(Protocol):
@@ -36,6 +53,10 @@ class Addressee(Protocol):
 
     def order(self, key: Key, directive: Directive) -> bool:
         """Hear an order; tell whether it was any news."""
+        ...
+
+    def refused(self, key: Key) -> None:
+        """Hear that the server will not have all of it, so that people may want to look."""
         ...
 
 
@@ -84,6 +105,9 @@ class Courier:
             request = ReportRequest(session_id=claims.session_id, events=batch.events)
             try:
                 reply = await self._link.report(request)
+            except RequestInvalid as error:
+                self._refused(batch.keys, error, addressee)
+                continue
             except OrchestratorError as error:
                 self.outbox.land(batch.keys)
                 await self._keeper.trouble(claims, error, tries)
@@ -101,11 +125,32 @@ class Courier:
                 continue
             try:
                 ack = await self._link.upload(claims.session_id, upload)
+            except RequestInvalid as error:
+                self._refused([upload.key], error, addressee)
+                continue
             except OrchestratorError as error:
                 self.outbox.land([upload.key])
                 await self._keeper.trouble(claims, error, tries)
                 continue
             await self._hear(claims, [upload.key], [ack], addressee, tries)
+
+    def _refused(self, keys: list[Key], error: RequestInvalid, addressee: Addressee) -> None:
+        """Find out whose words the server does not understand, and go on with all others.
+
+        To wait or to begin anew would help nobody: the same words would be refused again.
+        """
+        standing = self.outbox.refuse(keys)
+        reason = "; ".join([error.message, *(f"{place}: {fault}" for place, fault in error.fields)])
+        if standing is Standing.SUSPECT:
+            logs.event(LOGGER, logging.WARNING, "batch.refused", attempts=len(keys), reason=reason)
+        elif standing in _TOLD_AS:
+            event, level, goes_on = _TOLD_AS[standing]
+            [key] = keys
+            names = {"job": key.job_id, "attempt": key.number}
+            logs.event(LOGGER, level, event, **names, reason=reason, next=goes_on)
+            addressee.refused(key)
+        self._work.ring()
+        self._room.ring()
 
     async def _hear(
         self,

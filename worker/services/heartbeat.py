@@ -15,6 +15,9 @@ from worker.services.session import SessionKeeper
 OLD_NEWS_S: Final = 0.5
 """A server that repeats what we know, or speaks of what is still on its way to us, is not asked
 again at once."""
+LATEST_S: Final = 10.0
+"""However busy the server says that it is: a worker is shown as offline after 30 s of silence, and
+loses its leases after 60 s."""
 
 
 class Obedient(Protocol):
@@ -44,7 +47,7 @@ class Heart:
 
     async def run(self) -> None:
         """Beat for ever."""
-        tries = self._keeper.contact.tries()
+        tries = self._keeper.contact.tries(latest_s=LATEST_S)
         while True:
             claims = await self._keeper.current()
             request = HeartbeatRequest(

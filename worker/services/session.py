@@ -8,7 +8,10 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+import anyio
+
 from orchestrator.kernel import logs
+from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.protocol.wire import HeldAttempt, HeldVerdict, SessionReply, SessionRequest
@@ -17,6 +20,11 @@ from worker.link import Link
 from worker.logic.session import Claims, Next, SessionEvent, SessionState, after, next_state
 
 LOGGER: Final = logging.getLogger(__name__)
+RIVALRY: Final = Backoff(initial_s=0.5, factor=2.0, max_s=60.0)
+"""Between sessions that hardly live. Two processes that end each other's are at peace for half a
+minute each in the end; one that was ended for a passing reason is back in half a second."""
+_CONTESTED: Final = 2
+"""So many in a row are no chance any more."""
 
 
 class SessionKeeper:
@@ -31,6 +39,9 @@ class SessionKeeper:
         self.claims: Claims | None = None
         """The session that is open, with its claims; `None` while there is none."""
         self.heartbeat_s = 0.0
+        self._short_lives = 0
+        self._lasting_from = 0.0
+        """When the session will have lived so long that its end says nothing about a rival."""
 
     def has_left(self) -> bool:
         """Tell whether there will be no session any more."""
@@ -64,10 +75,35 @@ class SessionKeeper:
             judge(reply.verdicts)
             self._open(reply)
             await self._changed.until(lambda: self.claims is None)
+            await self._give_way()
+
+    async def _give_way(self) -> None:
+        """Wait before the next session if this one was ended before a lease was over.
+
+        Most likely another process opened one with the same token: beginning anew at once would
+        end that one, which would do the same, and no job would ever be let alone.
+        """
+        if anyio.current_time() >= self._lasting_from:
+            self._short_lives = 0
+            return
+        self._short_lives += 1
+        if self._short_lives == _CONTESTED:
+            logs.event(
+                LOGGER,
+                logging.WARNING,
+                "session.contested",
+                reason="sessions end as soon as they begin: another process seems to use the same "
+                "token and a copy of the same state directory",
+                hint="give each worker a token of its own, or stop the other one; with another "
+                "state directory --takeover ends its session",
+                next="trying again, less and less often",
+            )
+        await anyio.sleep(RIVALRY.delay(self._short_lives, draw=self.contact.draw()))
 
     def _open(self, reply: SessionReply) -> None:
         self._become(SessionEvent.OPENED, Claims(reply.session_id))
         self.heartbeat_s = reply.heartbeat_s
+        self._lasting_from = anyio.current_time() + reply.lease_s
         verdicts = [verdict.verdict for verdict in reply.verdicts]
         logs.event(
             LOGGER,

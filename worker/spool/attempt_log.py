@@ -54,6 +54,8 @@ class AttemptLog:
         """Where the parts of it are that are still needed."""
         self.end: int | None = None
         """Where it ends in the last of them."""
+        self.kept = False
+        """Whether people may want to look at it when it is settled."""
         self._keeper = keeper
         self._shim = shim
         for place in places:
@@ -100,6 +102,10 @@ class AttemptLog:
             if not log.digest or log.length > offset:
                 return
             self._keeper.drop(self, self.places.pop(0))
+
+    def keep(self) -> None:
+        """Note that people may want to look at it: when it is settled its segments stay, aside."""
+        self.kept = True
 
     def settle(self) -> None:
         """Note that the server has its end: all of it may be removed."""

@@ -32,6 +32,10 @@ EXIT_SYNC_S: Final = 0.1
 """An exit that is not acknowledged by then is synced at the next tick: at most 200 ms after it."""
 OUTPUT_SYNC_S: Final = 0.9
 """With the tick, a second."""
+ASIDE: Final = "refused"
+"""The folder of what the server did not understand, for people to look at and to remove."""
+ASIDE_MAX: Final = 16
+"""Segments of eight megabytes: enough to find a fault, and no disk is filled by it."""
 _UNKNOWN: Final = b""
 """The digest at a place to which nobody has read yet."""
 
@@ -135,12 +139,24 @@ class Spool:
 
     def settle(self, log: AttemptLog) -> None:
         """Remember that nothing of the attempt is needed any more."""
+        if log.kept:
+            self._put_aside(log)
         for place in log.places:
             end = log.end if place is log.places[-1] else None
             place.segment.settle(log.key, end)
             self._due.pop((log.key, place.segment.name), None)
             self._retire(place.segment)
         self._ledger.forget_attempt(log.key)
+
+    def _put_aside(self, log: AttemptLog) -> None:
+        """Give the segments of an attempt a second name, under which they outlive it."""
+        # No room: then it goes as any other, and the log has said why it would have stayed.
+        with contextlib.suppress(OSError, StateUnavailable):
+            folder = private_dir(self.directory / ASIDE)
+            for place in log.places:
+                if len(list(folder.iterdir())) < ASIDE_MAX:
+                    name = f"{log.job_id}-{log.attempt}-{place.segment.name}"
+                    (folder / name).hardlink_to(place.segment.path)
 
     def retire(self, segment: Segment) -> None:
         """Hear that a segment's shim has gone."""

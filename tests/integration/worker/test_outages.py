@@ -55,7 +55,7 @@ def test_it_is_back_soon_after_the_server(place: Workplace, server: FakeServer) 
 
     server.end(server.submit("delay", ms=0), timeout_s=18)
 
-    assert time.monotonic() - begun < 16
+    assert time.monotonic() - begun < 8  # it is on this machine, so nobody waits longer than 5 s
     assert place.worker.stderr.count("server.lost") == 1
     assert place.worker.stderr.count("server.reached") == 1
 

@@ -89,3 +89,21 @@ def test_parameters_are_encoded_and_those_not_given_left_out() -> None:
     address = endpoint.address("/y", {"a": "1&b=2", "c": None, "d": ["p", "q"], "e": True, "f": 3})
 
     assert address == "http://x/y?a=1%26b%3D2&d=p&d=q&e=true&f=3"
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("http://127.0.0.1:8700", True),
+        ("http://127.8.9.1", True),
+        ("http://localhost:1", True),
+        ("http://[::1]:8700/api", True),
+        ("https://control.example.com", False),
+        ("http://10.0.0.127:8700", False),
+        ("https://localhost.example.com", False),
+        ("https://127.example.com", False),
+    ],
+)
+def test_a_server_on_this_machine_is_known_by_its_address(url: str, *, local: bool) -> None:
+    """Whoever tries again need not spare it: nobody else calls it."""
+    assert Endpoint.parse(url, KEY).local is local

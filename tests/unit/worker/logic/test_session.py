@@ -83,7 +83,7 @@ def test_a_claim_asks_for_no_more_than_a_batch() -> None:
         (errors.Forbidden("x"), Next.LEAVE, Next.REOPEN),
         (errors.Unauthenticated("x"), Next.LEAVE, Next.LEAVE),
         (errors.VersionUnsupported("x"), Next.LEAVE, Next.LEAVE),
-        (errors.RequestInvalid("x"), Next.LEAVE, Next.LEAVE),
+        (errors.RequestInvalid("x"), Next.LEAVE, Next.AGAIN),
     ],
 )
 def test_every_error_has_its_answer(error: OrchestratorError, opening: Next, within: Next) -> None:
