@@ -12,8 +12,8 @@ from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.errors import PeerBroken
 from orchestrator.protocol.ids import is_id
 from orchestrator.protocol.wire import Grant, HeldAttempt, HeldVerdict, LiveAttempt
-from orchestrator.protocol.words import Directive, Verdict
-from worker.logic.attempt import Abandon, Acknowledged, Attempt, Key, Prepared, StopAsked
+from orchestrator.protocol.words import Directive, Execution, Verdict
+from worker.logic.attempt import Abandon, Acknowledged, Attempt, Key, Prepared, Recorded, StopAsked
 from worker.logic.lifecycle import OCCUPYING, AttemptState
 from worker.records import Cause
 from worker.runner import Runner, Tools
@@ -63,7 +63,8 @@ class Attempts:
             raise PeerBroken(f"the server granted {grant.job_id!r}, attempt {grant.attempt}")
         key = Key(grant.job_id, grant.attempt)
         if key not in self._runners:
-            runner = self._add(Attempt(key, grant.grace_s))
+            once = grant.execution is Execution.AT_MOST_ONCE
+            runner = self._add(Attempt(key, grant.grace_s, once))
             self._group.start_soon(runner.run, grant)
 
     def adopt(self, found: Iterable[AttemptLog]) -> None:
@@ -124,6 +125,12 @@ class Attempts:
         before = runner.attempt
         runner.happened(Abandon() if directive is Directive.ABANDON else StopAsked(Cause.CANCELLED))
         return runner.attempt != before
+
+    def recorded(self, key: Key) -> None:
+        """Hear that the server has a start: what waited for that may begin."""
+        runner = self._runners.get(key)
+        if runner is not None and runner.attempt.state is AttemptState.ANNOUNCED:
+            runner.happened(Recorded())
 
     def settled(self, key: Key) -> None:
         """Hear that the server has an end, for good."""

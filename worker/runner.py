@@ -19,7 +19,7 @@ from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import LaunchFailed, StateUnavailable
 from orchestrator.protocol.frames import EMPTY_DIGEST
 from orchestrator.protocol.wire import Ended, Grant, Released, Started
-from orchestrator.protocol.words import Reason
+from orchestrator.protocol.words import Execution, Reason
 from worker.inputs import Inputs, Unavailable
 from worker.kinds import Entered, Finished, Kinds, Launch, Running, Work
 from worker.logic.attempt import (
@@ -77,6 +77,7 @@ class Runner:
         self._tools = tools
         self._moved = moved
         self._preparing = anyio.CancelScope()
+        self._answered = anyio.Event()
         self._running: Running | None = None
         self._interrupt: Interrupt | None = None
         self._has_workspace = False
@@ -95,8 +96,10 @@ class Runner:
             match effect:
                 case Start():
                     start = True
+                    self._answered.set()
                 case Withdraw():
                     self._preparing.cancel()
+                    self._answered.set()
                 case Interrupt():
                     self._interrupt = effect
                     self._obey()
@@ -124,8 +127,19 @@ class Runner:
         if isinstance(ready, Unprepared | Withdrawn):
             await self._clean()
             self.happened(ready)
-        elif self.happened(Prepared()):
+        elif self.happened(Prepared(now_us(self._tools.clock))) or await self._is_recorded():
             await self._start(ready)
+
+    async def _is_recorded(self) -> bool:
+        """Wait for the answer to a start that was only announced; without one, nothing begins."""
+        if self.attempt.state is AttemptState.ANNOUNCED:
+            await self._answered.wait()
+        if self.attempt.state is AttemptState.STARTING:
+            return True
+        await self._clean()
+        if self.attempt.state in {AttemptState.ANNOUNCED, AttemptState.ABANDONED}:
+            self.happened(Withdrawn(now_us(self._tools.clock), "it was ended before it began"))
+        return False
 
     async def follow(self, running: Running) -> None:
         """Take an attempt that was started, now or by an earlier process, to its end."""
@@ -194,7 +208,7 @@ class Runner:
             )
             await anyio.sleep(NO_PROCESS_S)
             await self._clean()
-            self.happened(Withdrawn())
+            self.happened(Withdrawn(now_us(self._tools.clock), error.message))
         else:
             await self.follow(running)
 
@@ -205,10 +219,15 @@ class Runner:
             self._interrupt = None
 
     def _say(self, event: Started | Ended | Released) -> None:
+        if self.attempt.state is AttemptState.LATE and not isinstance(event, Started):
+            self._tools.courier.say_late(self.attempt.key, event)
+            return
         self._tools.courier.say(self.attempt.key, event)
         match event:
             case Started():
-                logs.event(LOGGER, logging.INFO, "attempt.started", **self._names(), pid=event.pid)
+                if self.attempt.state is AttemptState.RUNNING:
+                    told = {**self._names(), "pid": event.pid}
+                    logs.event(LOGGER, logging.INFO, "attempt.started", **told)
             case Ended():
                 logs.event(
                     LOGGER,
@@ -245,7 +264,7 @@ class Runner:
     def _vanished(self, record: ShimVanished) -> Happening:
         """A shim that had not even noted the grant has started nothing."""
         if not record.may_have_run:
-            return Withdrawn()
+            return Withdrawn(now_us(self._tools.clock), "the process that was to watch it had gone")
         return Vanished(now_us(self._tools.clock), record.log)
 
 
@@ -258,4 +277,5 @@ def _work(key: Key, grant: Grant, root: Path) -> Work:
         timeout_s=grant.timeout_s,
         silence_s=grant.silence_s,
         grace_s=grant.grace_s,
+        durable=grant.execution is Execution.AT_MOST_ONCE,
     )

@@ -14,6 +14,7 @@ from orchestrator.protocol.ids import is_id
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd]|)")
 _WHOLE: Final = re.compile(r"\d+(?:\.\d+)?|(?:\d+(?:\.\d+)?(?:ms|[smhd]))+", re.ASCII)
+_NUMBER: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _ADDRESS: Final = re.compile(
     r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):(?P<port>\d{1,5})", re.ASCII
 )
@@ -32,6 +33,29 @@ class Duration(click.ParamType[float]):
         if not _WHOLE.fullmatch(text):
             self.fail(f"{text!r} is no duration; write 90 (seconds), 1m30s or 2h", param, ctx)
         return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text) if number)
+
+
+class Pauses(click.ParamType[tuple[float, ...]]):
+    """The pauses before retries: `INITIAL[,FACTOR[,LONGEST]]`, such as `5s,2,10m`."""
+
+    name = "pauses"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """Return seconds, a factor, seconds: as many of them as were given."""
+        first, *rest = str(value).split(",")
+        numbers = [Duration().convert(first, param, ctx)]
+        if len(rest) > 2 or (rest and not _NUMBER.fullmatch(rest[0])):
+            self.fail(
+                f"{value!r} are no pauses; write the first, how much longer each next one may be, "
+                "and the longest, for example 5s,2,10m",
+                param,
+                ctx,
+            )
+        numbers += [float(factor) for factor in rest[:1]]
+        numbers += [Duration().convert(longest, param, ctx) for longest in rest[1:]]
+        return tuple(numbers)
 
 
 class Assignment(click.ParamType[tuple[str, str | None]]):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.core.job_lifecycle import PENDING, TERMINAL, JobEvent, next_state
-from orchestrator.core.retry import LOST_BACKOFF, RetryPolicy, due_after
+from orchestrator.core.retry import LOST_BACKOFF, Failure, RetryPolicy, due_after
 from orchestrator.kernel.errors import IllegalTransition
 from orchestrator.protocol.words import Execution, JobState, Outcome, PendingReason, Reason
 
@@ -49,11 +49,12 @@ class Ended:
 
     outcome: Outcome
     reason: Reason | None = None
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Nobody can say how the attempt ended: its lease ran out, or its worker forgot it."""
+    """Nobody can say how the attempt ended: its right ran out, or its worker forgot it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,9 @@ def _begun(job: Job) -> tuple[JobEvent, ...]:
 
 def _failed(job: Job, ended: Ended, *, now_us: int, draw: float) -> Change:
     counted = replace(job, failures=job.failures + 1)
-    if not job.retry.allows(counted.failures):
+    failure = Failure(ended.reason, ended.exit_code)
+    once = job.execution is Execution.AT_MOST_ONCE
+    if once or not job.retry.allows(counted.failures, failure):
         return _walk(counted, E.GAVE_UP, reason=ended.reason)
     due_us = due_after(job.retry.backoff, counted.failures, now_us=now_us, draw=draw)
     return _retried(counted, due_us=due_us)
@@ -203,8 +206,8 @@ def _failed(job: Job, ended: Ended, *, now_us: int, draw: float) -> Change:
 
 def _preempted(job: Job) -> Change:
     """An interrupted attempt goes back to the queue and counts in nothing."""
-    if job.state is S.LEASED:
-        return _walk(job, E.RELEASED)
     if job.execution is Execution.AT_MOST_ONCE:
         return _walk(job, E.GAVE_UP, reason=Reason.INTERRUPTED)
+    if job.state is S.LEASED:
+        return _walk(job, E.RELEASED)
     return _walk(job, E.PREEMPTED)

@@ -6,6 +6,7 @@ microseconds of that clock.
 """
 
 from orchestrator.protocol.limits import LEASE_S, OFFLINE_AFTER_S, REAPER_S
+from orchestrator.protocol.words import Execution
 
 LEASE_US = round(LEASE_S * 1_000_000)
 OFFLINE_US = round(OFFLINE_AFTER_S * 1_000_000)
@@ -22,6 +23,16 @@ def lease_ends(*, claimed_at: int, renewed_at: int) -> int:
 def has_ended(*, claimed_at: int, renewed_at: int, now: int) -> bool:
     """Tell whether the right is over at `now`."""
     return now >= lease_ends(claimed_at=claimed_at, renewed_at=renewed_at)
+
+
+def patience_us(execution: Execution, window_us: int) -> int:
+    """Return how much longer than its lease an absent worker's attempt is waited for.
+
+    A job that may be tried again is lost with its lease: somebody else takes it. One that may be
+    started only once gains nothing by being given up early, so its worker has the whole window,
+    counted from its last word, to come back with the end.
+    """
+    return max(0, window_us - LEASE_US) if execution is Execution.AT_MOST_ONCE else 0
 
 
 def is_online(*, renewed_at: int, now: int) -> bool:

@@ -1,12 +1,14 @@
 """What a person may ask for: the spec of a job, and the params of each built-in kind."""
 
+import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from orchestrator.protocol import limits
 from orchestrator.protocol.base import Label, Request, Sha256, Text, printable, without_nul
+from orchestrator.protocol.words import Execution, Reason
 
 # The length is checked before the characters, so that its message speaks of characters.
 Name = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARS), AfterValidator(printable)]
@@ -87,13 +89,61 @@ class Requirements(Request):
     worker: Name | None = None
 
 
-class Retry(Request):
-    """How often the job's own failures are tried again. Lost attempts count elsewhere."""
+class RetryBackoff(Request):
+    """The pauses before a job is tried again: drawn below a ceiling that grows up to `max_s`."""
 
-    max_attempts: int = Field(default=1, ge=1, le=limits.ATTEMPTS_MAX)
     initial_s: float = Field(default=2.0, ge=0, le=limits.TIMEOUT_MAX_S)
     factor: float = Field(default=2.0, ge=1, le=10)
     max_s: float = Field(default=300.0, ge=0, le=limits.TIMEOUT_MAX_S)
+
+
+RETRY_REASONS: Final = frozenset(
+    {
+        Reason.SIGNAL,
+        Reason.OOM,
+        Reason.DISK_FULL,
+        Reason.SPAWN_ERROR,
+        Reason.INPUT_UNAVAILABLE,
+        Reason.INVALID_RESULT,
+        Reason.RESULT_TOO_LARGE,
+        Reason.HANDLER_ERROR,
+        Reason.TIMEOUT_RUN,
+        Reason.TIMEOUT_SILENCE,
+    }
+)
+"""Reasons of a failure that a retry policy may name, beside exit codes, `timeout` and `any`."""
+_EXIT: Final = re.compile(r"exit:(?P<first>\d{1,3})(?:-(?P<last>\d{1,3}))?", re.ASCII)
+
+
+def _retry_word(word: str) -> str:
+    match = _EXIT.fullmatch(word)
+    if match is not None:
+        first = int(match["first"])
+        if not 1 <= first <= int(match["last"] or first) <= 255:
+            msg = (
+                f"{word!r} names no exit codes of a failure: they go from 1 to 255, the lower first"
+            )
+            raise ValueError(msg)
+    elif word not in {"any", "timeout", *RETRY_REASONS}:
+        known = ", ".join(["any", "exit:75", "exit:1-5", "timeout", *sorted(RETRY_REASONS)])
+        msg = f"{word!r} is no failure that can be tried again; there are: {known}"
+        raise ValueError(msg)
+    return word
+
+
+RetryWord = Annotated[str, AfterValidator(_retry_word)]
+
+
+class Retry(Request):
+    """How often the job's own failures are tried again, and which. Lost attempts count elsewhere.
+
+    `on` names failures: `any`, `exit:75`, `exit:1-5`, `timeout`, `signal`, or another reason.
+    """
+
+    max_attempts: int = Field(default=1, ge=1, le=limits.ATTEMPTS_MAX)
+    # A tuple, so that the whole can be shared as a default.
+    on: tuple[RetryWord, ...] = Field(default=("any",), min_length=1, max_length=limits.RETRY_WORDS)
+    backoff: RetryBackoff = RetryBackoff()
 
 
 class Input(Request):
@@ -151,10 +201,32 @@ class JobSpec(Request):
     silence_s: float | None = Field(default=None, gt=0, le=limits.TIMEOUT_MAX_S)
     grace_s: float = Field(default=limits.GRACE_DEFAULT_S, ge=0, le=limits.GRACE_MAX_S)
     retry: Retry = Retry()
-    max_lost: int = Field(default=limits.LOST_DEFAULT, ge=0, le=limits.ATTEMPTS_MAX)
+    execution: Execution = Execution.AT_LEAST_ONCE
+    max_lost: int | None = Field(default=None, ge=0, le=limits.ATTEMPTS_MAX)
+    reattach_window_s: float = Field(
+        default=limits.REATTACH_DEFAULT_S, ge=limits.LEASE_S, le=limits.TIMEOUT_MAX_S
+    )
     inputs: list[Input] = Field(default=[], max_length=limits.INPUTS)
     env: Environment = Field(default={})
     labels: dict[Label, Label] = Field(default={}, max_length=limits.LABELS)
+
+    @model_validator(mode="after")
+    def _once(self) -> "JobSpec":
+        if self.execution is Execution.AT_MOST_ONCE:
+            if self.retry.max_attempts > 1:
+                msg = "an at_most_once job is never started again: leave retry out"
+                raise ValueError(msg)
+            if self.max_lost:
+                msg = "an at_most_once job is never started again: leave max_lost out, or say 0"
+                raise ValueError(msg)
+        return self
+
+    @property
+    def losses_allowed(self) -> int:
+        """Return how many attempts may be lost before the job is given up."""
+        if self.execution is Execution.AT_MOST_ONCE:
+            return 0
+        return limits.LOST_DEFAULT if self.max_lost is None else self.max_lost
 
     @field_validator("run_at")
     @classmethod

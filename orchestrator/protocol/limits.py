@@ -50,7 +50,10 @@ GRACE_MAX_S: Final = 3600
 PRIORITY_MIN: Final = -100
 PRIORITY_MAX: Final = 100
 ATTEMPTS_MAX: Final = 100
+RETRY_WORDS: Final = 32
 LOST_DEFAULT: Final = 3
+REATTACH_DEFAULT_S: Final = 900.0
+"""A quarter of an hour: a machine that was restarted by hand is back by then."""
 
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 500

@@ -13,7 +13,7 @@ from pydantic import Field
 from orchestrator.protocol import limits
 from orchestrator.protocol.base import JobId, Label, Reply, Request, Text
 from orchestrator.protocol.jobs import Input, Tag
-from orchestrator.protocol.words import Directive, Outcome, Reason, Verdict
+from orchestrator.protocol.words import Directive, Execution, Outcome, Reason, Verdict
 
 AttemptNumber = Annotated[int, Field(ge=1, le=2**31)]
 Time = Annotated[int, Field(ge=0, lt=2**62)]
@@ -98,7 +98,10 @@ class ClaimRequest(Request):
 
 
 class Grant(Reply):
-    """An attempt to run: everything that the worker needs to know of the job."""
+    """An attempt to run: everything that the worker needs to know of the job.
+
+    With `at_most_once` nothing of it may run before an `Ack` says that its start is recorded.
+    """
 
     job_id: str
     attempt: int
@@ -110,6 +113,7 @@ class Grant(Reply):
     silence_s: float | None = None
     grace_s: float
     inputs: list[Input] = []
+    execution: Execution = Execution.AT_LEAST_ONCE
 
 
 class ClaimReply(Reply):
@@ -119,7 +123,10 @@ class ClaimReply(Reply):
 
 
 class Started(Request):
-    """The command runs: its process exists (or the handler was entered)."""
+    """The command runs: its process exists (or the handler was entered).
+
+    Of an `at_most_once` job it is said before, without `pid`, and once more with it.
+    """
 
     type: Literal["started"] = "started"
     job_id: JobId
@@ -183,13 +190,16 @@ class ReportRequest(Request):
 class Ack(Reply):
     """What the server has of one attempt after this call.
 
-    `settled` means that the end is recorded and the worker may forget the attempt. `abandon` means
-    that it is not this session's any more: end its processes and forget it.
+    `started` means that the start is recorded, that the session may speak for the attempt, and that
+    nobody wants its end: what had to wait for that may run. `settled` means that the end is
+    recorded and the worker may forget the attempt. `abandon` means that it is not this session's
+    any more: end its processes, say once how it ended, and forget it.
     """
 
     job_id: str
     attempt: int
     output_offset: int = 0
+    started: bool = False
     settled: bool = False
     directive: Directive | None = None
 

@@ -19,12 +19,12 @@ COUNTING = (
 class Counting:
     """A job that prints numbered lines until its gate opens; every line is expected once."""
 
-    def __init__(self, house: Installation, name: str) -> None:
+    def __init__(self, house: Installation, name: str, *options: str) -> None:
         self.house = house
         self.pid_file = house.home / f"{name}.pid"
         self.gate = house.home / f"{name}.gate"
         script = COUNTING.format(pid=self.pid_file, gate=self.gate)
-        self.job_id = house.submit("--name", name, "--", "sh", "-c", script)
+        self.job_id = house.submit("--name", name, *options, "--", "sh", "-c", script)
         wait_until(
             lambda: self.pid_file.exists() and self.pid_file.read_text().strip() != "",
             timeout_s=20,
@@ -87,10 +87,10 @@ def test_a_killed_worker_finds_its_job_again(home: Path) -> None:
     """Kill -9 of the worker: its successor takes up the same process, and loses no line."""
     with installed(home) as house:
         counting = Counting(house, "worker")
-        worker = _worker_pid(house)
+        worker = worker_pid(house)
 
         os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: _worker_pid(house) not in (0, worker), timeout_s=20)
+        wait_until(lambda: worker_pid(house) not in (0, worker), timeout_s=20)
 
         counting.finish()
 
@@ -169,7 +169,7 @@ def test_a_second_supervisor_is_refused(home: Path) -> None:
         assert str(house.process.pid).encode() in second.stderr + second.stdout
 
 
-def _worker_pid(house: Installation) -> int:
+def worker_pid(house: Installation) -> int:
     listed = house.cli("workers", "list", "--json")
     if listed.returncode != 0:
         return 0

@@ -136,7 +136,7 @@ class FakeServer:
 
     def submit(self, kind: str = "command", **fields: Any) -> str:
         """Queue a job; `argv=[…]` and the like are its params, unless `params` are given."""
-        own = {"params", "env", "timeout_s", "silence_s", "grace_s", "inputs"}
+        own = {"params", "env", "timeout_s", "silence_s", "grace_s", "inputs", "execution"}
         spec = {name: fields.pop(name) for name in own & fields.keys()}
         job = {"kind": kind, "timeout_s": 60.0, "grace_s": 1.0, "params": fields, **spec}
         job["job_id"] = f"job_{next(self._numbers):026}"
@@ -292,6 +292,8 @@ class FakeServer:
         match event:
             case Started():
                 attempt.started = attempt.started or event
+                if attempt.started.pid is None:
+                    attempt.started = event
             case Output():
                 self._append(attempt, event.offset, event.frames)
             case Released():
@@ -300,7 +302,9 @@ class FakeServer:
                 attempt.ends_heard += 1
                 if event.output_length <= len(attempt.output) or event.output_final:
                     attempt.ended = attempt.ended or event
-        return Ack(**known, output_offset=len(attempt.output), settled=attempt.over)
+        recorded = attempt.started is not None and not attempt.cancelling and not attempt.over
+        offset = len(attempt.output)
+        return Ack(**known, output_offset=offset, started=recorded, settled=attempt.over)
 
     def _append(self, attempt: FakeAttempt, offset: int, frames: bytes) -> None:
         if offset <= len(attempt.output):

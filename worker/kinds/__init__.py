@@ -27,6 +27,8 @@ class Work:
     timeout_s: float
     silence_s: float | None
     grace_s: float
+    durable: bool = False
+    """Whether nothing of it may be started before its grant is on the disk."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ _ENDS = {
     Cause.CANCELLED: (Outcome.CANCELLED, Reason.CANCELLED_BY_USER),
     Cause.PREEMPTED: (Outcome.PREEMPTED, Reason.PREEMPTED),
     Cause.TIMEOUT_RUN: (Outcome.TIMED_OUT, Reason.TIMEOUT_RUN),
+    Cause.TIMEOUT_SILENCE: (Outcome.TIMED_OUT, Reason.TIMEOUT_SILENCE),
 }
 
 
@@ -34,18 +35,30 @@ class Delay:
         params = DelayParams.model_validate(work.params)
 
         async def launch() -> Wait:
-            return Wait(self._clock, delay_s=params.ms / 1000, timeout_s=work.timeout_s)
+            return Wait(
+                self._clock,
+                delay_s=params.ms / 1000,
+                timeout_s=work.timeout_s,
+                silence_s=work.silence_s,
+            )
 
         return launch
 
 
 class Wait:
-    """One wait. It has no log on disk: what is lost with this process is run again."""
+    """One wait. It has no log on disk: what is lost with this process is run again.
 
-    def __init__(self, clock: Clock, *, delay_s: float, timeout_s: float) -> None:
+    It says nothing either, so a limit on its silence is one on the whole of it.
+    """
+
+    def __init__(
+        self, clock: Clock, *, delay_s: float, timeout_s: float, silence_s: float | None = None
+    ) -> None:
         self._clock = clock
         self._delay_s = delay_s
-        self._timeout_s = timeout_s
+        silent = silence_s is not None and silence_s < timeout_s
+        self._limit_s = silence_s if silence_s is not None and silent else timeout_s
+        self._too_long = Cause.TIMEOUT_SILENCE if silent else Cause.TIMEOUT_RUN
         self._stopped = anyio.Event()
         self._cause: Cause | None = None
         self.phase: Phase = "granted"
@@ -63,11 +76,11 @@ class Wait:
     async def _wait(self) -> None:
         if self._delay_s == 0:
             return
-        with anyio.move_on_after(min(self._delay_s, self._timeout_s)):
+        with anyio.move_on_after(min(self._delay_s, self._limit_s)):
             await self._stopped.wait()
             return
-        if self._timeout_s < self._delay_s:
-            self._cause = Cause.TIMEOUT_RUN
+        if self._limit_s < self._delay_s:
+            self._cause = self._too_long
 
     def _end(self, started_us: int, took_ms: int) -> End:
         at_us = now_us(self._clock)

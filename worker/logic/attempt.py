@@ -20,6 +20,15 @@ PREEMPT_GRACE_S: Final = 20.0
 """The longest that an interrupted command may go on: a supervisor kills us after 35 seconds."""
 
 
+_STOPPABLE: Final = frozenset({S.PREPARING, S.ANNOUNCED, S.STARTING, S.RUNNING})
+_NOT_BEGUN: Final = {
+    None: (Outcome.FAILED, Reason.SPAWN_ERROR),
+    Cause.CANCELLED: (Outcome.CANCELLED, Reason.CANCELLED_BY_USER),
+    Cause.PREEMPTED: (Outcome.PREEMPTED, Reason.PREEMPTED),
+}
+"""How something ends that was announced and did not begin, by who stopped it."""
+
+
 class Key(NamedTuple):
     """Which attempt: the pair that every statement about it carries."""
 
@@ -29,10 +38,15 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What the rules need to know. `cancelling` is what the server is told that we know."""
+    """What the rules need to know. `cancelling` is what the server is told that we know.
+
+    What may be started only `once` is started when the server has its start, and never before: so a
+    start that the server does not know of cannot have happened.
+    """
 
     key: Key
     grace_s: float
+    once: bool = False
     state: AttemptState = S.PREPARING
     stop: Cause | None = None
     cancelling: bool = False
@@ -45,12 +59,19 @@ class Attempt:
     @property
     def is_ours(self) -> bool:
         """Tell whether the server is told of it: neither abandoned nor settled."""
-        return self.state not in {S.ABANDONED, S.SETTLED}
+        return self.state not in {S.ABANDONED, S.LATE, S.SETTLED}
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """All is there that the command needs; what follows may run it."""
+
+    at_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The server has the start, and wants it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +86,9 @@ class Unprepared:
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
     """It was stopped before anything of it ran."""
+
+    at_us: int = 0
+    message: str = "the command was not started"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +133,16 @@ class Acknowledged:
 
 
 Happening = (
-    Prepared | Unprepared | Withdrawn | Began | Over | Vanished | StopAsked | Abandon | Acknowledged
+    Prepared
+    | Recorded
+    | Unprepared
+    | Withdrawn
+    | Began
+    | Over
+    | Vanished
+    | StopAsked
+    | Abandon
+    | Acknowledged
 )
 
 
@@ -120,7 +153,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Stop preparing it."""
+    """Stop preparing it, or waiting for its start to be recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,19 +180,21 @@ Effect = Start | Withdraw | Interrupt | Say | Settle
 Decision = tuple[Attempt, tuple[Effect, ...]]
 
 
-def decide(attempt: Attempt, happened: Happening) -> Decision:
+def decide(attempt: Attempt, happened: Happening) -> Decision:  # noqa: C901 - a case for each
     """Return what the attempt is now and what is to be done, or raise `IllegalTransition`."""
     match happened:
         case Prepared():
-            return _prepared(attempt)
+            return _prepared(attempt, happened)
+        case Recorded():
+            return _recorded(attempt)
         case Unprepared():
             return _last_word(attempt, E.REFUSED, _unprepared(attempt.key, happened))
         case Withdrawn():
-            return _last_word(attempt, E.WITHDRAWN, _released(attempt.key))
+            return _last_word(attempt, E.WITHDRAWN, _withdrawn(attempt, happened))
         case Began():
             return _began(attempt, happened)
         case Over():
-            return _last_word(attempt, E.OVER, _over(attempt.key, happened))
+            return _last_word(attempt, E.OVER, _over(attempt, happened))
         case Vanished():
             return _last_word(attempt, E.VANISHED, _vanished(attempt, happened))
         case StopAsked():
@@ -174,15 +209,25 @@ def _moved(attempt: Attempt, event: AttemptEvent, *effects: Effect) -> Decision:
     return replace(attempt, state=next_state(attempt.state, event)), effects
 
 
-def _prepared(attempt: Attempt) -> Decision:
+def _prepared(attempt: Attempt, prepared: Prepared) -> Decision:
     """Start it, unless somebody stopped it while it was made ready."""
     if attempt.stop is not None:
-        return decide(attempt, Withdrawn())
+        return decide(attempt, Withdrawn(prepared.at_us))
+    if attempt.once:
+        key = attempt.key
+        announced = Started(job_id=key.job_id, attempt=key.number, at_us=prepared.at_us)
+        return _moved(attempt, E.ANNOUNCED, Say(announced))
     return _moved(attempt, E.PREPARED, Start())
 
 
+def _recorded(attempt: Attempt) -> Decision:
+    """Start what waited for it, unless somebody stopped it meanwhile."""
+    moved = _moved(attempt, E.RECORDED, Start())
+    return moved if attempt.stop is None else (attempt, ())
+
+
 def _last_word(attempt: Attempt, event: AttemptEvent, word: Ended | Released) -> Decision:
-    """It is over: say so, unless nobody wants to hear it."""
+    """It is over: say so, unless there is nothing that anybody could learn from it."""
     moved, _ = _moved(attempt, event)
     return moved, (Settle(),) if moved.state is S.SETTLED else (Say(word),)
 
@@ -198,14 +243,14 @@ def _began(attempt: Attempt, began: Began) -> Decision:
 def _stop(attempt: Attempt, cause: Cause) -> Decision:
     """The first order ends it; a later one changes only what we say that we know."""
     cancelling = attempt.cancelling or cause is Cause.CANCELLED
-    if attempt.stop is not None or attempt.state not in {S.PREPARING, S.STARTING, S.RUNNING}:
+    if attempt.stop is not None or attempt.state not in _STOPPABLE:
         return replace(attempt, cancelling=cancelling), ()
     stopped = replace(attempt, stop=cause, cancelling=cancelling)
     return stopped, (_ending(attempt, cause),)
 
 
 def _ending(attempt: Attempt, cause: Cause) -> Effect:
-    if attempt.state is S.PREPARING:
+    if attempt.state in {S.PREPARING, S.ANNOUNCED}:
         return Withdraw()
     # Whoever stops a worker waits for it, and runs the job again: that need not take an hour.
     longest_s = PREEMPT_GRACE_S if cause is Cause.PREEMPTED else attempt.grace_s
@@ -232,25 +277,40 @@ def _unprepared(key: Key, why: Unprepared) -> Ended:
     )
 
 
-def _released(key: Key) -> Released:
-    return Released(job_id=key.job_id, attempt=key.number)
+def _withdrawn(attempt: Attempt, withdrawn: Withdrawn) -> Ended | Released:
+    """Nothing ran: give it back; but what was announced has begun for the server, and is ended."""
+    key = attempt.key
+    if attempt.state is S.PREPARING or not attempt.once:
+        return Released(job_id=key.job_id, attempt=key.number)
+    outcome, reason = _NOT_BEGUN[attempt.stop]
+    return Ended(
+        job_id=key.job_id,
+        attempt=key.number,
+        at_us=withdrawn.at_us,
+        outcome=outcome,
+        reason=reason,
+        message=withdrawn.message,
+    )
 
 
-def _over(key: Key, over: Over) -> Ended:
-    end = over.end
+def _over(attempt: Attempt, over: Over) -> Ended:
+    end, key = over.end, attempt.key
+    # Nobody asked for the end of what was only taken from us.
+    ours = end.outcome is Outcome.CANCELLED and not attempt.cancelling
     return Ended(
         job_id=key.job_id,
         attempt=key.number,
         at_us=end.at_us,
         started_at_us=end.started_us,
         outcome=end.outcome,
-        reason=end.reason,
+        reason=Reason.CANCELLED_BY_POLICY if ours else end.reason,
         message=end.message,
         exit_code=end.exit_code,
         signal=end.signal,
         result=end.result,
         output_length=over.log.length,
         output_digest=over.log.digest.hex(),
+        output_final=attempt.state is S.ABANDONED,
     )
 
 
@@ -267,4 +327,5 @@ def _vanished(attempt: Attempt, vanished: Vanished) -> Ended:
         + (", and the command with it" if ran else " before it could say whether the command ran"),
         output_length=vanished.log.length,
         output_digest=vanished.log.digest.hex(),
+        output_final=attempt.state is S.ABANDONED,
     )

@@ -1,10 +1,15 @@
 """The life of an attempt as its worker sees it, as one table.
 
     preparing ─prepared─► starting ─began─► running ─over, vanished─► ended ─acknowledged─► settled
-      │  └── refused, withdrawn ──────────────────────────────────────►┘  └──── abandon ─────►┘
-      └── abandon, from each of the first three ──► abandoned ── over, vanished, withdrawn ──►┘
+      │  │ └─announced─► announced ─recorded─► starting                 │  └─── abandon ────►┘
+      │  └── refused, withdrawn ───────────────────────────────────────►┘                    │
+      └── abandon, from each before the end ──► abandoned ── over, vanished ──► late ────────┤
+                                                    └────── refused, withdrawn ─────────────►┘
 
 The table is the truth: what is not in it cannot happen. It knows only states and events.
+
+*Announced* is what may be started only once: it runs when the server has its start. *Late* is what
+was taken from us and has ended since: that is said once, for people to read.
 """
 
 from collections.abc import Mapping
@@ -20,10 +25,12 @@ class AttemptState(StrEnum):
     """Where an attempt is in its life."""
 
     PREPARING = "preparing"
+    ANNOUNCED = "announced"
     STARTING = "starting"
     RUNNING = "running"
     ENDED = "ended"
     ABANDONED = "abandoned"
+    LATE = "late"
     SETTLED = "settled"
 
 
@@ -31,6 +38,8 @@ class AttemptEvent(StrEnum):
     """What moves it on."""
 
     PREPARED = "prepared"
+    ANNOUNCED = "announced"
+    RECORDED = "recorded"
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"
     BEGAN = "began"
@@ -46,9 +55,13 @@ E = AttemptEvent
 TRANSITIONS: Final[Mapping[tuple[AttemptState, AttemptEvent], AttemptState]] = MappingProxyType(
     {
         (S.PREPARING, E.PREPARED): S.STARTING,
+        (S.PREPARING, E.ANNOUNCED): S.ANNOUNCED,
         (S.PREPARING, E.REFUSED): S.ENDED,
         (S.PREPARING, E.WITHDRAWN): S.ENDED,
         (S.PREPARING, E.ABANDON): S.ABANDONED,
+        (S.ANNOUNCED, E.RECORDED): S.STARTING,
+        (S.ANNOUNCED, E.WITHDRAWN): S.ENDED,
+        (S.ANNOUNCED, E.ABANDON): S.ABANDONED,
         (S.STARTING, E.BEGAN): S.RUNNING,
         (S.STARTING, E.WITHDRAWN): S.ENDED,  # it was never even written down
         (S.STARTING, E.OVER): S.ENDED,  # it never began: the executable is missing
@@ -63,20 +76,24 @@ TRANSITIONS: Final[Mapping[tuple[AttemptState, AttemptEvent], AttemptState]] = M
         (S.ABANDONED, E.BEGAN): S.ABANDONED,
         (S.ABANDONED, E.REFUSED): S.SETTLED,
         (S.ABANDONED, E.WITHDRAWN): S.SETTLED,
-        (S.ABANDONED, E.OVER): S.SETTLED,
-        (S.ABANDONED, E.VANISHED): S.SETTLED,
+        (S.ABANDONED, E.OVER): S.LATE,
+        (S.ABANDONED, E.VANISHED): S.LATE,
+        (S.LATE, E.ACKNOWLEDGED): S.SETTLED,
+        (S.LATE, E.ABANDON): S.SETTLED,
     }
 )
-OCCUPYING: Final = frozenset({S.PREPARING, S.STARTING, S.RUNNING, S.ABANDONED})
+OCCUPYING: Final = frozenset({S.PREPARING, S.ANNOUNCED, S.STARTING, S.RUNNING, S.ABANDONED})
 """In these a process may be there, so the slot is taken."""
 
 PHASES: Final[Mapping[AttemptState, Phase]] = MappingProxyType(
     {
         S.PREPARING: "granted",
+        S.ANNOUNCED: "granted",
         S.STARTING: "granted",
         S.RUNNING: "running",
         S.ABANDONED: "running",
         S.ENDED: "ended",
+        S.LATE: "ended",
         S.SETTLED: "ended",
     }
 )

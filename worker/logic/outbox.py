@@ -26,12 +26,13 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """What an answer means: which ends are recorded, how much output, orders, and any progress.
+    """What an answer means: recorded starts and ends, how much output, orders, and any progress.
 
     `stuck` says that the server took the request and still lacks what was in it: asking again at
     once would do so for ever.
     """
 
+    recorded: tuple[Key, ...] = ()
     settled: tuple[Key, ...] = ()
     taken: tuple[tuple[Key, int], ...] = ()
     orders: tuple[tuple[Key, Directive], ...] = ()
@@ -116,6 +117,7 @@ class Outbox:
 
     def acknowledge(self, keys: Iterable[Key], acks: Iterable[Ack]) -> Reaction:
         """Take the server's answer about the attempts that were under way together."""
+        recorded: list[Key] = []
         settled: list[Key] = []
         taken: list[tuple[Key, int]] = []
         orders: list[tuple[Key, Directive]] = []
@@ -136,10 +138,11 @@ class Outbox:
                 settled += [key] * ack.settled
                 self.forget(key)
                 continue
+            recorded += [key] * ack.started
             stuck |= lane.arrive(ack)
             taken.append((key, lane.base))
             self._queue(lane)
-        return Reaction(tuple(settled), tuple(taken), tuple(orders), stuck)
+        return Reaction(tuple(recorded), tuple(settled), tuple(taken), tuple(orders), stuck)
 
     def land(self, keys: Iterable[Key]) -> None:
         """Note that a request was lost: what was in it is unsaid again."""

@@ -43,6 +43,10 @@ _TOLD_AS: Final[Mapping[Standing, tuple[str, int, str]]] = {
 class Addressee(Protocol):
     """Who hears what the server answers."""
 
+    def recorded(self, key: Key) -> None:
+        """Hear that a start is recorded, and wanted."""
+        ...
+
     def settled(self, key: Key) -> None:
         """Hear that an end is recorded."""
         ...
@@ -74,6 +78,11 @@ class Courier:
         """Have the server hear of a fact."""
         self.outbox.say(key, event)
         self._work.ring()
+
+    def say_late(self, key: Key, event: Ended | Released) -> None:
+        """Have the server hear how something ended of which it wanted to hear nothing more."""
+        self.outbox.open(key)
+        self.say(key, event)
 
     async def write(self, key: Key, offset: int, frames: bytes) -> None:
         """Have the server get output; return when there is room for more of it."""
@@ -165,6 +174,8 @@ class Courier:
             self.outbox.land(keys)
             return
         reaction = self.outbox.acknowledge(keys, acks)
+        for key in reaction.recorded:
+            addressee.recorded(key)
         for key in reaction.settled:
             addressee.settled(key)
         for key, offset in reaction.taken:

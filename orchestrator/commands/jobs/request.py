@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from orchestrator.kernel.errors import RequestInvalid
 from orchestrator.protocol import limits
 from orchestrator.protocol.jobs import PARAMS, JobSpec
+from orchestrator.protocol.words import Execution
 
 _OPTIONS: Final[Mapping[str, str]] = {
     "env": "--env",
@@ -29,6 +30,11 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "priority": "--priority",
     "requires.tags": "--tag",
     "retry.max_attempts": "--retries",
+    "retry.on": "--retry-on",
+    "retry.backoff": "--backoff",
+    "max_lost": "--max-lost",
+    "reattach_window_s": "--reattach-window",
+    "execution": "--at-most-once",
     "silence_s": "--silence",
     "timeout_s": "--timeout",
     "params": "--params",
@@ -60,6 +66,11 @@ class Asked:
     silence_s: float | None = None
     grace_s: float | None = None
     retries: int | None = None
+    retry_on: Sequence[str] = ()
+    backoff: Sequence[float] | None = None
+    max_lost: int | None = None
+    at_most_once: bool = False
+    reattach_window_s: float | None = None
 
 
 def spec_of(asked: Asked) -> JobSpec:
@@ -72,7 +83,10 @@ def spec_of(asked: Asked) -> JobSpec:
         "silence_s": asked.silence_s,
         "grace_s": asked.grace_s,
         "requires": {"tags": list(asked.tags)} if asked.tags else None,
-        "retry": None if asked.retries is None else {"max_attempts": asked.retries + 1},
+        "retry": _retry(asked),
+        "max_lost": asked.max_lost,
+        "execution": Execution.AT_MOST_ONCE if asked.at_most_once else None,
+        "reattach_window_s": asked.reattach_window_s,
         "env": dict(asked.env) if asked.env else None,
         "labels": dict(asked.labels) if asked.labels else None,
     }
@@ -84,6 +98,17 @@ def spec_of(asked: Asked) -> JobSpec:
         return JobSpec.model_validate(fields)
     except ValidationError as error:
         raise _refusal(error) from None
+
+
+def _retry(asked: Asked) -> dict[str, Any] | None:
+    if asked.retries is None:
+        return None
+    retry: dict[str, Any] = {"max_attempts": asked.retries + 1}
+    if asked.retry_on:
+        retry["on"] = tuple(asked.retry_on)
+    if asked.backoff is not None:
+        retry["backoff"] = dict(zip(("initial_s", "factor", "max_s"), asked.backoff, strict=False))
+    return retry
 
 
 def _typed(asked: Asked) -> str:

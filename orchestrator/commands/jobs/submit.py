@@ -16,6 +16,7 @@ from orchestrator.commands import output
 from orchestrator.commands.options import (
     Assignment,
     Duration,
+    Pauses,
     json_option,
     patience_option,
     raw_option,
@@ -46,6 +47,11 @@ class Options(TypedDict):
     silence_s: float | None
     grace_s: float | None
     retries: int | None
+    retry_on: tuple[str, ...]
+    backoff: tuple[float, ...] | None
+    max_lost: int | None
+    at_most_once: bool
+    reattach_window_s: float | None
     labels: Pairs
     kind: str | None
     params: str | None
@@ -97,6 +103,32 @@ orchestrator jobs submit --kind delay --params '{"ms": 20}' --wait
     type=click.IntRange(0, limits.ATTEMPTS_MAX - 1),
     help="How often a failed command is tried again (0).",
 )
+@click.option(
+    "--retry-on",
+    multiple=True,
+    metavar="FAILURE,…",
+    help="Which failures: exit:75, exit:1-5, timeout, signal, spawn_error, … (any).",
+)
+@click.option(
+    "--backoff",
+    type=Pauses(),
+    metavar="FIRST[,FACTOR[,LONGEST]]",
+    help="The pauses before retries, each drawn below its limit (2s,2,5m).",
+)
+@click.option(
+    "--max-lost",
+    type=click.IntRange(0, limits.ATTEMPTS_MAX),
+    help=f"How often it is tried again when its worker was lost ({limits.LOST_DEFAULT}).",
+)
+@click.option(
+    "--at-most-once", is_flag=True, help="Never start it a second time, whatever becomes of it."
+)
+@click.option(
+    "--reattach-window",
+    "reattach_window_s",
+    type=_DURATION,
+    help="How long a lost worker of an --at-most-once job is waited for (15m).",
+)
 @click.option("--label", "labels", type=Assignment(), multiple=True, help="A note on the job.")
 @click.option("--kind", metavar="KIND", help="The kind of job, if it is no command.")
 @click.option("--params", metavar="JSON|@FILE", help="What a kind is given.")
@@ -126,6 +158,7 @@ def submit(surroundings: Surroundings, **options: Unpack[Options]) -> int:
         raise click.UsageError("--wait and --follow exclude each other: --follow waits, too")
     if options["exclude"] and options["upload"] is None:
         raise click.UsageError("--exclude says what not to upload: it needs --upload")
+    _check_policy(options)
     key = options["idempotency_key"]
     if key is not None and not _KEY.fullmatch(key):
         raise click.BadParameter(
@@ -140,6 +173,21 @@ def submit(surroundings: Surroundings, **options: Unpack[Options]) -> int:
             spec = _with_upload(remote, spec, options)
         answer = _submitted(remote, spec, key or secrets.token_urlsafe(24))
         return _stay(remote, answer, options)
+
+
+def _check_policy(options: Options) -> None:
+    """Refuse what contradicts itself, or would quietly mean nothing."""
+    for given, name in ((options["retry_on"], "--retry-on"), (options["backoff"], "--backoff")):
+        if given and not options["retries"]:
+            raise click.UsageError(f"{name} is about retries: say how many, with --retries N")
+    again = {"--retries": options["retries"], "--max-lost": options["max_lost"]}
+    for name, count in again.items():
+        if options["at_most_once"] and count:
+            raise click.UsageError(f"--at-most-once and {name} {count} exclude each other")
+    if options["reattach_window_s"] is not None and not options["at_most_once"]:
+        raise click.UsageError(
+            "--reattach-window is for --at-most-once: any other job is given to somebody else"
+        )
 
 
 def _asked(surroundings: Surroundings, options: Options) -> "Asked":
@@ -161,6 +209,11 @@ def _asked(surroundings: Surroundings, options: Options) -> "Asked":
         silence_s=options["silence_s"],
         grace_s=options["grace_s"],
         retries=options["retries"],
+        retry_on=[word.strip() for text in options["retry_on"] for word in text.split(",")],
+        backoff=options["backoff"],
+        max_lost=options["max_lost"],
+        at_most_once=options["at_most_once"],
+        reattach_window_s=options["reattach_window_s"],
     )
 
 

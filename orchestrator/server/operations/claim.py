@@ -137,4 +137,5 @@ def _grant(row: Row) -> Grant:
         silence_s=spec["silence_s"],
         grace_s=spec["grace_s"],
         inputs=spec["inputs"],
+        execution=spec["execution"],
     )

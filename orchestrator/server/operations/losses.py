@@ -50,4 +50,13 @@ def lose(tx: Transaction, changes: Changes, lost: Iterable[Held], outcome: Outco
     for held in lost:
         change = decide(held.job.rules(), Lost(), now_us=tx.now_us, draw=held.job.draw())
         held.attempt.reason = Reason.WORKER_LOST
+        held.attempt.message = _words(held, outcome)
         changes.end(held, outcome, change)
+
+
+def _words(held: Held, outcome: Outcome) -> str:
+    """Return what a person is told instead of an end."""
+    who = "was not heard of any more" if outcome is Outcome.LOST else "does not know it any more"
+    if held.attempt.started_us is None:
+        return f"its worker {who}, and had not said that the command runs"
+    return f"its worker {who}; nobody knows how the command ended"

@@ -15,14 +15,14 @@ from orchestrator.core.job import Job
 from orchestrator.core.retry import RetryPolicy
 from orchestrator.kernel.backoff import Backoff
 from orchestrator.protocol.jobs import Retry
-from orchestrator.protocol.words import JobState, Outcome, PendingReason, Reason
+from orchestrator.protocol.words import Execution, JobState, Outcome, PendingReason, Reason
 
 JOB_COLUMNS: Final = """
     job.id, job.state, job.attempt, job.session_id, job.worker_id, job.requirement_id, job.priority,
     job.rank, job.due_us, job.failures, job.lost, job.max_lost, job.retry, job.event_seq,
-    job.started_us
+    job.started_us, job.execution
 """
-JOB_WIDTH: Final = 15
+JOB_WIDTH: Final = 16
 ATTEMPT_COLUMNS: Final = """
     attempt.number, attempt.session_id, attempt.worker_id, attempt.claim_number,
     attempt.claimed_us, attempt.started_us, attempt.pid, attempt.outcome, attempt.reason,
@@ -33,6 +33,7 @@ _ONCE: Final = RetryPolicy()
 """What most jobs have, so it needs no new object for each."""
 # Looked up, because calling an enum takes ten times as long.
 _STATES: Final = {state.value: state for state in JobState}
+_EXECUTIONS: Final = {execution.value: execution for execution in Execution}
 _OUTCOMES: Final[Mapping[str | None, Outcome | None]] = {
     None: None,
     **{o.value: o for o in Outcome},
@@ -59,6 +60,7 @@ class JobRecord:
     retry: RetryPolicy
     event_seq: int
     started_us: int | None
+    execution: Execution
     was: tuple[JobState, str, int] = field(init=False)
     reason: Reason | None = None
     pending_reason: PendingReason | None = None
@@ -75,12 +77,14 @@ class JobRecord:
     def of(cls, values: Sequence[Any]) -> "JobRecord":
         """Return the record of a tuple that begins with `JOB_COLUMNS`."""
         retry = _policy(values[12])
-        loaded = (values[0], _STATES[values[1]], *values[2:12], retry, *values[13:JOB_WIDTH])
+        execution = _EXECUTIONS[values[15]]
+        loaded = (values[0], _STATES[values[1]], *values[2:12], retry, *values[13:15], execution)
         return cls(*loaded)
 
     def rules(self) -> Job:
         """Return what the rules need to know of it."""
-        return Job(self.state, self.failures, self.lost, self.retry, self.max_lost)
+        policy = (self.retry, self.max_lost, self.execution)
+        return Job(self.state, self.failures, self.lost, *policy)
 
     def draw(self) -> float:
         """Return the jitter of its next retry: a number from [0, 1) that looks drawn.
@@ -95,15 +99,16 @@ def stored_policy(retry: Retry) -> str | None:
     """Return how a retry policy is kept in a job's row: nothing for the one that most have."""
     if retry.max_attempts == 1:
         return None
-    policy = (retry.max_attempts, retry.initial_s, retry.factor, retry.max_s)
-    return to_json(policy).decode()
+    backoff = retry.backoff
+    pauses = (backoff.initial_s, backoff.factor, backoff.max_s)
+    return to_json((retry.max_attempts, *pauses, *retry.on)).decode()
 
 
 def _policy(stored: str | None) -> RetryPolicy:
     if stored is None:
         return _ONCE
-    max_attempts, *backoff = from_json(stored)
-    return RetryPolicy(max_attempts, Backoff(*backoff))
+    max_attempts, initial_s, factor, max_s, *on = from_json(stored)
+    return RetryPolicy(max_attempts, Backoff(initial_s, factor, max_s), tuple(on))
 
 
 @dataclass(slots=True, eq=False)
@@ -152,6 +157,10 @@ class Held:
             and self.job.session_id == session_id
             and self.job.attempt == self.attempt.number
         )
+
+    def may_run(self, session_id: str) -> bool:
+        """Tell whether the start is recorded, and nobody wants the end of what that session has."""
+        return self.job.state is JobState.RUNNING and self.is_entitled(session_id)
 
     def believed(self, at_us: int, *, now_us: int) -> int:
         """Return a worker's moment as far as the server can believe it.

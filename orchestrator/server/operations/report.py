@@ -148,20 +148,22 @@ class _Batch:
     def _take(self, pair: Pair, reported: _Reported, events: list[ReportEvent]) -> Ack:
         """Apply the events of one attempt and return what the server has of it now."""
         job_id, attempt = pair
+        held = reported.held
         settled = abandon = False
         for event in events:
             accepted = _acceptable(event)
-            if reported.held.is_entitled(self._session_id):
+            if held.is_entitled(self._session_id):
                 settled = self._apply(reported, accepted)
-            elif _is_repeated(reported.held.attempt, accepted):
+            elif _is_repeated(held.attempt, accepted):
                 settled = True
-            elif self._is_abandoned(reported.held, event):
+            elif self._is_abandoned(held, event):
                 abandon = True
         self._note_growth(reported)
         return Ack(
             job_id=job_id,
             attempt=attempt,
             output_offset=reported.log.length,
+            started=held.may_run(self._session_id),
             settled=settled,
             directive=Directive.ABANDON if abandon and not settled else None,
         )
@@ -189,11 +191,16 @@ class _Batch:
         return False
 
     def _started(self, held: Held, event: Started) -> None:
-        if held.attempt.started_us is None:
+        """Note the start; one that was said before its process existed gets its pid later."""
+        attempt = held.attempt
+        if attempt.started_us is None:
+            attempt.pid = event.pid
             self._begin(held, event.at_us)
-            held.attempt.pid = event.pid
             change = core.decide(held.job.rules(), core.Started(), now_us=self._tx.now_us)
             self._changes.become(held.job, change)
+        elif attempt.pid is None and event.pid is not None:
+            attempt.pid = event.pid
+            self._changes.update_attempt(held.job, attempt)
 
     def _begin(self, held: Held, at_us: int) -> None:
         """Note the moment of the start, in the attempt, the job and the timeline."""
@@ -232,7 +239,7 @@ class _Batch:
             self._begin(held, event.started_at_us)
         change = core.decide(
             held.job.rules(),
-            core.Ended(event.outcome, event.reason),
+            core.Ended(event.outcome, event.reason, event.exit_code),
             now_us=self._tx.now_us,
             draw=held.job.draw(),
         )

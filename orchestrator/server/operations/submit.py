@@ -5,6 +5,7 @@ from typing import Final
 
 from pydantic_core import to_json
 
+from orchestrator.core.lease import patience_us
 from orchestrator.core.rank import rank
 from orchestrator.kernel.errors import RequestInvalid
 from orchestrator.protocol.base import microseconds, moment, moment_or_none
@@ -20,9 +21,11 @@ from orchestrator.server.store.interface import Transaction
 
 _INSERT_JOB: Final = """
     INSERT INTO job (id, owner, kind, name, labels, priority, requirement_id, retry, max_lost,
-        run_at_us, created_us, state, pending_reason, rank, due_us, event_seq)
+        execution, reattach_us, run_at_us, created_us, state, pending_reason, rank, due_us,
+        event_seq)
     VALUES (:id, :owner, :kind, :name, :labels, :priority, :requirement_id, :retry, :max_lost,
-        :run_at_us, :created_us, :state, :pending_reason, :rank, :due_us, 1)
+        :execution, :reattach_us, :run_at_us, :created_us, :state, :pending_reason, :rank, :due_us,
+        1)
 """
 _INSERT_SPEC: Final = "INSERT INTO job_spec (job_id, spec) VALUES (:job_id, :spec)"
 _INSERT_EVENT: Final = """
@@ -57,7 +60,9 @@ def submit(tx: Transaction, *, job_id: str, owner: str, spec: JobSpec) -> JobVie
         priority=spec.priority,
         requirement_id=requirement,
         retry=stored_policy(spec.retry),
-        max_lost=spec.max_lost,
+        max_lost=spec.losses_allowed,
+        execution=spec.execution.value,
+        reattach_us=patience_us(spec.execution, round(spec.reattach_window_s * 1_000_000)),
         run_at_us=run_at_us,
         created_us=tx.now_us,
         state=place.state.value,

@@ -25,7 +25,8 @@ _SELECT_DUE: Final = f"""
 """
 _SELECT_OVER: Final = f"""
     {SELECT_HELD} JOIN session ON session.id = job.session_id
-    WHERE attempt.claimed_lease_us <= :over AND session.renewed_lease_us <= :over
+    WHERE attempt.claimed_lease_us + job.reattach_us <= :over
+        AND session.renewed_lease_us + job.reattach_us <= :over
     ORDER BY job.session_id LIMIT :limit
 """
 

@@ -56,7 +56,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "timeout_s": 1.5,
         "silence_s": 1.5,
         "grace_s": 1.5,
-        "retry": {"max_attempts": 2, "initial_s": 1, "factor": 2, "max_s": 3},
+        "retry": {"max_attempts": 2, "backoff": {"initial_s": 1, "factor": 2, "max_s": 3}},
         "max_lost": 1,
         "inputs": [{"file": "0" * 64, "unpack": "zip"}],
         "env": {"A": "1"},

@@ -172,7 +172,7 @@ async def test_a_stream_goes_on_where_it_was_cut(site: Site) -> None:
 async def test_a_stream_goes_through_all_attempts(site: Site) -> None:
     """A job that is tried again is followed from its first attempt to its last."""
     worker = await at_work(site)
-    retry = {"max_attempts": 2, "initial_s": 0, "max_s": 0}
+    retry = {"max_attempts": 2, "backoff": {"initial_s": 0, "max_s": 0}}
     job_id = await site.submit(command(retry=retry))
     for attempt, outcome in ((1, "failed"), (2, "succeeded")):
         with anyio.fail_after(5):

@@ -33,6 +33,7 @@ class ModelJob:
     reason: Reason | None = None
     attempt: int = 0
     session: str | None = None
+    patience_us: int = 0
 
     @property
     def state(self) -> JobState:
@@ -51,6 +52,7 @@ class ModelAttempt:
     started: bool = False
     outcome: Outcome | None = None
     reason: Reason | None = None
+    code: int | None = None
     late: bool = False
 
 
@@ -164,8 +166,14 @@ class Model:
         for pair in pairs:
             self._end(pair, core.Lost(), outcome)
 
-    def _is_over(self, stamp: int) -> bool:
-        return self.lease_now - max(stamp, self.floor) >= LEASE_US + TICK_MAX_US
+    def may_run(self, session: str, pair: Pair) -> bool:
+        """Tell whether what waited for its start to be recorded may begin."""
+        known = pair in self.attempts and pair in self.entitled(session)
+        return known and self.jobs[pair[0]].state is JobState.RUNNING
+
+    def _is_over(self, stamp: int, patience_us: int = 0) -> bool:
+        ends = max(stamp + patience_us, self.floor) + LEASE_US + TICK_MAX_US
+        return self.lease_now >= ends
 
     def claim(self, name: str, number: int, slots: int) -> list[Pair] | None:
         """Return the attempts of a claim, or `None` when the session is over."""
@@ -218,7 +226,7 @@ class Model:
         attempt = self.attempts[pair]
         if end is not None:
             self._end(pair, end, end.outcome)
-            attempt.reason = end.reason
+            attempt.reason, attempt.code = end.reason, end.exit_code
             return True
         if word == "released":
             self._end(pair, core.Released(), Outcome.RELEASED)
@@ -231,7 +239,8 @@ class Model:
     @staticmethod
     def _repeated(attempt: ModelAttempt, word: str, end: core.Ended | None) -> bool:
         if end is not None:
-            return (attempt.outcome, attempt.reason) == (end.outcome, end.reason)
+            said = (end.outcome, end.reason, end.exit_code)
+            return (attempt.outcome, attempt.reason, attempt.code) == said
         return word == "released" and attempt.outcome is Outcome.RELEASED
 
     def heartbeat(
@@ -280,7 +289,8 @@ class Model:
                 max(
                     self.attempts[job_id, job.attempt].claimed_lease,
                     self.sessions[job.session].renewed_lease,
-                )
+                ),
+                job.patience_us,
             )
         ]
         self._lose(over, Outcome.LOST)

@@ -31,8 +31,9 @@ from orchestrator.core.retry import RetryPolicy
 from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.errors import AlreadyExists, LeaseLost
 from orchestrator.protocol.base import moment
+from orchestrator.protocol.limits import LEASE_S
 from orchestrator.protocol.wire import Ended, HeldAttempt, LiveAttempt, Released, Started
-from orchestrator.protocol.words import JobState, Outcome, Reason
+from orchestrator.protocol.words import Execution, JobState, Outcome, Reason
 from orchestrator.server.operations.upkeep import queue_due, tick
 from orchestrator.server.store.interface import Reader
 from tests.integration.store.databases import Opener, opener
@@ -49,7 +50,14 @@ OUTCOMES: list[tuple[Outcome, Reason | None]] = [
     (Outcome.PREEMPTED, Reason.PREEMPTED),
     (Outcome.LOST, None),
 ]
-ENDS = st.sampled_from([core.Ended(outcome, reason) for outcome, reason in OUTCOMES])
+ENDS = st.sampled_from(
+    [
+        *(core.Ended(outcome, reason) for outcome, reason in OUTCOMES),
+        core.Ended(Outcome.FAILED, Reason.EXIT_NONZERO, 75),
+    ]
+)
+ON: list[tuple[str, ...]] = [("any",), ("exit:70-75", "timeout"), ("signal",)]
+WINDOW_S = 100.0
 PHASES = st.sampled_from(["granted", "running", "ended"])
 
 
@@ -96,35 +104,52 @@ class Comparison(RuleBasedStateMachine):
             min_size=1,
             max_size=4,
         ),
-        tries=st.integers(1, 3),
+        policy=st.builds(
+            RetryPolicy, st.integers(1, 3), st.just(Backoff(5.0, 2.0, 60.0)), st.sampled_from(ON)
+        ),
         max_lost=st.integers(0, 2),
         wait_s=st.sampled_from([0, 0, 0, 7]),
+        once=st.sampled_from([False, False, True]),
     )
     def submit(
-        self, *, wishes: list[tuple[int, str | None]], tries: int, max_lost: int, wait_s: int
+        self,
+        *,
+        wishes: list[tuple[int, str | None]],
+        policy: RetryPolicy,
+        max_lost: int,
+        wait_s: int,
+        once: bool,
     ) -> None:
         """Somebody submits a few jobs."""
+        execution = Execution.AT_MOST_ONCE if once else Execution.AT_LEAST_ONCE
+        policy, max_lost = (RetryPolicy(), 0) if once else (policy, max_lost)
         for priority, tag in wishes:
             due_us = round(self.world.clock.seconds * 1_000_000) + wait_s * 1_000_000
             fields: dict[str, Any] = {
                 "priority": priority,
                 "requires": {"tags": [tag] if tag else []},
-                "retry": {"max_attempts": tries, "initial_s": 5, "factor": 2, "max_s": 60},
+                "retry": {
+                    "max_attempts": policy.max_attempts,
+                    "on": policy.on,
+                    "backoff": {"initial_s": 5, "factor": 2, "max_s": 60},
+                },
                 "max_lost": max_lost,
+                "execution": execution,
+                "reattach_window_s": WINDOW_S,
                 "run_at": moment(due_us).isoformat() if wait_s else None,
             }
             job = self.portal.call(partial(self.world.submit, delay(), **fields))
             now = self.model.now_us = self.world.now_us
             state = JobState.SCHEDULED if wait_s else JobState.QUEUED
-            policy = RetryPolicy(tries, Backoff(5.0, 2.0, 60.0))
             self.model.submit(
                 job.id,
                 ModelJob(
-                    core.Job(state, retry=policy, max_lost=max_lost),
+                    core.Job(state, retry=policy, max_lost=max_lost, execution=execution),
                     Requirement("delay", frozenset([tag] if tag else [])),
                     priority,
                     rank(due_us if wait_s else now, priority),
                     due_us if wait_s else None,
+                    patience_us=round((WINDOW_S - LEASE_S) * 1_000_000) if once else 0,
                 ),
             )
 
@@ -197,6 +222,8 @@ class Comparison(RuleBasedStateMachine):
         acks = self.portal.call(partial(worker.report, *events))
         expected = [self.model.tell(worker.session, pair, said[pair]) for pair in pairs]
         assert [(ack.settled, ack.directive) for ack in acks] == expected
+        may_run = [self.model.may_run(worker.session, pair) for pair in pairs]
+        assert [ack.started for ack in acks] == may_run
         if acks:
             # Repeating it gives the same answers, and the invariants see that nothing changed.
             again = self.portal.call(partial(worker.report, *events))
@@ -221,7 +248,8 @@ class Comparison(RuleBasedStateMachine):
     def _event(pair: Pair, word: str, end: core.Ended | None) -> Started | Ended | Released:
         key: dict[str, Any] = {"job_id": pair[0], "attempt": pair[1]}
         if end is not None:
-            return Ended(**key, at_us=0, outcome=end.outcome, reason=end.reason)
+            key |= {"outcome": end.outcome, "reason": end.reason, "exit_code": end.exit_code}
+            return Ended(**key, at_us=0)
         return Started(**key, at_us=0) if word == "started" else Released(**key)
 
     @rule(index=WORKERS, data=st.data(), unseen=st.sampled_from([0, 0, 0, 1, 2]))

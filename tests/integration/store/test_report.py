@@ -17,7 +17,7 @@ from tests.integration.store.world import (
 )
 from tests.support.builders import delay
 
-RETRY = {"max_attempts": 3, "initial_s": 10, "factor": 2, "max_s": 60}
+RETRY = {"max_attempts": 3, "backoff": {"initial_s": 10, "factor": 2, "max_s": 60}}
 
 
 async def test_a_job_goes_from_claim_to_success(world: World) -> None:

@@ -37,6 +37,9 @@ def test_every_option_has_its_field() -> None:
         silence_s=5.0,
         grace_s=1.0,
         retries=2,
+        retry_on=["exit:75", "timeout"],
+        backoff=(5.0, 2.0, 600.0),
+        max_lost=1,
     )
 
     assert sent == {
@@ -50,8 +53,26 @@ def test_every_option_has_its_field() -> None:
         "timeout_s": 60.0,
         "silence_s": 5.0,
         "grace_s": 1.0,
-        "retry": {"max_attempts": 3},
+        "retry": {
+            "max_attempts": 3,
+            "on": ["exit:75", "timeout"],
+            "backoff": {"initial_s": 5.0, "factor": 2.0, "max_s": 600.0},
+        },
+        "max_lost": 1,
     }
+
+
+def test_a_job_that_may_be_started_only_once_says_so() -> None:
+    """The option becomes the API's word, with the patience that was asked for."""
+    sent = _sent(command=("true",), at_most_once=True, reattach_window_s=60.0)
+
+    assert (sent["execution"], sent["reattach_window_s"]) == ("at_most_once", 60.0)
+
+
+def test_a_retry_word_is_refused_in_the_words_of_the_command_line() -> None:
+    """The option is named, and what could be written instead."""
+    with pytest.raises(RequestInvalid, match=r"--retry-on: .*'exit:0' names no exit codes"):
+        spec_of(Asked(command=("true",), retries=1, retry_on=["exit:0"]))
 
 
 def test_another_kind_takes_params() -> None:

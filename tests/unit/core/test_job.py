@@ -25,6 +25,7 @@ from orchestrator.protocol.words import Execution, JobState, Outcome, PendingRea
 NOW = 1_700_000_000_000_000
 RUNNING = Job(state=JobState.RUNNING)
 TWICE = RetryPolicy(max_attempts=2, backoff=Backoff(initial_s=10.0, factor=2.0, max_s=60.0))
+ONCE = Job(state=JobState.RUNNING, max_lost=0, execution=Execution.AT_MOST_ONCE)
 FAILED = Ended(Outcome.FAILED, Reason.EXIT_NONZERO)
 
 ENDS: list[tuple[Job, Happening, JobState, Reason | None]] = [
@@ -47,6 +48,18 @@ ENDS: list[tuple[Job, Happening, JobState, Reason | None]] = [
     ),
     (
         replace(RUNNING, execution=Execution.AT_MOST_ONCE),
+        Ended(Outcome.PREEMPTED),
+        JobState.FAILED,
+        Reason.INTERRUPTED,
+    ),
+    (ONCE, FAILED, JobState.FAILED, Reason.EXIT_NONZERO),
+    (replace(ONCE, retry=TWICE), FAILED, JobState.FAILED, Reason.EXIT_NONZERO),
+    (ONCE, Ended(Outcome.INDETERMINATE), JobState.FAILED, Reason.OUTCOME_UNKNOWN),
+    (ONCE, Ended(Outcome.SUCCEEDED), JobState.SUCCEEDED, None),
+    (replace(ONCE, state=JobState.LEASED), Lost(), JobState.FAILED, Reason.OUTCOME_UNKNOWN),
+    (replace(ONCE, state=JobState.LEASED), Released(), JobState.QUEUED, None),
+    (
+        replace(ONCE, state=JobState.LEASED),
         Ended(Outcome.PREEMPTED),
         JobState.FAILED,
         Reason.INTERRUPTED,

@@ -6,7 +6,7 @@ from orchestrator.core import lease
 from orchestrator.core.matching import Offer, Requirement, satisfies
 from orchestrator.core.pending import Fleet, why_queued
 from orchestrator.core.rank import head_of_queue, rank
-from orchestrator.protocol.words import PendingReason
+from orchestrator.protocol.words import Execution, PendingReason
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -29,6 +29,15 @@ def test_a_lease_is_over_exactly_at_its_end() -> None:
     """One microsecond before the end the right still holds."""
     assert not lease.has_ended(claimed_at=0, renewed_at=0, now=MINUTE - 1)
     assert lease.has_ended(claimed_at=0, renewed_at=0, now=MINUTE)
+
+
+def test_a_job_that_may_be_started_only_once_is_waited_for() -> None:
+    """Only what is never given to somebody else gains by waiting longer than its lease."""
+    once, again = Execution.AT_MOST_ONCE, Execution.AT_LEAST_ONCE
+
+    assert lease.patience_us(once, 15 * MINUTE) == 14 * MINUTE
+    assert lease.patience_us(once, 30 * SECOND) == 0
+    assert lease.patience_us(again, 15 * MINUTE) == 0
 
 
 def test_the_lease_clock_ignores_an_hour_of_standstill() -> None:

@@ -53,6 +53,20 @@ def test_a_spec_has_a_default_for_all_but_its_kind() -> None:
         ({"inputs": [{"file": "0" * 64}]}, "say either unpack: zip, or the name"),
         ({"inputs": [{"file": "0" * 64, "name": "../x"}]}, "without folders"),
         ({"retry": {"max_attempts": 0}}, "greater than or equal to 1"),
+        ({"retry": {"on": []}}, "at least 1 item"),
+        ({"retry": {"on": ["exit:0"]}}, "from 1 to 255"),
+        ({"retry": {"on": ["exit:1-256"]}}, "from 1 to 255"),
+        ({"retry": {"on": ["exit:5-1"]}}, "the lower first"),
+        ({"retry": {"on": ["exit"]}}, "there are: any, exit:75, exit:1-5, timeout"),
+        ({"retry": {"on": ["worker_lost"]}}, "no failure that can be tried again"),
+        ({"retry": {"backoff": {"factor": 0.5}}}, "greater than or equal to 1"),
+        ({"execution": "exactly_once"}, "'at_least_once' or 'at_most_once'"),
+        ({"execution": "at_most_once", "max_lost": 1}, "never started again: leave max_lost out"),
+        (
+            {"execution": "at_most_once", "retry": {"max_attempts": 2}},
+            "never started again: leave retry out",
+        ),
+        ({"reattach_window_s": 59}, "greater than or equal to 60"),
     ],
 )
 def test_a_wrong_spec_is_refused_with_the_fault(changes: dict[str, Any], fault: str) -> None:
@@ -100,3 +114,14 @@ def test_an_input_is_unpacked_or_named() -> None:
     """A file goes into the workspace in one of two ways, and says which."""
     assert Input(file="0" * 64, unpack="zip").name is None
     assert Input(file="0" * 64, name="data.csv").unpack is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "allowed"),
+    [({}, 3), ({"max_lost": 5}, 5), ({"max_lost": 0}, 0), ({"execution": "at_most_once"}, 0)],
+)
+def test_a_job_that_may_be_started_only_once_allows_no_loss(
+    changes: dict[str, Any], allowed: int
+) -> None:
+    """Three losses unless it says otherwise; none where a second start is not allowed."""
+    assert _spec(**changes).losses_allowed == allowed

@@ -4,8 +4,8 @@ import pytest
 
 from orchestrator.core.retry import RetryPolicy
 from orchestrator.kernel.backoff import Backoff
-from orchestrator.protocol.jobs import Retry
-from orchestrator.protocol.words import JobState, Outcome, Reason
+from orchestrator.protocol.jobs import Retry, RetryBackoff
+from orchestrator.protocol.words import Execution, JobState, Outcome, Reason
 from orchestrator.server.operations.records import (
     ATTEMPT_COLUMNS,
     ATTEMPT_WIDTH,
@@ -17,8 +17,9 @@ from orchestrator.server.operations.records import (
     stored_policy,
 )
 
-RETRY = stored_policy(Retry(max_attempts=4, initial_s=2.0, factor=3.0, max_s=60.0))
-JOB = ("job_1", "running", 2, "s1", "w1", 9, 5, 7, None, 1, 1, 3, RETRY, 8, 100)
+BACKOFF = RetryBackoff(initial_s=2.0, factor=3.0, max_s=60.0)
+RETRY = stored_policy(Retry(max_attempts=4, on=("exit:75", "timeout"), backoff=BACKOFF))
+JOB = ("job_1", "running", 2, "s1", "w1", 9, 5, 7, None, 1, 1, 3, RETRY, 8, 100, "at_most_once")
 ATTEMPT = (2, "s1", "w1", 6, 100, 110, 4711, None, None, None, None)
 
 
@@ -37,7 +38,8 @@ def test_a_job_is_what_its_row_says() -> None:
     assert (job.event_seq, job.started_us) == (8, 100)
     rules = job.rules()
     assert (rules.failures, rules.lost, rules.max_lost) == (1, 1, 3)
-    assert rules.retry == RetryPolicy(4, Backoff(2.0, 3.0, 60.0))
+    assert rules.retry == RetryPolicy(4, Backoff(2.0, 3.0, 60.0), ("exit:75", "timeout"))
+    assert rules.execution is Execution.AT_MOST_ONCE
     assert job.was == (JobState.RUNNING, "s1", 8)
 
 

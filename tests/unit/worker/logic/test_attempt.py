@@ -19,6 +19,7 @@ from worker.logic.attempt import (
     Key,
     Over,
     Prepared,
+    Recorded,
     Say,
     Settle,
     Start,
@@ -60,6 +61,8 @@ CANCEL = StopAsked(Cause.CANCELLED)
 PREEMPT = StopAsked(Cause.PREEMPTED)
 HAPPENINGS: dict[AttemptEvent, Happening] = {
     E.PREPARED: Prepared(),
+    E.ANNOUNCED: Prepared(4),
+    E.RECORDED: Recorded(),
     E.REFUSED: Unprepared(Reason.INPUT_UNAVAILABLE, "gone", 5),
     E.WITHDRAWN: Withdrawn(),
     E.BEGAN: Began(5, 4711),
@@ -85,12 +88,13 @@ def _effects(attempt: Attempt, *happenings: Happening) -> tuple[Attempt, list[Ef
 @pytest.mark.parametrize(("state", "event"), list(product(AttemptState, AttemptEvent)))
 def test_what_is_not_in_the_table_cannot_happen(state: AttemptState, event: AttemptEvent) -> None:
     """Every pair of state and event has its row or is refused, by the rules as by the table."""
+    attempt = _attempt(state, once=event is E.ANNOUNCED)
     if (state, event) in TRANSITIONS:
-        moved, _ = decide(_attempt(state), HAPPENINGS[event])
+        moved, _ = decide(attempt, HAPPENINGS[event])
         assert moved.state is TRANSITIONS[state, event] is next_state(state, event)
     else:
         with pytest.raises(IllegalTransition, match=f"{state} cannot be {event}"):
-            decide(_attempt(state), HAPPENINGS[event])
+            decide(attempt, HAPPENINGS[event])
 
 
 def test_what_is_settled_is_settled() -> None:
@@ -162,23 +166,102 @@ def test_an_order_after_the_end_changes_nothing() -> None:
     assert attempt.state is S.ENDED
 
 
+def test_what_may_run_only_once_waits_for_the_servers_word() -> None:
+    """Its start is said before it happens, and happens when the server has it; the pid follows."""
+    attempt, effects = _effects(_attempt(once=True), Prepared(4))
+    assert effects == [Say(Started(job_id=JOB, attempt=2, at_us=4))]
+    assert (attempt.state, attempt.phase, attempt.is_ours) == (S.ANNOUNCED, "granted", True)
+
+    attempt, effects = _effects(attempt, Recorded(), Began(5, 4711), OVER)
+
+    started = Started(job_id=JOB, attempt=2, at_us=5, pid=4711)
+    assert effects == [Start(), Say(started), Say(ENDED)]
+
+
+@pytest.mark.parametrize(
+    ("order", "outcome", "reason"),
+    [
+        (CANCEL, Outcome.CANCELLED, Reason.CANCELLED_BY_USER),
+        (PREEMPT, Outcome.PREEMPTED, Reason.PREEMPTED),
+    ],
+)
+def test_what_was_announced_is_never_given_back(
+    order: StopAsked, outcome: Outcome, reason: Reason
+) -> None:
+    """For the server it has begun: an order before its start ends it, and nothing is started."""
+    attempt, effects = _effects(_attempt(S.ANNOUNCED, once=True), order, Recorded())
+    assert effects == [Withdraw()]
+
+    _, effects = _effects(attempt, Withdrawn(6, "not begun"))
+
+    ended = Ended(
+        job_id=JOB, attempt=2, at_us=6, outcome=outcome, reason=reason, message="not begun"
+    )
+    assert effects == [Say(ended)]
+
+
+def test_a_machine_without_room_fails_what_was_announced() -> None:
+    """No process could be started: that is said, because giving it back would start it twice."""
+    _, effects = _effects(_attempt(S.STARTING, once=True), Withdrawn(6, "no room"))
+
+    [said] = effects
+    assert isinstance(said, Say)
+    assert isinstance(said.event, Ended)
+    assert (said.event.outcome, said.event.reason) == (Outcome.FAILED, Reason.SPAWN_ERROR)
+
+
 @pytest.mark.parametrize(
     ("state", "ordered", "news"),
     [
-        (S.PREPARING, [Withdraw()], Withdrawn()),
-        (S.PREPARING, [Withdraw()], Prepared()),
-        (S.PREPARING, [Withdraw()], HAPPENINGS[E.REFUSED]),
         (S.STARTING, [Interrupt(Cause.CANCELLED, 3.0)], OVER),
         (S.RUNNING, [Interrupt(Cause.CANCELLED, 3.0)], OVER),
         (S.RUNNING, [Interrupt(Cause.CANCELLED, 3.0)], Vanished(5, LOG)),
     ],
 )
-def test_what_is_abandoned_is_ended_in_silence(
-    state: AttemptState, ordered: list[Effect], news: Happening
+@pytest.mark.parametrize("answer", [Abandon(), Acknowledged()])
+def test_the_end_of_what_was_taken_from_us_is_said_once(
+    state: AttemptState, ordered: list[Effect], news: Happening, answer: Happening
 ) -> None:
-    """A lost lease ends the processes; nothing is reported; at last it is forgotten."""
+    """A lost lease ends the processes; how they ended is told once, for people to read."""
     attempt, effects = _effects(_attempt(state), Abandon(), Abandon(), CANCEL)
     assert effects == ordered
+    assert attempt.state in OCCUPYING
+
+    attempt, [said] = _effects(attempt, news)
+
+    assert isinstance(said, Say)
+    assert isinstance(said.event, Ended)
+    assert said.event.output_final
+    assert (attempt.is_ours, attempt.state in OCCUPYING) == (False, False)
+    assert _effects(attempt, answer)[1] == [Settle()]
+
+
+def test_nobody_asked_for_the_end_of_what_was_taken_from_us() -> None:
+    """The late result of a command that we ended ourselves does not speak of a user's cancel."""
+    killed = Over(End(Outcome.CANCELLED, 9, Reason.CANCELLED_BY_USER, signal=15), LOG)
+
+    _, effects = _effects(_attempt(S.RUNNING), Abandon(), killed)
+
+    assert isinstance(effects[-1], Say)
+    assert isinstance(effects[-1].event, Ended)
+    assert effects[-1].event.reason is Reason.CANCELLED_BY_POLICY
+
+
+@pytest.mark.parametrize(
+    ("state", "news"),
+    [
+        (S.PREPARING, Withdrawn()),
+        (S.PREPARING, Prepared()),
+        (S.PREPARING, HAPPENINGS[E.REFUSED]),
+        (S.ANNOUNCED, Withdrawn()),
+    ],
+)
+def test_what_is_abandoned_before_it_ran_is_ended_in_silence(
+    state: AttemptState, news: Happening
+) -> None:
+    """Nothing ran, so there is nothing to tell; at last it is forgotten."""
+    attempt, effects = _effects(_attempt(state), Abandon(), Abandon(), CANCEL)
+    assert effects == [Withdraw()]
     assert attempt.state in OCCUPYING
 
     attempt, effects = _effects(attempt, news)
@@ -188,17 +271,18 @@ def test_what_is_abandoned_is_ended_in_silence(
 
 
 def test_a_start_that_overtakes_an_order_is_not_said() -> None:
-    """The command of an abandoned attempt may still begin; nobody hears of it."""
-    _, effects = _effects(_attempt(S.STARTING), Abandon(), Began(5, 4711), OVER)
+    """The command of an abandoned attempt may still begin; nobody hears of that."""
+    _, effects = _effects(_attempt(S.STARTING), Abandon(), Began(5, 4711))
 
     assert not [effect for effect in effects if isinstance(effect, Say)]
 
 
 def test_what_is_stopped_and_then_abandoned_is_not_interrupted_twice() -> None:
-    """The grace of a cancel goes on; only the report falls away."""
+    """The grace of a cancel goes on, and how it ended is said once."""
     _, effects = _effects(_attempt(S.RUNNING), CANCEL, Abandon(), OVER)
 
-    assert effects == [Interrupt(Cause.CANCELLED, 3.0), Settle()]
+    late = Say(ENDED.model_copy(update={"output_final": True}))
+    assert effects == [Interrupt(Cause.CANCELLED, 3.0), late]
 
 
 def test_an_end_that_nobody_wants_is_forgotten_at_once() -> None:
