@@ -15,14 +15,16 @@ TICK_MAX_US = round(2 * REAPER_S * 1_000_000)
 wakes up believing that ten seconds went by, which is what its workers need."""
 
 
-def lease_ends(*, claimed_at: int, renewed_at: int) -> int:
-    """Return when a right ends that was granted and last renewed at those moments."""
-    return max(claimed_at, renewed_at) + LEASE_US
+def latest_over(*, now: int, floor: int) -> int:
+    """Return the latest stamp whose lease is over, when the server started at `floor`.
 
-
-def has_ended(*, claimed_at: int, renewed_at: int, now: int) -> bool:
-    """Tell whether the right is over at `now`."""
-    return now >= lease_ends(claimed_at=claimed_at, renewed_at=renewed_at)
+    A right is stamped when it is granted and when it is renewed; the later stamp counts. A stamp
+    from between two ticks carries the earlier one's time, so it may be one tick too old. That tick
+    is waited for as well: a lease may be a little longer than promised, but never shorter. None is
+    over within one lease of the server's start.
+    """
+    latest = now - LEASE_US - TICK_MAX_US
+    return latest if latest >= floor else -1
 
 
 def patience_us(execution: Execution, window_us: int) -> int:

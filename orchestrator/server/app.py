@@ -33,7 +33,7 @@ from orchestrator.server.live.dispatch import Dispatch
 from orchestrator.server.live.sse import StreamLimits
 from orchestrator.server.operations.requirements import session_requirements
 from orchestrator.server.operations.upkeep import begin
-from orchestrator.server.output_log import OutputLogs
+from orchestrator.server.output_log import OutputFiles
 from orchestrator.server.services import Services
 from orchestrator.server.settings import ServerSettings
 from orchestrator.server.store.sqlite import open_sqlite
@@ -83,7 +83,7 @@ async def opened_services(
             clock=clock,
             store=store,
             files=files,
-            outputs=OutputLogs(private_dir(folder / "output")),
+            outputs=OutputFiles(private_dir(folder / "output")),
             credentials=Credentials(store),
             bus=Bus(),
             dispatch=dispatch,

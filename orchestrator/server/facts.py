@@ -6,15 +6,12 @@ may be heard twice or be outdated by the next one, and nothing is wrong.
 
 from dataclasses import dataclass
 
-from orchestrator.protocol.words import JobState
-
 
 @dataclass(frozen=True, slots=True)
 class JobChanged:
     """A job's timeline grew, and its state may be another one."""
 
     job_id: str
-    state: JobState
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Final
 import anyio
 
 from orchestrator.kernel import listening, logs
-from orchestrator.kernel.errors import OrchestratorError
+from orchestrator.kernel.errors import cause
 from orchestrator.kernel.files import Lock, private_dir
 from orchestrator.kernel.lifeline import Lifeline
 from orchestrator.server.app import serve
@@ -37,7 +37,7 @@ def run(
         try:
             anyio.run(serve, settings, lifeline, passed)
         except BaseExceptionGroup as group:
-            raise _first(group) from group
+            raise cause(group) from group
     return 0
 
 
@@ -48,16 +48,3 @@ def _limit_resources() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error that ended a service: one of ours before its consequences."""
-    leaves: list[BaseException] = []
-    rest: list[BaseException] = [group]
-    while rest:
-        error = rest.pop()
-        if isinstance(error, BaseExceptionGroup):
-            rest.extend(error.exceptions)
-        else:
-            leaves.append(error)
-    return next((leaf for leaf in leaves if isinstance(leaf, OrchestratorError)), leaves[-1])

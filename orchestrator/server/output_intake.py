@@ -20,7 +20,7 @@ from orchestrator.protocol.words import Directive
 from orchestrator.server.operations.output import commit_output, writable_log
 from orchestrator.server.operations.output_plan import Growth, OutputLog, grown
 from orchestrator.server.operations.ownership import AttemptKey
-from orchestrator.server.output_log import OutputLogs
+from orchestrator.server.output_log import OutputFiles
 from orchestrator.server.store.interface import Store
 
 AT_ONCE: Final = 4
@@ -38,7 +38,7 @@ class _Turn:
 class OutputIntake:
     """Output logs, from the side of those who send."""
 
-    def __init__(self, store: Store, logs: OutputLogs) -> None:
+    def __init__(self, store: Store, logs: OutputFiles) -> None:
         self._store = store
         self._logs = logs
         self._limiter = anyio.CapacityLimiter(AT_ONCE)

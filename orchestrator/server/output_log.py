@@ -118,7 +118,7 @@ class Chunk:
         return self.offset + len(self.frames)
 
 
-class OutputLogs:
+class OutputFiles:
     """A folder of output logs. Its methods block; call them off the event loop."""
 
     def __init__(self, folder: Path) -> None:

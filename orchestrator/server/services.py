@@ -10,7 +10,7 @@ from orchestrator.server.files import FileStore
 from orchestrator.server.live.bus import Bus
 from orchestrator.server.live.dispatch import Dispatch
 from orchestrator.server.live.sse import StreamLimits
-from orchestrator.server.output_log import OutputLogs
+from orchestrator.server.output_log import OutputFiles
 from orchestrator.server.settings import ServerSettings
 from orchestrator.server.store.interface import Store
 from orchestrator.server.upkeep.pulse import Pulse
@@ -24,7 +24,7 @@ class Services:
     clock: Clock
     store: Store
     files: FileStore
-    outputs: OutputLogs
+    outputs: OutputFiles
     credentials: Credentials
     bus: Bus
     dispatch: Dispatch

@@ -22,7 +22,7 @@ from orchestrator.server.operations.jobs import output_state, view_job
 from orchestrator.server.output_log import (
     FRAMES_AT_ONCE,
     Chunk,
-    OutputLogs,
+    OutputFiles,
     OutputLost,
     OutputState,
 )
@@ -89,7 +89,7 @@ def require_within(position: Position, output: OutputState) -> None:
 class OutputReader:
     """Reads logs off the event loop, a few at a time."""
 
-    def __init__(self, logs: OutputLogs) -> None:
+    def __init__(self, logs: OutputFiles) -> None:
         self._logs = logs
         self._limiter = anyio.CapacityLimiter(READS_AT_ONCE)
 

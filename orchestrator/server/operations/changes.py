@@ -41,7 +41,7 @@ _UPDATE_ATTEMPT: Final = """
         missing_bytes = :missing_bytes
     WHERE job_id = :job_id AND number = :number AND session_id = :was_session AND outcome IS NULL
 """
-_INSERT_EVENT: Final = """
+INSERT_EVENT: Final = """
     INSERT INTO job_event (job_id, seq, at_us, type, attempt, data)
     VALUES (:job_id, :seq, :at_us, :type, :attempt, :data)
 """
@@ -172,9 +172,9 @@ class Changes:
         self._save_attempts()
         self._save_jobs()
         if self._events:
-            self._tx.many(_INSERT_EVENT, self._events)
+            self._tx.many(INSERT_EVENT, self._events)
         for job in self._touched.values():
-            self._tx.announce(JobChanged(job.id, job.state))
+            self._tx.announce(JobChanged(job.id))
         for requirement_id, count in self._claimable.items():
             self._tx.announce(Claimable(requirement_id, count))
         for fact in self._facts:

@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 from pydantic_core import from_json
 
 from orchestrator.protocol.wire import ClaimRequest, Grant
-from orchestrator.protocol.words import JobEventType, JobState
+from orchestrator.protocol.words import JobEventType
 from orchestrator.server.facts import JobChanged
-from orchestrator.server.operations.changes import encoded
+from orchestrator.server.operations.changes import INSERT_EVENT, encoded
 from orchestrator.server.operations.lease_clock import read_lease_clock
 from orchestrator.server.operations.ownership import open_session_of
 from orchestrator.server.store.interface import Row, Transaction
@@ -57,11 +57,7 @@ _CLAIM: Final = Statement(
 _INSERT_ATTEMPT: Final = """
     INSERT INTO attempt (job_id, number, session_id, worker_id, claim_number, claimed_us,
         claimed_lease_us)
-    VALUES (:job_id, :number, :session_id, :worker_id, :claim_number, :now, :lease_now)
-"""
-_INSERT_EVENT: Final = """
-    INSERT INTO job_event (job_id, seq, at_us, type, attempt, data)
-    VALUES (:job_id, :event_seq, :now, :type, :number, :data)
+    VALUES (:job_id, :attempt, :session_id, :worker_id, :claim_number, :at_us, :lease_now)
 """
 _REMEMBER: Final = """
     UPDATE session SET claim_number = :number
@@ -108,20 +104,20 @@ def _record(tx: Transaction, request: ClaimRequest, rows: list[Row], *, worker_i
         "session_id": request.session_id,
         "worker_id": worker_id,
         "claim_number": request.number,
-        "now": tx.now_us,
+        "at_us": tx.now_us,
         "lease_now": read_lease_clock(tx).now,
         "type": JobEventType.CLAIMED.value,
         "data": encoded({"worker": worker_id}),
     }
     params = [
-        {**common, "job_id": row["job_id"], "number": row["number"], "event_seq": row["event_seq"]}
+        {**common, "job_id": row["job_id"], "attempt": row["number"], "seq": row["event_seq"]}
         for row in rows
     ]
     tx.many(_INSERT_ATTEMPT, params)
-    tx.many(_INSERT_EVENT, params)
+    tx.many(INSERT_EVENT, params)
     tx.execute(_REMEMBER, session_id=request.session_id, number=request.number)
     for row in rows:
-        tx.announce(JobChanged(row["job_id"], JobState.LEASED))
+        tx.announce(JobChanged(row["job_id"]))
 
 
 def _grant(row: Row) -> Grant:

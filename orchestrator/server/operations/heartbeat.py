@@ -8,10 +8,10 @@ not settled, so a grant of that claim or an earlier one that it does not list wa
 from typing import Final
 
 from orchestrator.protocol.wire import HeartbeatReply, HeartbeatRequest, LiveAttempt, Order
-from orchestrator.protocol.words import Directive, JobState, Outcome
+from orchestrator.protocol.words import Directive, JobState
 from orchestrator.server.operations.changes import Changes
 from orchestrator.server.operations.lease_clock import read_lease_clock
-from orchestrator.server.operations.losses import give_back, held_by
+from orchestrator.server.operations.losses import STATED, give_back, held_by
 from orchestrator.server.operations.ownership import open_session_of
 from orchestrator.server.operations.records import Held
 from orchestrator.server.store.interface import Transaction
@@ -27,7 +27,6 @@ _SETTLED: Final = """
         ON attempt.job_id = column1 AND attempt.number = column2
     WHERE attempt.session_id = :session_id AND attempt.outcome IS NOT NULL
 """
-_STATED: Final = frozenset({Outcome.LOST, Outcome.INDETERMINATE, Outcome.RELEASED})
 
 
 def heartbeat(tx: Transaction, request: HeartbeatRequest, *, worker_id: str) -> HeartbeatReply:
@@ -97,6 +96,6 @@ def _to_abandon(tx: Transaction, request: HeartbeatRequest, live: dict[Pair, Hel
         for job_id, number, outcome in tuples_of_pairs(
             tx, _SETTLED, strange, session_id=request.session_id
         )
-        if outcome not in _STATED
+        if outcome not in STATED
     }
     return [pair for pair in strange if pair not in reported]

@@ -1,7 +1,7 @@
 """Do a thing once, however often it is asked for with the same key.
 
 The answer is stored in the transaction of the deed, so either both are there or neither. It knows
-nothing of the deed. A key lives as long as the job that its answer is about, and at least a day.
+nothing of the deed but that its answer is a job. A key lives as long as that job.
 
 A deed that may be repeated without harm is repeated, and its answer made anew: what is kept of it
 is only which request the key belongs to.
@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator.kernel.errors import RequestInvalid
-from orchestrator.protocol.base import Reply
 from orchestrator.protocol.views import JobView
 from orchestrator.server.store.interface import Transaction
 
@@ -29,7 +28,7 @@ class IdempotencyKey:
 def once(
     tx: Transaction,
     key: IdempotencyKey | None,
-    make: Callable[[], Reply],
+    make: Callable[[], JobView],
     *,
     repeatable: bool = False,
 ) -> tuple[bytes, bool]:
@@ -54,11 +53,11 @@ def once(
     return _first(tx, key, make(), kept=not repeatable), False
 
 
-def _encoded(reply: Reply) -> bytes:
+def _encoded(reply: JobView) -> bytes:
     return reply.model_dump_json().encode()
 
 
-def _first(tx: Transaction, key: IdempotencyKey, reply: Reply, *, kept: bool) -> bytes:
+def _first(tx: Transaction, key: IdempotencyKey, reply: JobView, *, kept: bool) -> bytes:
     encoded = _encoded(reply)
     tx.execute(
         "INSERT INTO idempotency "
@@ -69,7 +68,7 @@ def _first(tx: Transaction, key: IdempotencyKey, reply: Reply, *, kept: bool) ->
         key=key.key,
         body_sha256=key.body_sha256,
         reply=encoded if kept else b"",
-        job_id=reply.id if isinstance(reply, JobView) else None,
+        job_id=reply.id,
         now=tx.now_us,
     )
     return encoded

@@ -7,7 +7,7 @@ stood. It moves only with the ticks of the upkeep.
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.core.lease import LEASE_US, TICK_MAX_US
+from orchestrator.core.lease import latest_over
 from orchestrator.kernel.errors import invariant
 from orchestrator.server.store.interface import Reader
 
@@ -23,14 +23,8 @@ class LeaseClock:
 
     @property
     def over(self) -> int:
-        """Return the latest stamp whose lease is over.
-
-        A stamp from between two ticks carries the earlier one's time, so it may be one tick too
-        old. That tick is waited for as well: a lease may be a little longer than promised, but
-        never shorter. None is over within one lease of the server's start.
-        """
-        latest = self.now - LEASE_US - TICK_MAX_US
-        return latest if latest >= self.floor else -1
+        """Return the latest stamp whose lease is over."""
+        return latest_over(now=self.now, floor=self.floor)
 
 
 def read_lease_clock(reader: Reader) -> LeaseClock:

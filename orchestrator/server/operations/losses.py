@@ -25,6 +25,8 @@ SELECT_HELD: Final = f"""
     FROM job JOIN attempt ON attempt.job_id = job.id AND attempt.number = job.attempt
 """
 """Live attempts with their jobs; `job.session_id` says who holds them."""
+STATED: Final = frozenset({Outcome.LOST, Outcome.INDETERMINATE, Outcome.RELEASED})
+"""Ends that the server may have stated: a worker that still speaks of the attempt must stop it."""
 _SELECT_HELD_BY: Final = f"{SELECT_HELD} WHERE job.session_id = :session_id"
 
 

@@ -32,6 +32,7 @@ from orchestrator.protocol.wire import (
 )
 from orchestrator.protocol.words import Directive, JobEventType, Outcome, Reason
 from orchestrator.server.operations.changes import Changes, encoded
+from orchestrator.server.operations.losses import STATED
 from orchestrator.server.operations.output import (
     OUTPUT_COLUMNS,
     log_of,
@@ -65,8 +66,6 @@ _KEEP_LATE: Final = """
     WHERE job_id = :job_id AND number = :number AND worker_id = :worker_id
         AND outcome IS NOT NULL AND late_result IS NULL
 """
-_STATED: Final = frozenset({Outcome.LOST, Outcome.INDETERMINATE, Outcome.RELEASED})
-"""Ends that the server may have stated: a worker that still speaks of the attempt must stop it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -257,7 +256,7 @@ class _Batch:
             return True
         return (
             held.attempt.outcome is None
-            or held.attempt.outcome in _STATED
+            or held.attempt.outcome in STATED
             or held.attempt.session_id != self._session_id
         )
 

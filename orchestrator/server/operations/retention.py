@@ -25,12 +25,19 @@ FILE_KEPT_DAYS: Final = 7.0
 SESSION_KEPT_DAYS: Final = 30.0
 _DAY_US: Final = 24 * 3600 * 1_000_000
 
-_OLD_JOBS: Final = """
-    SELECT id FROM job WHERE id < :bound AND finished_us < :before ORDER BY id LIMIT :limit
+_SETTLED: Final = """
+    finished_us < :before AND EXISTS (
+        SELECT 1 FROM job_event
+        WHERE job_event.job_id = job.id AND job_event.seq = job.event_seq
+            AND job_event.at_us < :before
+    )
 """
-_FORGET_JOB: Final = """
-    DELETE FROM job WHERE id = :id AND finished_us < :before
+"""A job's moment of its end is a worker's word, and may be months old when it is heard at last. The
+timeline is stamped by the server: nothing was added to it since."""
+_OLD_JOBS: Final = f"""
+    SELECT id FROM job WHERE id < :bound AND {_SETTLED} ORDER BY id LIMIT :limit
 """
+_FORGET_JOB: Final = f"DELETE FROM job WHERE id = :id AND {_SETTLED}"
 _OLD_FILES: Final = """
     DELETE FROM file WHERE sha256 IN (
         SELECT sha256 FROM file WHERE used_us < :before
@@ -101,10 +108,6 @@ def forget_requirements(tx: Transaction, numbers: Sequence[int]) -> int:
     return tx.many(_FORGET_REQUIREMENT, [{"id": number, "before": before} for number in numbers])
 
 
-def forget_the_rest(tx: Transaction) -> None:
-    """Delete old sessions, and keys whose answers were about no job."""
+def forget_sessions(tx: Transaction) -> None:
+    """Delete old sessions."""
     tx.execute(_OLD_SESSIONS, before=tx.now_us - round(SESSION_KEPT_DAYS * _DAY_US))
-    tx.execute(
-        "DELETE FROM idempotency WHERE job_id IS NULL AND created_us < :before",
-        before=tx.now_us - KEY_KEPT_US,
-    )

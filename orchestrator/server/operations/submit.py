@@ -13,7 +13,7 @@ from orchestrator.protocol.jobs import JobSpec
 from orchestrator.protocol.views import JobView
 from orchestrator.protocol.words import JobEventType, JobState, PendingReason
 from orchestrator.server.facts import Claimable, JobChanged, Scheduled
-from orchestrator.server.operations.changes import encoded
+from orchestrator.server.operations.changes import INSERT_EVENT, encoded
 from orchestrator.server.operations.pending import why_new
 from orchestrator.server.operations.records import stored_policy
 from orchestrator.server.operations.requirements import intern, requirement_of
@@ -28,9 +28,6 @@ _INSERT_JOB: Final = """
         1)
 """
 _INSERT_SPEC: Final = "INSERT INTO job_spec (job_id, spec) VALUES (:job_id, :spec)"
-_INSERT_EVENT: Final = """
-    INSERT INTO job_event (job_id, seq, at_us, type, data) VALUES (:job_id, 1, :at_us, :type, :data)
-"""
 _USE_FILE: Final = "UPDATE file SET used_us = :now WHERE sha256 = :sha256"
 _INSERT_FILE: Final = "INSERT INTO job_file (job_id, sha256) VALUES (:job_id, :sha256)"
 
@@ -72,14 +69,16 @@ def submit(tx: Transaction, *, job_id: str, owner: str, spec: JobSpec) -> JobVie
     )
     tx.execute(_INSERT_SPEC, job_id=job_id, spec=spec.model_dump_json())
     tx.execute(
-        _INSERT_EVENT,
+        INSERT_EVENT,
         job_id=job_id,
+        seq=1,
         at_us=tx.now_us,
         type=JobEventType.SUBMITTED.value,
+        attempt=None,
         data=encoded({"owner": owner}),
     )
     _refer_to_files(tx, job_id, spec)
-    tx.announce(JobChanged(job_id, place.state))
+    tx.announce(JobChanged(job_id))
     if place.due_us is None:
         tx.announce(Claimable(requirement, 1))
     else:

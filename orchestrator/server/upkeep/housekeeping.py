@@ -17,11 +17,11 @@ from orchestrator.server.operations.retention import (
     forget_files,
     forget_jobs,
     forget_requirements,
-    forget_the_rest,
+    forget_sessions,
     forgettable_jobs,
     idle_requirements,
 )
-from orchestrator.server.output_log import OutputLogs
+from orchestrator.server.output_log import OutputFiles
 from orchestrator.server.store.interface import Reader, Store
 
 PERIOD_S: Final = 3600.0
@@ -31,7 +31,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 class Housekeeping:
     """Everything that is kept for a while, and where it lies."""
 
-    def __init__(self, store: Store, outputs: OutputLogs, files: FileStore, clock: Clock) -> None:
+    def __init__(self, store: Store, outputs: OutputFiles, files: FileStore, clock: Clock) -> None:
         self._store = store
         self._outputs = outputs
         self._files = files
@@ -51,7 +51,7 @@ class Housekeeping:
         jobs = await self._jobs()
         files = await self._unused_files() + await self._orphans()
         await self._idle_requirements()
-        await self._store.write(forget_the_rest)
+        await self._store.write(forget_sessions)
         if jobs or files:
             logs.event(_LOGGER, logging.INFO, "housekeeping.done", jobs=jobs, files=files)
 

@@ -6,7 +6,7 @@ from orchestrator.protocol.wire import Ack, Grant
 from orchestrator.server.operations.output import output_state
 from orchestrator.server.operations.ownership import AttemptKey
 from orchestrator.server.output_intake import OutputIntake
-from orchestrator.server.output_log import OutputLogs, OutputState
+from orchestrator.server.output_log import OutputFiles, OutputState
 from tests.integration.store.world import (
     Worker,
     World,
@@ -19,7 +19,7 @@ class Logs:
     def __init__(self, world: World, folder: Path) -> None:
         self.world = world
         self.folder = folder
-        self.files = OutputLogs(folder)
+        self.files = OutputFiles(folder)
         self.intake = OutputIntake(world.store, self.files)
 
     async def take(self, worker: Worker, grant: Grant, data: bytes, *, offset: int = 0) -> Ack:

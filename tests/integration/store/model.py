@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.core import job as core
 from orchestrator.core.job_lifecycle import LIVE, TERMINAL
-from orchestrator.core.lease import LEASE_US, TICK_MAX_US, advanced
+from orchestrator.core.lease import advanced, latest_over
 from orchestrator.core.matching import Offer, Requirement, satisfies
 from orchestrator.core.rank import head_of_queue, rank
 from orchestrator.protocol.words import Directive, JobState, Outcome, Reason, Verdict
@@ -172,8 +172,7 @@ class Model:
         return known and self.jobs[pair[0]].state is JobState.RUNNING
 
     def _is_over(self, stamp: int, patience_us: int = 0) -> bool:
-        ends = max(stamp + patience_us, self.floor) + LEASE_US + TICK_MAX_US
-        return self.lease_now >= ends
+        return stamp + patience_us <= latest_over(now=self.lease_now, floor=self.floor)
 
     def claim(self, name: str, number: int, slots: int) -> list[Pair] | None:
         """Return the attempts of a claim, or `None` when the session is over."""

@@ -25,7 +25,7 @@ async def test_a_claimed_job_is_leased_with_the_next_attempt_number(world: World
     assert (shown.state, shown.attempt, shown.worker) == (JobState.LEASED, 1, "w1")
     assert shown.pending_reason is PendingReason.STARTING
     assert await world.told(job.id) == ["submitted", "claimed"]
-    assert world.facts[-1] == JobChanged(job.id, JobState.LEASED)
+    assert world.facts[-1] == JobChanged(job.id)
 
 
 async def test_each_job_is_given_once(world: World) -> None:

@@ -69,10 +69,10 @@ async def test_a_new_job_is_announced(world: World) -> None:
     number = requirement_id(requirement_of(spec(delay())))
     assert world.facts[:3] == [
         RequirementAdded(number, frozenset()),
-        JobChanged(job.id, JobState.QUEUED),
+        JobChanged(job.id),
         Claimable(number, 1),
     ]
-    assert world.facts[3] == JobChanged(later.id, JobState.SCHEDULED)
+    assert world.facts[3] == JobChanged(later.id)
     assert isinstance(world.facts[4], Scheduled)
 
 

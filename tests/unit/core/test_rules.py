@@ -19,16 +19,22 @@ OFFER = Offer(
 )
 
 
-def test_a_lease_runs_a_minute_from_the_later_of_claim_and_renewal() -> None:
-    """A claim just after a renewal still has its whole minute, and a renewal extends all claims."""
-    assert lease.lease_ends(claimed_at=90 * SECOND, renewed_at=30 * SECOND) == 150 * SECOND
-    assert lease.lease_ends(claimed_at=30 * SECOND, renewed_at=90 * SECOND) == 150 * SECOND
+def test_a_lease_is_over_a_minute_and_a_tick_after_its_stamp() -> None:
+    """One microsecond before that the right still holds."""
+    end = MINUTE + lease.TICK_MAX_US
+
+    assert lease.latest_over(now=end - 1, floor=0) == -1
+    assert lease.latest_over(now=end, floor=0) == 0
+    assert lease.latest_over(now=end + 7, floor=0) == 7
 
 
-def test_a_lease_is_over_exactly_at_its_end() -> None:
-    """One microsecond before the end the right still holds."""
-    assert not lease.has_ended(claimed_at=0, renewed_at=0, now=MINUTE - 1)
-    assert lease.has_ended(claimed_at=0, renewed_at=0, now=MINUTE)
+def test_no_lease_is_over_within_one_of_the_start() -> None:
+    """What was stamped before the server stopped is over once its workers had a minute."""
+    start = 1000 * MINUTE
+    end = start + MINUTE + lease.TICK_MAX_US
+
+    assert lease.latest_over(now=end - 1, floor=start) == -1
+    assert lease.latest_over(now=end, floor=start) == start
 
 
 def test_a_job_that_may_be_started_only_once_is_waited_for() -> None:

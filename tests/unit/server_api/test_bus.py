@@ -2,7 +2,6 @@
 
 import anyio
 
-from orchestrator.protocol.words import JobState
 from orchestrator.server.facts import Claimable, JobChanged, KeysChanged, OrderPending, OutputGrew
 from orchestrator.server.live.bus import KEYS, Bus, output_of
 
@@ -15,7 +14,7 @@ async def test_news_raise_the_watches_of_their_topic() -> None:
         bus.watch("session") as session,
         bus.watch(KEYS) as keys,
     ):
-        bus.hear([JobChanged("job", JobState.QUEUED), Claimable(1, 1)])
+        bus.hear([JobChanged("job"), Claimable(1, 1)])
         assert [await w.changed(timeout_s=0) for w in (job, session, keys)] == [True, False, False]
 
         bus.hear([OutputGrew("job", 1), OrderPending("session"), KeysChanged()])
