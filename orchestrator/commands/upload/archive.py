@@ -2,8 +2,8 @@
 
 It sends nothing. Paths are sorted, times are left out and modes are 0755 or 0644, so that an
 unchanged folder has an unchanged SHA-256 and is stored once. Only files and folders travel: a link
-to a file of the folder becomes a copy, and any other link is refused by name, because on the
-worker it would point somewhere else.
+within the folder becomes a copy of what it leads to. Any other link (out of the folder, nowhere, or
+back to where it lies) stays at home and is named, because on the worker it would lead elsewhere.
 """
 
 import os
@@ -20,6 +20,9 @@ from orchestrator.kernel.errors import RequestInvalid
 from orchestrator.protocol import limits
 
 IGNORE_FILE: Final = ".orchestratorignore"
+AT_HOME: Final = (".git", ".hg", ".svn", ".venv", "__pycache__")
+"""What stays at home unless somebody says otherwise (`!.git`): histories are large and hold what
+was removed on purpose, and the rest works only where it was made."""
 _PIECE: Final = 256 * 1024
 _SAFE_RATIO: Final = limits.ZIP_RATIO // 2
 """Packed tighter than this, a large file would look like a bomb: it travels unpacked."""
@@ -42,6 +45,8 @@ class Content:
     """What a folder holds that goes along, sorted by name."""
 
     items: tuple[Item, ...]
+    left_out: tuple[str, ...] = ()
+    """Links that do not go along, each with where it leads."""
 
     @property
     def files(self) -> int:
@@ -56,17 +61,18 @@ class Content:
 
 def look(root: Path, excluded: Sequence[str]) -> Content:
     """Return what goes along, or refuse what cannot; nothing is read but names and sizes."""
-    ignore = Ignore([*_ignore_lines(root), *excluded])
+    walk = _Walk(root.resolve(), Ignore([*AT_HOME, *_ignore_lines(root), *excluded]))
     items: list[Item] = []
     total = 0
-    for item in _walk(root.resolve(), "", ignore):
+    for item in walk.items("", (walk.root,)):
         items.append(item)
         total += item.size
         if len(items) > limits.ZIP_ENTRIES:
             raise _too_much(root, f"more than {limits.ZIP_ENTRIES} files and folders")
         if total > limits.ZIP_TOTAL_BYTES:
             raise _too_much(root, f"more than {limits.ZIP_TOTAL_BYTES} bytes")
-    content = Content(tuple(sorted(items, key=lambda item: item.name)))
+    ordered = sorted(items, key=lambda item: item.name)
+    content = Content(tuple(ordered), tuple(sorted(walk.left_out)))
     if not content.files:
         raise RequestInvalid(
             f"there is nothing to upload in {root}",
@@ -91,23 +97,47 @@ def _ignore_lines(root: Path) -> list[str]:
         raise RequestInvalid(f"{path} cannot be read: {error}") from None
 
 
-def _walk(root: Path, below: str, ignore: Ignore) -> Iterator[Item]:
-    try:
-        with os.scandir(root / below) as entries:
-            found = list(entries)
-    except OSError as error:
-        raise _unreadable(root / below, error) from None
-    for entry in found:
-        name = below + entry.name
-        is_folder = entry.is_dir(follow_symlinks=False)
-        if ignore.excludes(name, folder=is_folder):
-            continue
-        _check_name(name)
-        if is_folder:
-            yield Item(f"{name}/", root / name, folder=True)
-            yield from _walk(root, f"{name}/", ignore)
-        else:
-            yield _file(root, name, is_link=entry.is_symlink())
+class _Walk:
+    """One look at a folder, and the links that were met and left out."""
+
+    def __init__(self, root: Path, ignore: Ignore) -> None:
+        self.root = root
+        self._ignore = ignore
+        self.left_out: list[str] = []
+
+    def items(self, below: str, way: tuple[Path, ...]) -> Iterator[Item]:
+        """Yield what lies in a folder; `way` are the real folders through which it was reached."""
+        try:
+            with os.scandir(self.root / below) as entries:
+                found = list(entries)
+        except OSError as error:
+            raise _unreadable(self.root / below, error) from None
+        for entry in found:
+            name = below + entry.name
+            target = self._behind(name) if entry.is_symlink() else self.root / name
+            is_folder = target.is_dir() if entry.is_symlink() else entry.is_dir()
+            if self._ignore.excludes(name, folder=is_folder):
+                continue
+            _check_name(name)
+            if entry.is_symlink() and not self._goes_along(target, way):
+                self.left_out.append(f"{name} -> {(self.root / name).readlink()}")
+            elif is_folder:
+                yield Item(f"{name}/", target, folder=True)
+                yield from self.items(f"{name}/", (*way, target.resolve()))
+            else:
+                yield _file(target, name)
+
+    def _behind(self, name: str) -> Path:
+        """Return what a link leads to in the end, or the link itself when that is nowhere."""
+        link = self.root / name
+        try:
+            return link.resolve(strict=True)
+        except (OSError, RuntimeError):
+            return link
+
+    def _goes_along(self, target: Path, way: tuple[Path, ...]) -> bool:
+        """Tell whether a link leads to something of the same folder, and not back to itself."""
+        return target.is_relative_to(self.root) and not target.is_symlink() and target not in way
 
 
 def _check_name(name: str) -> None:
@@ -119,34 +149,15 @@ def _check_name(name: str) -> None:
         ) from None
 
 
-def _file(root: Path, name: str, *, is_link: bool) -> Item:
+def _file(source: Path, name: str) -> Item:
     try:
-        source = _behind(root, name) if is_link else root / name
         entry = source.stat(follow_symlinks=False)
     except OSError as error:
-        raise _unreadable(root / name, error) from None
+        raise _unreadable(source, error) from None
     if not stat.S_ISREG(entry.st_mode):
-        raise RequestInvalid(f"{root / name} is neither a file nor a folder", hint=_WAY_OUT)
+        raise RequestInvalid(f"{source} is neither a file nor a folder", hint=_WAY_OUT)
     executable = bool(entry.st_mode & stat.S_IXUSR)
     return Item(name, source, executable=executable, size=entry.st_size)
-
-
-def _behind(root: Path, name: str) -> Path:
-    """Return the file that a link leads to, if it is one of the same folder."""
-    link = root / name
-    try:
-        target = link.resolve(strict=True)
-    except (OSError, RuntimeError):
-        fault = "is a link that leads nowhere"
-    else:
-        if target.is_file() and target.is_relative_to(root):
-            return target
-        outside = not target.is_relative_to(root)
-        fault = "is a link out of the folder" if outside else "is a link to a folder"
-    raise RequestInvalid(
-        f"{link} {fault} ({link.readlink()})",
-        hint=f"replace it by what it leads to, or {_WAY_OUT}",
-    )
 
 
 def _unreadable(path: Path, error: OSError) -> RequestInvalid:

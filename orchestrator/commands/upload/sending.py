@@ -21,6 +21,7 @@ from orchestrator.kernel.errors import PeerBroken, RequestInvalid
 from orchestrator.protocol.views import FileView
 
 _PIECE: Final = 256 * 1024
+_LINKS_SHOWN: Final = 10
 _TOO_LARGE: Final = "body_too_large"
 Advance = Callable[[int], None]
 
@@ -52,6 +53,7 @@ def _too_large(path: Path, file: IO[bytes], error: RequestInvalid) -> RequestInv
 def _opened(path: Path, excluded: Sequence[str]) -> Iterator[IO[bytes]]:
     if path.is_dir():
         content = archive.look(path, excluded)
+        _tell_links(content.left_out)
         with tempfile.TemporaryFile() as file:
             with _progress(_packing(content), content.size) as advance:
                 for size in archive.pack(content, file):
@@ -71,6 +73,17 @@ def _opened(path: Path, excluded: Sequence[str]) -> Iterator[IO[bytes]]:
         raise RequestInvalid(
             f"--upload: {path} does not exist", hint="give a folder or a zip file"
         ) from None
+
+
+def _tell_links(links: Sequence[str]) -> None:
+    """Name the links that stay at home: what needs them fails over there."""
+    if not links:
+        return
+    what = "1 link does" if len(links) == 1 else f"{len(links)} links do"
+    output.say(f"{what} not go along, because they lead out of the folder, nowhere, or in circles:")
+    output.advise(*links[:_LINKS_SHOWN])
+    if len(links) > _LINKS_SHOWN:
+        output.advise(f"… and {len(links) - _LINKS_SHOWN} more; --exclude takes them out silently")
 
 
 def _packing(content: archive.Content) -> str:
