@@ -24,6 +24,7 @@ from orchestrator.kernel.errors import OrchestratorError, StateUnavailable
 from orchestrator.protocol.wire import GoodbyeRequest, Host, SessionRequest
 from worker.attempts import Attempts
 from worker.contact import BACKOFF, BACKOFF_HERE, Contact
+from worker.faults import die_after_a_start
 from worker.inputs import Inputs
 from worker.kinds import Kinds
 from worker.kinds.command import Command
@@ -126,6 +127,10 @@ class Agent:
             group.start_soon(self._tidy, leftovers, name="leftovers")
             ending = _Ending(group, attempts, claimer, heart)
             group.start_soon(self._obey, orders, ending, name="orders")
+            if self._settings.once:
+                group.start_soon(self._only_one, ending, name="once")
+            if (delay_s := self._settings.kill_after_s) is not None:
+                group.start_soon(die_after_a_start, attempts, delay_s, name="fault")
 
     async def _tidy(self, leftovers: list[Key]) -> None:
         """Remove workspaces whose attempts nobody remembers: a process was killed at their end."""
@@ -143,13 +148,21 @@ class Agent:
         """Do what we are told; when nobody tells us anything any more, leave."""
         async for order in orders:
             logs.event(LOGGER, logging.INFO, f"worker.{order}_ordered")
-            ending.claimer.drain(ending.heart.beat)
+            self._take_no_more(ending)
             if order is Order.STOP:
                 ending.attempts.preempt()
-            if not self._finishing:
-                self._finishing = True
-                ending.group.start_soon(self._finish, ending, name="farewell")
         ending.group.cancel_scope.cancel()
+
+    async def _only_one(self, ending: "_Ending") -> None:
+        """Ask for nothing more once there is a job, and end when it has."""
+        await ending.attempts.changed.until(lambda: ending.attempts.granted > 0)
+        self._take_no_more(ending)
+
+    def _take_no_more(self, ending: "_Ending") -> None:
+        ending.claimer.drain(ending.heart.beat)
+        if not self._finishing:
+            self._finishing = True
+            ending.group.start_soon(self._finish, ending, name="farewell")
 
     async def _finish(self, ending: "_Ending") -> None:
         """End in order, once nothing runs: last reports, good-bye, code 0."""

@@ -31,6 +31,8 @@ class Attempts:
     def __init__(self, group: TaskGroup, tools: Tools, slots: int) -> None:
         self.changed = Bell()
         """Rings when a slot may have become free, or the last attempt has gone."""
+        self.granted = 0
+        """How many were granted to this process; what was found here is none of them."""
         self._group = group
         self._tools = tools
         self._slots = slots
@@ -66,6 +68,8 @@ class Attempts:
             once = grant.execution is Execution.AT_MOST_ONCE
             runner = self._add(Attempt(key, grant.grace_s, once))
             self._group.start_soon(runner.run, grant)
+            self.granted += 1
+            self.changed.ring()
 
     def adopt(self, found: Iterable[AttemptLog]) -> None:
         """Follow what an earlier process of this worker has started."""

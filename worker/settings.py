@@ -6,6 +6,7 @@ through the launcher as text, and only this process reads the file that holds th
 
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -44,6 +45,10 @@ class WorkerSettings(BaseModel):
     """Where the spool and the workspaces are: what must survive a restart."""
     slots: int = Field(default=1, ge=1, le=limits.SLOTS_MAX)
     tags: tuple[Tag, ...] = Field(default=(), max_length=limits.TAGS)
+    once: bool = False
+    """Take one job, and end when it has."""
+    kill_after_s: float | None = Field(default=None, ge=0)
+    """Die (SIGKILL) so long after a job was taken: a fault on purpose."""
     takeover: bool = False
     """End another process that is connected as this worker with another state directory."""
 
@@ -51,6 +56,11 @@ class WorkerSettings(BaseModel):
 def surroundings() -> dict[str, str]:
     """Return what of this process's environment every job gets."""
     return environment.base(os.environ)
+
+
+def environment_of_ours() -> Mapping[str, str]:
+    """Return this process's environment, for whoever reads settings from it."""
+    return os.environ
 
 
 def read_token(path: Path) -> WorkerToken:

@@ -1,0 +1,203 @@
+"""`worker dev` and `worker once`: a worker for the folder at hand, and what its deaths cost."""
+
+import json
+import os
+import pty
+import signal
+import stat
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.installation import Installation
+from tests.support.processes import Program, program
+from tests.support.waiting import wait_until
+
+WORKER = [sys.executable, "-m", "worker"]
+HOST = {
+    "hostname": "oak",
+    "platform": "linux",
+    "arch": "x86_64",
+    "cpu_count": 8,
+    "memory_bytes": 2**34,
+    "python": "3.11",
+}
+
+
+def _token(house: Installation, name: str) -> str:
+    """Return a new worker's token."""
+    key = (house.home / "data/orchestrator/server/enrol.key").read_text().strip()
+    body = {"name": name[:60], "fingerprint": f"the desk of {name}", "host": HOST}
+    request = urllib.request.Request(
+        f"{house.url}/api/worker/v1/enrol",
+        json.dumps(body).encode(),
+        {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        token: str = json.load(answer)["token"]
+    return token
+
+
+@pytest.fixture
+def desk(house: Installation, request: pytest.FixtureRequest) -> Path:
+    """Give a folder whose `.env` names the server, a token and a tag of its own."""
+    folder = house.home / request.node.name
+    folder.mkdir()
+    env = folder / ".env"
+    env.write_text(
+        f"SERVER_URL={house.url}\nWORKER_TOKEN={_token(house, folder.name)}\nWORKER_TAGS=desk\n"
+    )
+    env.chmod(0o600)
+    return folder
+
+
+@contextmanager
+def dev(house: Installation, desk: Path, *arguments: str) -> Iterator[Program]:
+    """Run `worker dev` there, and wait until it is ready."""
+    with program(*WORKER, "dev", *arguments, cwd=desk, env=house.env) as started:
+        started.wait_for("worker.ready", timeout_s=30)
+        yield started
+
+
+def _counting(desk: Path) -> str:
+    """Return a script that counts to five, and notes each time that it was started."""
+    return f"echo start >> {desk}/starts; for i in 1 2 3 4 5; do echo line $i; sleep 0.5; done"
+
+
+def _lines(house: Installation, job_id: str) -> bytes:
+    return house.cli("jobs", "logs", job_id).stdout
+
+
+def test_the_basic_flow(house: Installation, desk: Path) -> None:
+    """Two lines in a file are all it takes; jobs run in the folder, and Ctrl-C ends it well."""
+    with dev(house, desk) as worker:
+        done = house.cli("jobs", "submit", "--tag", "desk", "--follow", "--", "pwd")
+
+        assert done.stdout.decode().strip() == str(desk)
+        worker.signal(signal.SIGINT)
+        assert worker.wait() == 0
+
+
+def test_the_worker_that_kills_itself_loses_nothing(house: Installation, desk: Path) -> None:
+    """It dies in the middle of the job, is started again, and the job never noticed."""
+    with dev(house, desk, "--kill-after=0.7") as worker:
+        job_id = house.submit("--tag", "desk", "--shell", _counting(desk))
+
+        job = house.wait_state(job_id, "succeeded")
+
+        assert worker.said.count("fault.injected") == 1
+        assert "worker.restarted" in worker.said
+    assert job["attempt"] == 1
+    assert _lines(house, job_id) == b"line 1\nline 2\nline 3\nline 4\nline 5\n"
+    assert (desk / "starts").read_text() == "start\n"
+
+
+def test_random_deaths_start_nothing_twice(house: Installation, desk: Path) -> None:
+    """Whatever moments the seed gives: every job is done, each of them once."""
+    with dev(house, desk, "--random-failures", "6") as worker:
+        scripts = [f"echo {number} >> {desk}/done; sleep 0.4" for number in range(8)]
+        jobs = [house.submit("--tag", "desk", "--shell", script) for script in scripts]
+
+        for job_id in jobs:
+            house.wait_state(job_id, "succeeded", timeout_s=60)
+        worker.wait_for("fault.injected", timeout_s=60)
+
+    assert sorted((desk / "done").read_text().split()) == [str(number) for number in range(8)]
+
+
+def test_a_restart_of_the_server_is_recovered_from(house: Installation, desk: Path) -> None:
+    """The job goes on while the server is away, and what it said meanwhile arrives."""
+    with dev(house, desk):
+        job_id = house.submit("--tag", "desk", "--shell", _counting(desk))
+        house.wait_state(job_id, "running")
+        [pid] = house.children("server\0run")
+
+        os.kill(pid, signal.SIGKILL)
+
+        house.wait_state(job_id, "succeeded")
+    assert _lines(house, job_id) == b"line 1\nline 2\nline 3\nline 4\nline 5\n"
+    assert (desk / "starts").read_text().count("start") == 1
+
+
+def test_once_runs_one_job_and_ends(house: Installation, desk: Path) -> None:
+    """The second job waits for somebody else."""
+    first = house.submit("--tag", "desk", "--", "true")
+    second = house.submit("--tag", "desk", "--", "true")
+    with program(*WORKER, "once", cwd=desk, env=house.env) as worker:
+        assert worker.wait(timeout_s=30) == 0
+
+    assert [house.job(job_id)["state"] for job_id in (first, second)] == ["succeeded", "queued"]
+    house.cli("jobs", "cancel", second)
+
+
+def test_names_of_older_systems_are_understood(house: Installation, desk: Path) -> None:
+    """A file that was written for one of them works as it is."""
+    token = (desk / ".env").read_text().split("WORKER_TOKEN=")[1].split()[0]
+    (desk / ".env").write_text(
+        f"CONVEX_URL={house.url}\nAPI_KEY={token}\nAGENT_ID=old-desk\nPOLL_INTERVAL=2000\n"
+    )
+    with dev(house, desk) as worker:
+        assert token not in worker.said
+
+
+def test_what_is_missing_is_told_without_a_terminal(tmp_path: Path) -> None:
+    """Nobody is there to ask: which names, in which file, and code 78."""
+    done = subprocess.run(
+        [*WORKER, "dev"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "SERVER_URL": "http://127.0.0.1:9"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert done.returncode == 78
+    assert b"WORKER_TOKEN is not set" in done.stderr
+    assert str(tmp_path / ".env").encode() in done.stderr
+
+
+def test_what_is_missing_is_asked_for_on_a_terminal(house: Installation, desk: Path) -> None:
+    """It is saved for the next time, for its owner alone, and the token is not shown."""
+    token = (desk / ".env").read_text().split("WORKER_TOKEN=")[1].split()[0]
+    (desk / ".env").write_text("# mine\nWORKER_TAGS=desk")
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*WORKER, "dev"],
+        cwd=desk,
+        env=house.env,
+        stdin=theirs,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        start_new_session=True,
+    ) as worker:
+        os.close(theirs)
+        os.set_blocking(ours, False)
+        said = bytearray()
+
+        def heard(text: bytes) -> bool:
+            try:
+                said.extend(os.read(ours, 65_536))
+            except OSError:
+                return text in said
+            return text in said
+
+        wait_until(lambda: heard(b"SERVER_URL"), what="it asks")
+        os.write(ours, f"{house.url}\n".encode())
+        wait_until(lambda: heard(b"WORKER_TOKEN"), what="it asks")
+        os.write(ours, f"{token}\n".encode())
+        wait_until(lambda: heard(b"worker.ready"), timeout_s=30, what="it works")
+        worker.send_signal(signal.SIGINT)
+        wait_until(lambda: heard(b"never") or worker.poll() is not None, what="it ends")
+    os.close(ours)
+
+    assert worker.returncode == 0
+    assert token.encode() not in said
+    assert stat.S_IMODE((desk / ".env").stat().st_mode) == 0o600
+    saved = f"# mine\nWORKER_TAGS=desk\nSERVER_URL={house.url}\nWORKER_TOKEN={token}\n"
+    assert (desk / ".env").read_text() == saved
