@@ -46,7 +46,7 @@ def _token(house: Installation, name: str) -> str:
 @pytest.fixture
 def desk(house: Installation, request: pytest.FixtureRequest) -> Path:
     """Give a folder whose `.env` names the server, a token and a tag of its own."""
-    folder = house.home / request.node.name
+    folder = house.home / str(request.node.name)
     folder.mkdir()
     env = folder / ".env"
     env.write_text(
