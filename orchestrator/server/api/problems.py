@@ -46,6 +46,10 @@ STATUS: Final[Mapping[type[OrchestratorError], int]] = MappingProxyType(
 """The nearest ancestor counts; what has none here is our own fault: 500."""
 MALFORMED: Final = frozenset({"json_invalid", "head_invalid"})
 """Codes of what cannot even be read, which is 400 and not 422."""
+TITLES: Final[Mapping[int, str]] = MappingProxyType(
+    {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
+)
+"""What RFC 9110 calls them. Python's own words changed with 3.13; ours are the same on each."""
 
 
 def status_of(error: OrchestratorError) -> int:
@@ -75,7 +79,7 @@ def problem_of(error: OrchestratorError, request_id: str | None = None) -> Probl
         return internal_problem(request_id)
     fields = error.fields if isinstance(error, RequestInvalid) else ()
     return Problem(
-        title=HTTPStatus(status).phrase,
+        title=TITLES.get(status) or HTTPStatus(status).phrase,
         status=status,
         code=error.problem_code,
         detail=error.message,

@@ -4,12 +4,12 @@ It knows no meaning. How slowly a body may arrive is watched per connection (`co
 that reading costs no timer here.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from orchestrator.server.edge.refusals import body_too_large
+from orchestrator.server.edge.refusals import Declined, body_too_large
 
 
 async def read_body(receive: Receive, *, limit: int) -> bytes:
@@ -32,8 +32,14 @@ async def _read_rest(receive: Receive, first: bytes, limit: int) -> bytes:
     return bytes(parts)
 
 
-async def stream_body(receive: Receive, *, limit: int, already: int = 0) -> AsyncIterator[bytes]:
-    """Yield a body piece by piece; raise once more than `limit` bytes came in all."""
+async def stream_body(
+    receive: Receive,
+    *,
+    limit: int,
+    already: int = 0,
+    refusal: Callable[[int], Declined] = body_too_large,
+) -> AsyncIterator[bytes]:
+    """Yield a body piece by piece; raise the refusal once more than `limit` bytes came in all."""
     size = already
     more = True
     while more:
@@ -43,7 +49,7 @@ async def stream_body(receive: Receive, *, limit: int, already: int = 0) -> Asyn
         part: bytes = message.get("body", b"")
         size += len(part)
         if size > limit:
-            raise body_too_large(limit)
+            raise refusal(limit)
         more = message.get("more_body", False)
         if part:
             yield part

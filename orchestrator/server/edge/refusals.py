@@ -26,6 +26,17 @@ class Declined(Refused):
         self.headers = headers
 
 
+def upload_too_large(limit: int) -> Declined:
+    """Return the refusal of a file that is longer than an upload may be."""
+    return Declined(
+        413,
+        "body_too_large",
+        f"the file is longer than the {limit} bytes that an upload may have",
+        hint="leave out what the job does not need, or allow more with "
+        "ORCHESTRATOR_MAX_UPLOAD_BYTES when you start the server",
+    )
+
+
 def body_too_large(limit: int) -> Declined:
     """Return the refusal of a body that is longer than its route takes."""
     return Declined(

@@ -132,7 +132,7 @@ async def test_a_body_of_two_mebibytes_is_refused(site: Site) -> None:
     headers = {**site.admin, "Content-Type": "application/json"}
     chunked = await site.http.post(JOBS, content=pieces(), headers=headers)
 
-    problem(whole, 413, "body_too_large")
+    assert problem(whole, 413, "body_too_large")["title"] == "Content Too Large"
     problem(chunked, 413, "body_too_large")
     await nothing_was_stored(site)
 

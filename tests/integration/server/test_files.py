@@ -104,10 +104,27 @@ async def test_a_file_that_is_too_long_leaves_nothing(tmp_path: Path) -> None:
         unsaid = await site.http.post(FILES, content=pieces(), headers=site.admin)
         exact = await site.http.post(FILES, content=b"x" * 1000, headers=site.admin)
 
-        problem(said, 413, "body_too_large")
-        problem(unsaid, 413, "body_too_large")
+        for answer in (said, unsaid):
+            told = problem(answer, 413, "body_too_large")
+            assert "1000 bytes" in told["detail"]
+            assert "ORCHESTRATOR_MAX_UPLOAD_BYTES" in told["hint"]
         assert exact.status_code == 201
         assert len(kept(site)) == 1
+
+
+async def test_a_file_that_is_said_to_be_too_long_need_not_be_sent(tmp_path: Path) -> None:
+    """Who asks before sending is refused at once, and is not told to go on."""
+    async with running(tmp_path, max_upload_bytes=1000) as site:
+        head = (
+            f"POST {FILES} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {site.key()}\r\n"
+            "Expect: 100-continue\r\nContent-Length: 1001\r\n\r\n"
+        )
+        async with site.socket() as stream:
+            await stream.send(head.encode())
+            with anyio.fail_after(5):
+                answer = await stream.receive()
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
 
 
 async def test_an_upload_that_is_cut_off_leaves_nothing(site: Site) -> None:

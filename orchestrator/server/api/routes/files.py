@@ -14,7 +14,7 @@ from orchestrator.server.api.answers import json_answer
 from orchestrator.server.api.openapi import takes_bytes
 from orchestrator.server.edge.body import stream_body
 from orchestrator.server.edge.head import SEEN, Seen
-from orchestrator.server.edge.refusals import body_too_large
+from orchestrator.server.edge.refusals import upload_too_large
 from orchestrator.server.files import Received
 from orchestrator.server.operations.files import record_file
 from orchestrator.server.services import Services
@@ -44,9 +44,9 @@ def routes(services: Services) -> APIRouter:
         """
         seen: Seen = request.scope[SEEN]
         if seen.content_length is not None and seen.content_length > limit:
-            raise body_too_large(limit)
+            raise upload_too_large(limit)
         file = await services.files.receive(
-            stream_body(request.receive, limit=limit),
+            stream_body(request.receive, limit=limit, refusal=upload_too_large),
             record,
             check=ziparchive.check if query.check == "zip" else None,
         )
