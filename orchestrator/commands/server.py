@@ -15,6 +15,7 @@ class Options(TypedDict):
 
     data_dir: Path | None
     listen: tuple[str, int]
+    database: str | None
     lifeline_fd: int | None
     listen_fd: int | None
     insecure_http: bool
@@ -48,6 +49,12 @@ server.members = {"run": "orchestrator.commands.server:run_server"}
     metavar="FD",
     help="A listening socket that was passed on (systemd's first one is 3), instead of --listen.",
 )
+@click.option(
+    "--database",
+    metavar="URL",
+    help="A PostgreSQL database instead of a file: postgresql://user@host:5432/name. A password "
+    "belongs in ORCHESTRATOR_DATABASE or ~/.pgpass.",
+)
 @click.option("--lifeline-fd", type=click.IntRange(min=3), hidden=True)
 @click.option(
     "--insecure-http",
@@ -66,6 +73,7 @@ def run_server(surroundings: Surroundings, **options: Unpack[Options]) -> int:
         options["data_dir"] or data_dir() / "server",
         f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         insecure_http=options["insecure_http"],
+        database=options["database"],
         environ=surroundings.environ,
     )
     return run(settings, options["lifeline_fd"], options["listen_fd"])

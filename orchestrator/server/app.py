@@ -30,13 +30,14 @@ from orchestrator.server.facts import Fact
 from orchestrator.server.files import FileStore
 from orchestrator.server.live.bus import Bus
 from orchestrator.server.live.dispatch import Dispatch
+from orchestrator.server.live.memory import Memory
 from orchestrator.server.live.sse import StreamLimits
 from orchestrator.server.operations.requirements import session_requirements
 from orchestrator.server.operations.upkeep import begin
 from orchestrator.server.output_log import OutputFiles
 from orchestrator.server.services import Services
-from orchestrator.server.settings import ServerSettings
-from orchestrator.server.store.sqlite import open_sqlite
+from orchestrator.server.settings import ServerSettings, shown_database
+from orchestrator.server.store.opening import open_store
 from orchestrator.server.upkeep.alarm import Alarm
 from orchestrator.server.upkeep.housekeeping import Housekeeping
 from orchestrator.server.upkeep.pulse import Pulse
@@ -70,7 +71,7 @@ async def opened_services(
     settings: ServerSettings, folder: Path, clock: Clock
 ) -> AsyncIterator[Services]:
     """Open everything that lies on the disk, and let go of it at the end."""
-    store = await to_thread.run_sync(open_sqlite, folder / DATABASE, clock)
+    store = await to_thread.run_sync(open_store, settings.database, folder / DATABASE, clock)
     try:
         files = FileStore(private_dir(folder / "files"))
         await to_thread.run_sync(files.open)
@@ -102,7 +103,8 @@ async def run_services(
     stop = anyio.Event()
     alarm = Alarm(services.store, services.clock)
     keeper = Housekeeping(services.store, services.outputs, services.files, services.clock)
-    unsubscribe = _listen_to_facts(services, alarm)
+    memory = Memory(services.store, services.dispatch)
+    unsubscribe = _listen_to_facts(services, alarm, memory)
     listener = Listener(application(services), listening)
     ended = anyio.Event()
 
@@ -115,11 +117,15 @@ async def run_services(
             await group.start(_watch_signals, stop)
             await group.start(reap, services.store, services.clock, services.pulse)
             group.start_soon(alarm.run)
+            group.start_soon(memory.run)
             group.start_soon(keeper.run)
             await group.start(serve_http)
             url = url_of(listening)
             listen = bound_to(listening)
-            logs.event(_LOGGER, logging.INFO, "server.started", url=url, listen=listen)
+            where = shown_database(services.settings.database)
+            logs.event(
+                _LOGGER, logging.INFO, "server.started", url=url, listen=listen, database=where
+            )
             if lifeline is not None:
                 group.start_soon(_watch_lifeline, lifeline, stop)
                 await lifeline.tell({"state": "ready", "url": url})
@@ -132,9 +138,9 @@ async def run_services(
         unsubscribe()
 
 
-def _listen_to_facts(services: Services, alarm: Alarm) -> Callable[[], None]:
+def _listen_to_facts(services: Services, alarm: Alarm, memory: Memory) -> Callable[[], None]:
     """Tell the parts what was committed: credentials first, because others ask about them."""
-    ears = (services.credentials, services.bus, services.dispatch, alarm)
+    ears = (services.credentials, services.bus, services.dispatch, alarm, memory)
 
     def hear(facts: Sequence[Fact]) -> None:
         for ear in ears:

@@ -6,9 +6,10 @@ which setting, what was expected, and what to write instead.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qsl, urlsplit
 
 from orchestrator.kernel.errors import ConfigInvalid
 from orchestrator.protocol.limits import UPLOAD_BYTES
@@ -16,6 +17,7 @@ from orchestrator.protocol.limits import UPLOAD_BYTES
 DEFAULT_LISTEN: Final = "127.0.0.1:8700"
 MAX_UPLOAD: Final = "ORCHESTRATOR_MAX_UPLOAD_BYTES"
 ALLOWED_HOSTS: Final = "ORCHESTRATOR_ALLOWED_HOSTS"
+DATABASE: Final = "ORCHESTRATOR_DATABASE"
 _UPLOAD_CEILING: Final = 1024**4
 _LISTEN: Final = re.compile(
     r"(?:\[(?P<six>[0-9a-fA-F:.%]+)\]|(?P<name>[^:\s\[\]]+)):(?P<port>[0-9]{1,5})"
@@ -35,6 +37,8 @@ class ServerSettings:
     allowed_hosts: tuple[str, ...] = ()
     """Names, beside the loopback ones, under which it is called."""
     max_upload_bytes: int = UPLOAD_BYTES
+    database: str | None = field(default=None, repr=False)
+    """The address of a PostgreSQL database, maybe with its password; `None` for a file."""
 
 
 def load(
@@ -42,9 +46,13 @@ def load(
     listen: str = DEFAULT_LISTEN,
     *,
     insecure_http: bool = False,
+    database: str | None = None,
     environ: Mapping[str, str],
 ) -> ServerSettings:
-    """Return the settings that the command line and the environment give."""
+    """Return the settings that the command line and the environment give.
+
+    `database` is the command line's, and counts before the environment's.
+    """
     host, port = _listen(listen)
     return ServerSettings(
         data_dir,
@@ -53,6 +61,7 @@ def load(
         insecure_http,
         _hosts(environ.get(ALLOWED_HOSTS, "")),
         _upload(environ.get(MAX_UPLOAD)),
+        _typed(database) or _database(environ.get(DATABASE), DATABASE),
     )
 
 
@@ -86,3 +95,50 @@ def _upload(text: str | None) -> int:
             hint=f"write a whole number from 1 to {_UPLOAD_CEILING}, for example {UPLOAD_BYTES}",
         )
     return int(text)
+
+
+def _typed(url: str | None) -> str | None:
+    """Return an address from the command line, which everybody on the machine can read."""
+    if url is not None and _has_password(url):
+        raise ConfigInvalid(
+            "--database: every user of this machine can read a password on a command line",
+            hint=f"set {DATABASE} instead, or put the password into ~/.pgpass",
+        )
+    return _database(url, "--database")
+
+
+def _database(url: str | None, name: str) -> str | None:
+    """Return an address that can be meant. It is never quoted, because it may hold a password."""
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    is_ours = parts.scheme in {"postgresql", "postgres"} and parts.path.strip("/")
+    # Behind the host: then the host is a piece of a password that holds a slash.
+    if not is_ours or "@" in parts.path:
+        raise ConfigInvalid(
+            f"{name}: this is not the address of a PostgreSQL database",
+            hint="write postgresql://user@host:5432/name, with every character of the password "
+            "that is neither a letter nor a digit as %XX",
+        )
+    return url
+
+
+def _has_password(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.password is not None or "password" in dict(parse_qsl(parts.query))
+
+
+def shown_database(url: str | None) -> str:
+    """Return which database that is, in words that may be logged."""
+    if url is None:
+        return "sqlite"
+    parts = urlsplit(url)
+    user = f"{parts.username}@" if parts.username else ""
+    host = parts.netloc.rpartition("@")[2] or "localhost"
+    return f"postgresql://{user}{host}{parts.path}"

@@ -146,6 +146,13 @@ class PostgresServer:
             cursor = raw.execute(sql.encode())
             return cursor.fetchall() if cursor.description else []
 
+    def lock(self, role: str) -> None:
+        """Ask a role for its password from now on; everybody else walks in."""
+        rules = self.folder / "data" / "pg_hba.conf"
+        asked = f"host all {role} 127.0.0.1/32 scram-sha-256\n"
+        rules.write_text(asked + rules.read_text())
+        self.ask("postgres", "SELECT pg_reload_conf()")
+
     def new_database(self, options: str = "") -> str:
         """Make an empty database and return its name."""
         self._count += 1

@@ -13,7 +13,7 @@ import anyio
 from orchestrator.protocol.tokens import KEY_PREFIXES, WorkerToken, is_well_formed, token_hash
 from orchestrator.server.access.guesses import Guesses
 from orchestrator.server.edge.refusals import Declined
-from orchestrator.server.facts import Fact, KeysChanged
+from orchestrator.server.facts import Fact, KeysChanged, NewsLost
 from orchestrator.server.operations.keys import Principal, find_principal
 from orchestrator.server.store.interface import Store
 
@@ -33,8 +33,8 @@ class Credentials:
         self._guesses = Guesses()
 
     def hear(self, facts: Sequence[Fact]) -> None:
-        """Forget everybody when a credential was made, replaced or withdrawn."""
-        if any(isinstance(fact, KeysChanged) for fact in facts):
+        """Forget everybody when a credential was made, replaced or withdrawn, or may have been."""
+        if any(isinstance(fact, KeysChanged | NewsLost) for fact in facts):
             self._found.clear()
             self._changes += 1
 

@@ -14,6 +14,7 @@ from orchestrator.server.facts import (
     Fact,
     JobChanged,
     KeysChanged,
+    NewsLost,
     OrderPending,
     OutputGrew,
     SessionEnded,
@@ -69,8 +70,15 @@ class Bus:
                     self._touch(fact.session_id)
                 case KeysChanged():
                     self._touch(KEYS)
+                case NewsLost():
+                    self._touch_everybody()
                 case _:
                     pass  # the dispatch and the upkeep listen to the others
+
+    def _touch_everybody(self) -> None:
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.touch()
 
     def _touch(self, topic: str) -> None:
         for watch in self._watches.get(topic, ()):
@@ -101,6 +109,4 @@ class Bus:
     def close(self) -> None:
         """Wake everybody for good: the server stops, and whoever waits must come to an end."""
         self._closing = True
-        for watches in self._watches.values():
-            for watch in watches:
-                watch.touch()
+        self._touch_everybody()

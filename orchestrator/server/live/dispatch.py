@@ -157,6 +157,10 @@ class Dispatch:
     def close(self) -> None:
         """Wake everybody for good: the server stops."""
         self._closing = True
+        self.wake_everybody()
+
+    def wake_everybody(self) -> None:
+        """Let every waiting claim look again: nobody knows what there is."""
         for waiters in self._of_session.values():
             self._wake(waiters)
 

@@ -31,10 +31,15 @@ _TABLES: Final = """
 """
 
 
-def open_postgres(url: str, clock: Clock, *, fatal: Fatal = end_process) -> GroupStore:
-    """Open a database, and take the steps that it lacks. Blocks."""
-    server = Server(url)
-    raw = server.connect()
+def open_postgres(
+    url: str, clock: Clock, *, alone: bool = False, fatal: Fatal = end_process
+) -> GroupStore:
+    """Open a database, and take the steps that it lacks. Blocks.
+
+    `alone` keeps every other server out that says so as well, for as long as this one lives.
+    """
+    server = Server(url, alone=alone)
+    raw = server.connect_writer()
     try:
         server.check(raw)
         with _alone(raw):

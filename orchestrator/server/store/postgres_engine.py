@@ -77,13 +77,20 @@ class PostgresEngine:
         """Begin a transaction, and wait until no other server is in one."""
         if self._is_gone():
             self._tx.raw.close()
-            self._tx = PostgresTransaction(self._server.connect())
+            self._tx = PostgresTransaction(self._connected())
         self._tx.raw.execute(_BEGIN)
         self._marked = True
         self._number += 1
         self._tx.now_us = now_us
         self._tx.facts = [NewsLost()] if self._missed else []
         return self._tx
+
+    def _connected(self) -> Raw:
+        try:
+            return self._server.connect_writer()
+        except OrchestratorError as error:
+            # Whatever it is, this server was let in before, and may be again.
+            raise StoreBusy(error.message, code="storage_unreachable", hint=error.hint) from error
 
     def _is_gone(self) -> bool:
         return self._tx.raw.closed or self._tx.raw.broken
@@ -122,13 +129,13 @@ class PostgresEngine:
 
     def _was_committed(self, error: psycopg.Error) -> bool:
         """Find out whether a commit took place that was never answered."""
-        self._missed = True
         try:
             with self._server.connect() as raw:
                 # Granted when the transaction is over that had it, whichever way.
                 raw.execute(f"SELECT pg_advisory_xact_lock({WRITERS})".encode())
                 return _mark_of(raw, self._name) == self._number
         except (psycopg.Error, OrchestratorError) as still:
+            self._missed = True
             raise StoreBusy(
                 f"the database went away during a commit: {words_of(still)}",
                 code="commit_unknown",

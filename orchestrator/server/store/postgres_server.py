@@ -4,6 +4,7 @@ Nothing here is ever told with a password in it: an address is shown by its part
 says of a malformed one is not passed on, because it quotes it.
 """
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,7 +12,13 @@ import psycopg
 from psycopg import conninfo, errors, sql
 from psycopg.types.numeric import Int8BinaryDumper
 
-from orchestrator.kernel.errors import ConfigInvalid, OrchestratorError, VersionUnsupported
+from orchestrator.kernel.errors import (
+    AlreadyRunning,
+    ConfigInvalid,
+    OrchestratorError,
+    VersionUnsupported,
+)
+from orchestrator.kernel.logs import event
 from orchestrator.server.store.postgres_connection import (
     LOCK_TIMEOUT_S,
     STATEMENTS_CACHED,
@@ -20,9 +27,12 @@ from orchestrator.server.store.postgres_connection import (
     words_of,
 )
 
+_LOGGER: Final = logging.getLogger(__name__)
 OLDEST: Final = 140_000
 """PostgreSQL 14: older ones get no repairs any more."""
 CONNECT_TIMEOUT_S: Final = 5
+SERVER: Final = 0x4F524348_00000002
+"""The lock of the one server of a database: `ORCH`, two."""
 STATEMENT_TIMEOUT_S: Final = 30.0
 SILENCE_LIMIT_S: Final = 20
 """A side whose machine vanished is noticed by the other after this, and not after two hours."""
@@ -59,16 +69,17 @@ class Server:
     """An address that was understood."""
 
     url: str = field(repr=False)
+    alone: bool = False
 
     def __post_init__(self) -> None:
         try:
             conninfo.conninfo_to_dict(self.url)
-        except psycopg.Error as error:
+        except psycopg.Error:
             raise ConfigInvalid(
                 "the address of the database cannot be understood",
                 hint="write postgresql://user@host:5432/name; in a password, %-escape what is "
                 "neither a letter nor a digit",
-            ) from error.with_traceback(None)
+            ) from None
 
     def __str__(self) -> str:
         """Return who connects to what, and nothing that is secret."""
@@ -99,6 +110,24 @@ class Server:
             raise
         return raw
 
+    def connect_writer(self) -> Raw:
+        """Open the connection that writes; if we must be alone, nobody else has one meanwhile."""
+        raw = self.connect()
+        if self.alone:
+            try:
+                # Waits a little, because whoever was killed a moment ago still seems to be there.
+                raw.execute(f"SELECT pg_advisory_lock({SERVER})".encode())
+            except errors.LockNotAvailable as error:
+                raw.close()
+                raise AlreadyRunning(
+                    f"another server works with the database {self}",
+                    hint="stop that one first; this version has one server for each database",
+                ) from error
+            except psycopg.Error as error:
+                raw.close()
+                raise unreachable(error, str(self)) from error
+        return raw
+
     def _refused(self, error: psycopg.Error) -> OrchestratorError:
         words = str(error)
         for sign, hint in _WRONG_WORDS:
@@ -126,9 +155,9 @@ class Server:
 
     def check(self, raw: Raw) -> None:
         """Refuse a database in which we could not keep what we promise."""
-        ((encoding, standby, readonly),) = raw.execute(
+        ((encoding, standby, readonly, synced),) = raw.execute(
             "SELECT current_setting('server_encoding'), pg_is_in_recovery(), "
-            "current_setting('transaction_read_only') = 'on'"
+            "current_setting('transaction_read_only') = 'on', current_setting('fsync') = 'on'"
         ).fetchall()
         if encoding != "UTF8":
             raise ConfigInvalid(
@@ -140,6 +169,9 @@ class Server:
                 f"the database {self} is {'a standby' if standby else 'read-only'}",
                 hint="name the primary; or look at default_transaction_read_only",
             )
+
+        if not synced:
+            event(_LOGGER, logging.WARNING, "store.not_durable", database=str(self))
 
     def lacks(self, error: errors.InsufficientPrivilege) -> ConfigInvalid:
         """Return what is told when we may not do what we must."""

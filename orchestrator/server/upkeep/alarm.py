@@ -9,7 +9,7 @@ import anyio
 from orchestrator.kernel import logs
 from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import Unavailable
-from orchestrator.server.facts import Fact, Scheduled
+from orchestrator.server.facts import Fact, NewsLost, Scheduled
 from orchestrator.server.operations.upkeep import next_due, queue_due
 from orchestrator.server.store.interface import Store
 
@@ -29,8 +29,10 @@ class Alarm:
         self._earlier = anyio.Event()
 
     def hear(self, facts: Sequence[Fact]) -> None:
-        """Wake up sooner for a job that falls due sooner."""
+        """Wake up sooner for a job that falls due sooner, or that may do so."""
         for fact in facts:
+            if isinstance(fact, NewsLost):
+                self._earlier.set()
             if isinstance(fact, Scheduled) and fact.due_us < (self._next_us or fact.due_us + 1):
                 self._next_us = fact.due_us
                 self._earlier.set()

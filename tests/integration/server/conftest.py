@@ -1,17 +1,34 @@
-"""A server for each test that asks for one."""
+"""A server for each test that asks for one.
 
-from collections.abc import AsyncIterator
+Its database is a file, unless the test asks for `database` as well: then it runs once on each.
+"""
+
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration.server.site import Site, running
+from tests.support.postgres import PostgresServer
 
 
 @pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """Give the address of a clean database, or `None` for a file."""
+    wanted = "database" in request.fixturenames and request.getfixturevalue("database")
+    if wanted != "postgresql":
+        yield None
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = server.clean_database()
+    yield server.url(name)
+    server.give_back(name)
+
+
+@pytest.fixture
+async def site(tmp_path: Path, database_url: str | None) -> AsyncIterator[Site]:
     """Give a new server with default settings."""
     folder = tmp_path / "server"
     folder.mkdir(mode=0o700)
-    async with running(folder) as started:
+    async with running(folder, database=database_url) as started:
         yield started

@@ -7,6 +7,8 @@ from tests.integration.server.site import Site
 from tests.integration.server.worker import Worker, at_work
 from tests.support.builders import command
 
+pytestmark = pytest.mark.usefixtures("database")
+
 JOBS = 120
 STALL_S = 15
 """Less than the time for which a claim sleeps: one missed wake-up fails the test."""

@@ -4,11 +4,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
+import pytest
 
 from orchestrator.protocol.words import Scope
 from tests.integration.server.site import Site, problem, running
 from tests.integration.server.worker import at_work
 from tests.support.builders import command, delay
+
+pytestmark = pytest.mark.usefixtures("database")
 
 
 async def test_a_submitted_job_is_shown_as_it_was_asked_for(site: Site) -> None:

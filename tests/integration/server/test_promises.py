@@ -16,6 +16,8 @@ from tests.integration.server.site import Site, problem
 from tests.integration.server.worker import Worker, at_work
 from tests.support.builders import delay
 
+pytestmark = pytest.mark.usefixtures("database")
+
 WAIT_S = 20
 PROMPT_S = 8
 """Less than a claim waits: who is not woken fails the test."""

@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 
 from orchestrator.protocol import frames
 from orchestrator.protocol.frames import FrameType
 from tests.integration.server.site import Site, problem, running
 from tests.integration.server.worker import HOST, NOW_US, at_work, enrolled
 from tests.support.builders import command, delay
+
+pytestmark = pytest.mark.usefixtures("database")
 
 
 async def test_a_job_travels_the_whole_way(site: Site) -> None:

@@ -2,7 +2,14 @@
 
 import anyio
 
-from orchestrator.server.facts import Claimable, JobChanged, KeysChanged, OrderPending, OutputGrew
+from orchestrator.server.facts import (
+    Claimable,
+    JobChanged,
+    KeysChanged,
+    NewsLost,
+    OrderPending,
+    OutputGrew,
+)
 from orchestrator.server.live.bus import KEYS, Bus, output_of
 
 
@@ -49,6 +56,16 @@ async def test_a_wait_ends_with_its_news() -> None:
                 group.start_soon(lambda: watch.changed(timeout_s=60))
                 await anyio.lowlevel.checkpoint()
                 bus.hear([KeysChanged()])
+
+
+async def test_lost_news_wake_everybody() -> None:
+    """Who knows that something was missed looks again, whatever it was."""
+    bus = Bus()
+    with bus.watch("a") as one, bus.watch("b") as two:
+        bus.hear([NewsLost()])
+
+        assert [await one.changed(timeout_s=60), await two.changed(timeout_s=60)] == [True, True]
+        assert not bus.is_closing()
 
 
 async def test_closing_wakes_everybody_for_good() -> None:

@@ -9,7 +9,7 @@ from orchestrator.kernel.errors import ConfigInvalid, OrchestratorError
 from orchestrator.protocol.limits import UPLOAD_BYTES
 from orchestrator.server.api.problems import headers_of, problem_of, status_of
 from orchestrator.server.chance import Chance
-from orchestrator.server.settings import load
+from orchestrator.server.settings import load, shown_database
 from orchestrator.server.upkeep.pulse import STALE_S, Pulse
 
 HERE = Path("/data")
@@ -53,6 +53,53 @@ def test_wrong_settings_are_refused_with_an_example(listen: str, environ: dict[s
         load(HERE, listen, environ=environ)
 
     assert refused.value.hint
+
+
+def test_a_database_may_be_named_in_two_places() -> None:
+    """The command line counts before the environment, and a password is shown nowhere."""
+    url = "postgresql://ada:se%40cret@db.example:5433/jobs?sslmode=require"
+    typed = "postgresql://ada@db.example/jobs"
+
+    told = load(HERE, environ={"ORCHESTRATOR_DATABASE": url})
+    both = load(HERE, database=typed, environ={"ORCHESTRATOR_DATABASE": url})
+
+    assert load(HERE, environ={}).database is None
+    assert (told.database, both.database) == (url, typed)
+    assert "cret" not in repr(told)
+    assert shown_database(url) == "postgresql://ada@db.example:5433/jobs"
+    assert shown_database("postgresql:///jobs?host=/run/pg") == "postgresql://localhost/jobs"
+    assert shown_database(None) == "sqlite"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "jobs",
+        "mysql://u:secret@h/x",
+        "postgresql://u:secret@h",
+        "postgresql://u:sec/ret@h/x",
+        "postgresql://u:sec?ret@h/x",
+        "postgresql://u:sec#ret@h/x",
+        "postgresql://[u:secret@h/x",
+    ],
+)
+def test_a_wrong_database_is_refused_without_quoting_it(url: str) -> None:
+    """An address that cannot be meant may hold a password in any place."""
+    with pytest.raises(ConfigInvalid) as refused:
+        load(HERE, environ={"ORCHESTRATOR_DATABASE": url})
+
+    assert refused.value.hint
+    assert "ret" not in f"{refused.value!r}"
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:s@h/x", "postgresql://h/x?user=u&password=s"])
+def test_a_password_is_not_typed(url: str) -> None:
+    """Whoever lists the processes of a machine reads their command lines."""
+    with pytest.raises(ConfigInvalid, match="password"):
+        load(HERE, database=url, environ={})
+
+    assert load(HERE, environ={"ORCHESTRATOR_DATABASE": url}).database == url
 
 
 @pytest.mark.parametrize(
