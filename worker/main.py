@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from orchestrator.kernel import logs
 from orchestrator.kernel.clock import SystemClock
-from orchestrator.kernel.errors import Broken, ConfigInvalid, OrchestratorError
+from orchestrator.kernel.errors import Broken, ConfigInvalid, OrchestratorError, cause
 from orchestrator.kernel.files import private_dir
 from orchestrator.kernel.lifeline import Lifeline
 from orchestrator.kernel.packets import Message
@@ -51,9 +51,9 @@ def _to_its_end(main: Callable[[], int]) -> int:
     except OrchestratorError as error:
         trouble = error
     except BaseExceptionGroup as group:
-        found = _only_error(group)
-        if found is None:
-            raise
+        found = cause(group)
+        if not isinstance(found, OrchestratorError) or group.split(OrchestratorError)[1]:
+            raise  # there is anything else among them
         trouble = found
     if isinstance(trouble, Broken):
         raise trouble
@@ -66,16 +66,6 @@ def _to_its_end(main: Callable[[], int]) -> int:
         hint=trouble.hint,
     )
     return trouble.exit_code
-
-
-def _only_error(group: BaseExceptionGroup[BaseException]) -> OrchestratorError | None:
-    """Return the error that ended the services, unless there is anything else among them."""
-    if group.split(OrchestratorError)[1] is not None:
-        return None
-    first: BaseException = group
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first if isinstance(first, OrchestratorError) else None
 
 
 async def _forked(args: Message, lifeline_fd: int, channel: socket.socket) -> int:

@@ -23,8 +23,8 @@ from orchestrator.protocol.words import Execution, Reason
 from worker.inputs import Inputs, Unavailable
 from worker.kinds import Entered, Finished, Kinds, Launch, Running, Work
 from worker.logic.attempt import (
+    Alive,
     Attempt,
-    Began,
     Happening,
     Interrupt,
     Key,
@@ -33,8 +33,8 @@ from worker.logic.attempt import (
     Say,
     Settle,
     Start,
+    Unaccounted,
     Unprepared,
-    Vanished,
     Withdraw,
     Withdrawn,
     decide,
@@ -42,9 +42,7 @@ from worker.logic.attempt import (
 from worker.logic.lifecycle import AttemptState
 from worker.logic.outcome import end_of, shortened
 from worker.moment import now_us
-from worker.records import Began as CommandBegan
-from worker.records import Exited, Log, Phase, Wrote
-from worker.records import Vanished as ShimVanished
+from worker.records import Began, Exited, Log, Phase, Vanished, Wrote
 from worker.services.courier import Courier
 from worker.settings import WorkerSettings
 from worker.workspace import Workspaces
@@ -81,6 +79,7 @@ class Runner:
         self._running: Running | None = None
         self._interrupt: Interrupt | None = None
         self._has_workspace = False
+        self._was_found = False
 
     @property
     def phase(self) -> Phase:
@@ -150,21 +149,22 @@ class Runner:
                 case Wrote():
                     key, courier = self.attempt.key, self._tools.courier
                     await courier.write(key, record.offset, record.frames)
-                case CommandBegan():
-                    self.happened(Began(record.at_us, record.pid))
+                case Began():
+                    self.happened(Alive(record.at_us, record.pid))
                 case Entered():
-                    self.happened(Began(record.at_us))
+                    self.happened(Alive(record.at_us))
                 case Finished():
                     self.happened(Over(record.end, NO_OUTPUT))
                 case Exited():
                     await self._clean()
                     self.happened(Over(end_of(record), record.log))
-                case ShimVanished():
+                case Vanished():
                     await self._clean()
                     self.happened(self._vanished(record))
 
     def found(self) -> None:
         """Note that an earlier process started it: it may have a workspace."""
+        self._was_found = True
         self._has_workspace = self._tools.workspaces.files(self.attempt.key).parent.exists()
 
     async def _make_ready(self, grant: Grant) -> Launch | Unprepared | Withdrawn:
@@ -226,8 +226,8 @@ class Runner:
         match event:
             case Started():
                 if self.attempt.state is AttemptState.RUNNING:
-                    told = {**self._names(), "pid": event.pid}
-                    logs.event(LOGGER, logging.INFO, "attempt.started", **told)
+                    what = "attempt.found" if self._was_found else "attempt.started"
+                    logs.event(LOGGER, logging.INFO, what, **self._names(), pid=event.pid)
             case Ended():
                 logs.event(
                     LOGGER,
@@ -261,11 +261,11 @@ class Runner:
                 LOGGER, logging.WARNING, "workspace.kept", **self._names(), reason=error.message
             )
 
-    def _vanished(self, record: ShimVanished) -> Happening:
+    def _vanished(self, record: Vanished) -> Happening:
         """A shim that had not even noted the grant has started nothing."""
         if not record.may_have_run:
             return Withdrawn(now_us(self._tools.clock), "the process that was to watch it had gone")
-        return Vanished(now_us(self._tools.clock), record.log)
+        return Unaccounted(now_us(self._tools.clock), record.log)
 
 
 def _work(key: Key, grant: Grant, root: Path) -> Work:

@@ -158,13 +158,6 @@ class AsyncApi:
             verify=_trust(self.endpoint), trust_env=False, limits=_limits(connections)
         )
 
-    async def get(
-        self, path: str, reply: type[T], *, params: Params | None = None, timeout_s: float = CALL_S
-    ) -> T:
-        """Return the reply to a GET, or raise what the answer stands for."""
-        request = _request(self.endpoint, "GET", self.endpoint.address(path, params), _Sent(JSON))
-        return (await self._answer(request, timeout_s)).read(reply)
-
     async def call(
         self, path: str, request: BaseModel, reply: type[T], *, timeout_s: float = CALL_S
     ) -> T:

@@ -53,7 +53,7 @@ class Running(Protocol):
         """Return how far it has come."""
         ...
 
-    def records(self, from_offset: int = 0) -> AsyncIterator[Record | Entered | Finished]:
+    def records(self) -> AsyncIterator[Record | Entered | Finished]:
         """Yield what happens, to the end."""
         ...
 

@@ -63,7 +63,7 @@ class Wait:
         self._cause: Cause | None = None
         self.phase: Phase = "granted"
 
-    async def records(self, from_offset: int = 0) -> AsyncIterator[Entered | Finished]:  # noqa: ARG002 - it has no output
+    async def records(self) -> AsyncIterator[Entered | Finished]:
         """Yield that it began, and, when it is over, that it is."""
         started_us, begun = now_us(self._clock), self._clock.monotonic()
         self.phase = "running"

@@ -92,7 +92,7 @@ class Withdrawn:
 
 
 @dataclass(frozen=True, slots=True)
-class Began:
+class Alive:
     """The command runs; a handler in this process has no pid of its own."""
 
     at_us: int
@@ -108,7 +108,7 @@ class Over:
 
 
 @dataclass(frozen=True, slots=True)
-class Vanished:
+class Unaccounted:
     """Nobody can say how it ended: who watched it was killed."""
 
     at_us: int
@@ -137,9 +137,9 @@ Happening = (
     | Recorded
     | Unprepared
     | Withdrawn
-    | Began
+    | Alive
     | Over
-    | Vanished
+    | Unaccounted
     | StopAsked
     | Abandon
     | Acknowledged
@@ -191,11 +191,11 @@ def decide(attempt: Attempt, happened: Happening) -> Decision:  # noqa: C901 - a
             return _last_word(attempt, E.REFUSED, _unprepared(attempt.key, happened))
         case Withdrawn():
             return _last_word(attempt, E.WITHDRAWN, _withdrawn(attempt, happened))
-        case Began():
+        case Alive():
             return _began(attempt, happened)
         case Over():
             return _last_word(attempt, E.OVER, _over(attempt, happened))
-        case Vanished():
+        case Unaccounted():
             return _last_word(attempt, E.VANISHED, _vanished(attempt, happened))
         case StopAsked():
             return _stop(attempt, happened.cause)
@@ -232,11 +232,11 @@ def _last_word(attempt: Attempt, event: AttemptEvent, word: Ended | Released) ->
     return moved, (Settle(),) if moved.state is S.SETTLED else (Say(word),)
 
 
-def _began(attempt: Attempt, began: Began) -> Decision:
+def _began(attempt: Attempt, alive: Alive) -> Decision:
     if attempt.state is S.ABANDONED:
         return _moved(attempt, E.BEGAN)
     key = attempt.key
-    started = Started(job_id=key.job_id, attempt=key.number, at_us=began.at_us, pid=began.pid)
+    started = Started(job_id=key.job_id, attempt=key.number, at_us=alive.at_us, pid=alive.pid)
     return _moved(attempt, E.BEGAN, Say(started))
 
 
@@ -314,18 +314,18 @@ def _over(attempt: Attempt, over: Over) -> Ended:
     )
 
 
-def _vanished(attempt: Attempt, vanished: Vanished) -> Ended:
+def _vanished(attempt: Attempt, gone: Unaccounted) -> Ended:
     """A command that was seen to run is lost; of one that was only granted nobody knows."""
     ran = attempt.state is S.RUNNING
     return Ended(
         job_id=attempt.key.job_id,
         attempt=attempt.key.number,
-        at_us=vanished.at_us,
+        at_us=gone.at_us,
         outcome=Outcome.LOST if ran else Outcome.INDETERMINATE,
         reason=Reason.WORKER_LOST if ran else Reason.OUTCOME_UNKNOWN,
         message="the process that watched the command was killed"
         + (", and the command with it" if ran else " before it could say whether the command ran"),
-        output_length=vanished.log.length,
-        output_digest=vanished.log.digest.hex(),
+        output_length=gone.log.length,
+        output_digest=gone.log.digest.hex(),
         output_final=attempt.state is S.ABANDONED,
     )

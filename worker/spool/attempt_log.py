@@ -61,12 +61,12 @@ class AttemptLog:
         for place in places:
             place.segment.hold(key, place.position)
 
-    async def records(self, from_offset: int = 0) -> AsyncIterator[Record]:
-        """Yield what is written now and later, its output from `from_offset` on.
+    async def records(self) -> AsyncIterator[Record]:
+        """Yield what is written now and later, its output from the first place that is there.
 
         It ends with `Exited` or `Vanished`. It may be read again, but by one reader at a time.
         """
-        tail = Tail(self.key, self.places[0], from_offset, self._go_on)
+        tail = Tail(self.key, self.places[0], self._go_on)
         alive = True
         while True:
             news = False

@@ -27,13 +27,12 @@ class Place(NamedTuple):
 
 
 class Tail:
-    """One reading of an attempt, of its output from `from_offset` on."""
+    """One reading of an attempt."""
 
     def __init__(
-        self, key: Key, place: Place, from_offset: int, follow: Callable[[str, Log], Segment | None]
+        self, key: Key, place: Place, follow: Callable[[str, Log], Segment | None]
     ) -> None:
         self._key = key
-        self._from_offset = from_offset
         self._follow = follow
         self.segment, self.position, log = place
         self._length, self._digest = log.length, log.digest
@@ -77,7 +76,7 @@ class Tail:
             start = frame.end - frame.size
             self.position = base + frame.end
             if frame.type in _OUTPUT:
-                if run_start < 0 and self._length >= self._from_offset:
+                if run_start < 0:
                     run_start, run_offset = start, self._length
                 self._digest = chain(self._digest, bytes(view[start : frame.end]))
                 self._length += frame.size

@@ -55,9 +55,10 @@ async def test_a_long_attempt_does_not_keep_all_its_output(tmp_path: Path) -> No
         [found] = await spool.reattach()
         (tmp_path / "stop").touch()
 
-        rest = await told(found, length)
+        rest = await told(found)
 
-        assert (rest.end.code, rest.log) == (0, b"")
+        assert rest.end.code == 0
+        assert len(rest.log) < length / 2
         assert rest.end.log.length == length
         spool.close()
 

@@ -197,12 +197,12 @@ class Told:
         return b"".join(frame.data for frame in self.frames if frame.type == frame_type)
 
 
-async def told(log: AttemptLog, from_offset: int = 0) -> Told:
-    """Read a log to its end, and check that length and digest are those of its output."""
-    said = Told([record async for record in log.records(from_offset)])
+async def told(log: AttemptLog) -> Told:
+    """Read a log to its end; if it is whole, check length and digest against its output."""
+    said = Told([record async for record in log.records()])
     last = said.records[-1]
     assert isinstance(last, Exited | Vanished)
-    if from_offset == 0:
+    if log.places[0].log.length == 0:
         log_bytes, digest = said.log, EMPTY_DIGEST
         for frame in said.frames:
             digest = chain(digest, log_bytes[frame.end - frame.size : frame.end])

@@ -46,6 +46,43 @@ def test_a_job_goes_on_while_the_server_is_away(place: Workplace, server: FakeSe
     wait_until(lambda: "server.reached" in place.worker.stderr)
 
 
+def test_all_of_a_long_absence_arrives(place: Workplace, server: FakeServer) -> None:
+    """Ends, floods and quiet work of that time, and of a worker that was killed: all is told.
+
+    How long the server was away is no matter: nothing here runs out while nobody answers.
+    """
+    wait = "while [ ! -e {gate} ]; do sleep 0.01; done; "
+    flood = "head -c 20000000 /dev/urandom | tee {copy}; "
+    scripts = [
+        wait.format(gate="away") + "echo short; exit 1",
+        wait.format(gate="away") + flood.format(copy="over") + "exit 2",
+        wait.format(gate="away") + flood.format(copy="on") + wait.format(gate="back") + "exit 3",
+        COUNT.replace("gate", "back") + "; exit 4",
+    ]
+    jobs = [server.sh(script) for script in scripts]
+    attempts = [server.running(job) for job in jobs]
+    directory = place.directory
+
+    server.stop()
+    (directory / "away").touch()
+    for copy in ("over", "on"):
+        wait_until(lambda at=directory / copy: at.exists() and at.stat().st_size == 20_000_000)  # type: ignore[misc]  # a default binds it
+    place.kill()
+    place.launch()
+    wait_until(lambda: "server.lost" in place.worker.stderr)
+    server.start()
+    for job, code in zip(jobs[:2], (1, 2), strict=True):
+        assert server.end(job).exit_code == code
+    (directory / "back").touch()
+
+    assert [server.end(job).exit_code for job in jobs[2:]] == [3, 4]
+    assert attempts[0].stream() == b"short\n"
+    assert attempts[1].stream() == (directory / "over").read_bytes()
+    assert attempts[2].stream() == (directory / "on").read_bytes()
+    assert _complete(attempts[3].stream().decode().splitlines())
+    assert len(server.attempts) == 4
+
+
 def test_it_is_back_soon_after_the_server(place: Workplace, server: FakeServer) -> None:
     """After a short outage the next job is taken within seconds, and the log said it twice."""
     server.stop()

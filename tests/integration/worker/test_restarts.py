@@ -37,6 +37,8 @@ def test_a_successor_takes_up_what_runs(place: Workplace) -> None:
 
     assert server.session is not None
     assert [(one.job_id, one.phase) for one in server.session.held] == [(job, "running")]
+    wait_until(lambda: "attempt.found" in place.worker.stderr)
+    assert "attempt.started" not in place.worker.stderr
     (place.directory / "gate").touch()
     assert server.end(job).exit_code == 5
     assert _complete(attempt)

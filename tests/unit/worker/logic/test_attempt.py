@@ -11,8 +11,8 @@ from orchestrator.protocol.words import Outcome, Reason
 from worker.logic.attempt import (
     Abandon,
     Acknowledged,
+    Alive,
     Attempt,
-    Began,
     Effect,
     Happening,
     Interrupt,
@@ -24,8 +24,8 @@ from worker.logic.attempt import (
     Settle,
     Start,
     StopAsked,
+    Unaccounted,
     Unprepared,
-    Vanished,
     Withdraw,
     Withdrawn,
     decide,
@@ -65,9 +65,9 @@ HAPPENINGS: dict[AttemptEvent, Happening] = {
     E.RECORDED: Recorded(),
     E.REFUSED: Unprepared(Reason.INPUT_UNAVAILABLE, "gone", 5),
     E.WITHDRAWN: Withdrawn(),
-    E.BEGAN: Began(5, 4711),
+    E.BEGAN: Alive(5, 4711),
     E.OVER: OVER,
-    E.VANISHED: Vanished(5, LOG),
+    E.VANISHED: Unaccounted(5, LOG),
     E.ABANDON: Abandon(),
     E.ACKNOWLEDGED: Acknowledged(),
 }
@@ -111,7 +111,7 @@ def test_every_state_has_a_phase() -> None:
 
 def test_a_command_that_runs_to_its_end() -> None:
     """Start and end are said once each, in order, and forgetting waits for the server's word."""
-    attempt, effects = _effects(_attempt(), Prepared(), Began(5, 4711), OVER)
+    attempt, effects = _effects(_attempt(), Prepared(), Alive(5, 4711), OVER)
 
     started = Started(job_id=JOB, attempt=2, at_us=5, pid=4711)
     assert effects == [Start(), Say(started), Say(ENDED)]
@@ -172,7 +172,7 @@ def test_what_may_run_only_once_waits_for_the_servers_word() -> None:
     assert effects == [Say(Started(job_id=JOB, attempt=2, at_us=4))]
     assert (attempt.state, attempt.phase, attempt.is_ours) == (S.ANNOUNCED, "granted", True)
 
-    attempt, effects = _effects(attempt, Recorded(), Began(5, 4711), OVER)
+    attempt, effects = _effects(attempt, Recorded(), Alive(5, 4711), OVER)
 
     started = Started(job_id=JOB, attempt=2, at_us=5, pid=4711)
     assert effects == [Start(), Say(started), Say(ENDED)]
@@ -215,7 +215,7 @@ def test_a_machine_without_room_fails_what_was_announced() -> None:
     [
         (S.STARTING, [Interrupt(Cause.CANCELLED, 3.0)], OVER),
         (S.RUNNING, [Interrupt(Cause.CANCELLED, 3.0)], OVER),
-        (S.RUNNING, [Interrupt(Cause.CANCELLED, 3.0)], Vanished(5, LOG)),
+        (S.RUNNING, [Interrupt(Cause.CANCELLED, 3.0)], Unaccounted(5, LOG)),
     ],
 )
 @pytest.mark.parametrize("answer", [Abandon(), Acknowledged()])
@@ -272,7 +272,7 @@ def test_what_is_abandoned_before_it_ran_is_ended_in_silence(
 
 def test_a_start_that_overtakes_an_order_is_not_said() -> None:
     """The command of an abandoned attempt may still begin; nobody hears of that."""
-    _, effects = _effects(_attempt(S.STARTING), Abandon(), Began(5, 4711))
+    _, effects = _effects(_attempt(S.STARTING), Abandon(), Alive(5, 4711))
 
     assert not [effect for effect in effects if isinstance(effect, Say)]
 
@@ -303,7 +303,7 @@ def test_what_vanished_is_not_guessed_at(
     state: AttemptState, outcome: Outcome, reason: Reason
 ) -> None:
     """A killed shim leaves a lost attempt, or, before the start was seen, an unknown one."""
-    _, effects = _effects(_attempt(state), Vanished(5, LOG))
+    _, effects = _effects(_attempt(state), Unaccounted(5, LOG))
 
     [said] = effects
     assert isinstance(said, Say)
