@@ -23,6 +23,7 @@ from orchestrator.protocol.words import Execution, Reason
 from worker.inputs import Inputs, Unavailable
 from worker.kinds import Entered, Finished, Kinds, Launch, Running, Work
 from worker.logic.attempt import (
+    Abandon,
     Alive,
     Attempt,
     Happening,
@@ -119,6 +120,9 @@ class Runner:
         """Note that the server will not have all of it: what is here is kept for people."""
         if self._running is not None:
             self._running.keep()
+        elif self.attempt.state is AttemptState.ANNOUNCED:
+            # Its start will never be recorded, so nothing of it may run: it goes back unheard of.
+            self.happened(Abandon())
 
     async def run(self, grant: Grant) -> None:
         """Take a new attempt from its grant to its end."""

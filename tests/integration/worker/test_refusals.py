@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from orchestrator.protocol.wire import Ack, Ended, Output, ReportReply, ReportRequest
+from orchestrator.protocol.wire import (
+    Ack,
+    Ended,
+    HeartbeatRequest,
+    LiveAttempt,
+    Output,
+    ReportReply,
+    ReportRequest,
+)
 from orchestrator.protocol.words import Directive
 from tests.support.fake_http import Call, Fault, Problem
 from tests.support.fake_server import FakeServer
@@ -118,11 +126,24 @@ def test_output_that_is_refused_does_not_stop_its_command(
     assert place.worker.returncode is None
 
 
+def test_a_start_that_is_not_understood_begins_nothing(place: Workplace) -> None:
+    """What may start only once recorded never starts, and its slot is free for others."""
+    server, place.slots = place.server, 1
+    place.start()
+    culprit = server.sh("touch ran", execution="at_most_once")
+    server.fault("report", *[Refusing(culprit)] * ALWAYS)
+    wait_until(lambda: "attempt.report_refused" in place.worker.stderr)
+
+    assert server.end(server.sh("exit 4")).exit_code == 4
+    assert not (place.directory / "ran").exists()
+    assert culprit not in [one.job_id for one in _last_listed(server)]
+
+
 @pytest.mark.parametrize("name", ["output", "report"])
 def test_an_attempt_that_the_server_gives_up_is_ended(
     place: Workplace, server: FakeServer, name: str
 ) -> None:
-    """The answer to what it said is to abandon it: its processes go, and nobody speaks of it."""
+    """The answer to what it said is to abandon it: its processes go, its end is told once."""
     size = 100_000 if name == "output" else 100
     job = server.sh(f"while :; do head -c {size} /dev/zero; sleep 0.1; done")
     attempt = server.running(job)
@@ -134,11 +155,17 @@ def test_an_attempt_that_the_server_gives_up_is_ended(
 
     wait_until(lambda: not [line for line in place.leftovers() if line.endswith(" sh")])
     assert server.end(server.sh("exit 4")).exit_code == 4
-    assert attempt.ended is None
     place.worker.stop()
     place.start()
     assert server.session is not None
     assert server.session.held == []
+    assert attempt.ends_heard <= 1
+
+
+def _last_listed(server: FakeServer) -> list[LiveAttempt]:
+    request = server.named("heartbeat")[-1].request
+    assert isinstance(request, HeartbeatRequest)
+    return request.attempts
 
 
 def _plain_end(server: FakeServer, job_id: str) -> Ended:
