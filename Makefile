@@ -13,12 +13,16 @@ JOBS ?= 2
 SUITE := -n $(JOBS) --session-timeout=1080
 SOURCES := orchestrator worker tests benchmarks
 
-# The environment is as new as the lock; it is made anew where the checkout was moved.
+# The environment is as new as the lock; it is made anew where the checkout was moved. What only
+# development needs is added by the first target that needs it.
 STAMP := .venv/.installed
+TOOLS := .venv/.tools
 ifneq ($(shell cat $(STAMP) 2>/dev/null)$(wildcard $(BIN)/python),$(CURDIR)$(BIN)/python)
-.PHONY: $(STAMP)
+.PHONY: $(STAMP) $(TOOLS)
 endif
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml .ci/running
+	@sh .ci/install run
+$(TOOLS): requirements.lock pyproject.toml .ci/running
 	@sh .ci/install
 
 .PHONY: run
@@ -26,53 +30,56 @@ run: $(STAMP)  ## start server, supervisor and one worker here (Ctrl-C ends them
 	@exec $(BIN)/orchestrator run --local $(ARGS)
 
 .PHONY: test
-test: $(STAMP)  ## run every test
+test: $(TOOLS)  ## run every test
 	@$(PYTEST) $(SUITE) $(ARGS)
 
 .PHONY: check
 check: format-check lint types contracts test  ## all that has to hold before a merge; CI runs this
 
 .PHONY: unit
-unit: $(STAMP)  ## run the tests without disk, socket or process
+unit: $(TOOLS)  ## run the tests without disk, socket or process
 	@$(PYTEST) tests/unit $(ARGS)
 
 .PHONY: integration
-integration: $(STAMP)  ## run the tests against one real thing at a time
+integration: $(TOOLS)  ## run the tests against one real thing at a time
 	@$(PYTEST) -n $(JOBS) tests/integration $(ARGS)
 
 .PHONY: e2e
-e2e: $(STAMP)  ## run the real programs, from outside
+e2e: $(TOOLS)  ## run the real programs, from outside
 	@$(PYTEST) tests/e2e $(ARGS)
 
 .PHONY: format
-format: $(STAMP)  ## format the source
+format: $(TOOLS)  ## format the source
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --quiet --fix --select I $(SOURCES)
 
 .PHONY: format-check
-format-check: $(STAMP)
+format-check: $(TOOLS)
 	@$(BIN)/ruff format --check $(SOURCES) || { echo "run 'make format'"; exit 1; }
 
 .PHONY: lint
-lint: $(STAMP)  ## look for mistakes in the source
+lint: $(TOOLS)  ## look for mistakes in the source
 	@$(BIN)/ruff check $(SOURCES)
 
 .PHONY: types
-types: $(STAMP)  ## check the types, tests included
+types: $(TOOLS)  ## check the types, tests included
 	@$(BIN)/mypy
 
 .PHONY: contracts
-contracts: $(STAMP)  ## check who may import whom
+contracts: $(TOOLS)  ## check who may import whom
 	@$(BIN)/lint-imports --no-logo
 
 .PHONY: bench
-bench: $(STAMP)  ## measure, against what this machine can do at best
+bench: $(TOOLS)  ## measure, against what this machine can do at best
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: lock
-lock: $(STAMP)  ## choose the newest packages again, and write requirements.lock
+lock: $(TOOLS)  ## choose the newest packages again, and write requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --extra postgres --group dev --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --constraint requirements.lock \
+	    --extra postgres --group build --no-header --no-annotate --no-emit-index-url pyproject.toml \
+	    | sed 's/==.*//' > .ci/running
 
 .PHONY: clean
 clean:  ## remove the environment and every cache, never your data

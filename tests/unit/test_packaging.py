@@ -19,8 +19,9 @@ MODULES = {"dotenv": "python-dotenv", "pydantic_core": "pydantic", "yaml": "pyya
 """Modules that are not called like their package."""
 
 
-def _names(requirements: list[str]) -> set[str]:
-    return {re.split(r"[<>=\[ ;]", text)[0].lower() for text in requirements}
+def _names(requirements: list[Any]) -> set[str]:
+    named = [text for text in requirements if isinstance(text, str)]
+    return {re.split(r"[<>=\[ ;]", text)[0].lower() for text in named}
 
 
 def _declared() -> set[str]:
@@ -45,6 +46,17 @@ def test_the_lock_has_everything_that_is_declared() -> None:
     locked = {name for name, _, _ in BLOCK.findall(LOCK)}
 
     assert _declared() | _names(PYPROJECT["dependency-groups"]["dev"]) <= locked
+
+
+def test_running_needs_less_than_developing() -> None:
+    """What `make run` installs is a part of the lock: what is declared, and what builds it."""
+    locked = {name for name, _, _ in BLOCK.findall(LOCK)}
+    running = set((ROOT / ".ci/running").read_text().split())
+    groups = PYPROJECT["dependency-groups"]
+
+    assert _declared() | _names(groups["build"]) <= running
+    assert running < locked
+    assert running.isdisjoint(_names(groups["dev"]))
 
 
 def test_every_package_that_is_imported_is_declared() -> None:
