@@ -73,6 +73,14 @@ contracts: $(TOOLS)  ## check who may import whom
 bench: $(TOOLS)  ## measure, against what this machine can do at best
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: chaos
+chaos: $(STAMP)  ## kill everything at random moments, and judge what became of the jobs
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
+.PHONY: soak
+soak: $(STAMP)  ## work for minutes or hours without any fault: nothing may grow
+	@$(BIN)/python -m tests.chaos.soak $(ARGS)
+
 .PHONY: lock
 lock: $(TOOLS)  ## choose the newest packages again, and write requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \

@@ -82,7 +82,10 @@ TEST_BANS = {
     "sleeping": Ban(
         "time.sleep anyio.sleep asyncio.sleep",
         "wait for a condition: `tests.support.waiting`",
-        {"tests/support/waiting.py": "is where the waiting is done"},
+        {
+            "tests/support/waiting.py": "is where the waiting is done",
+            "tests/chaos/actor.py": "is a command that takes its time",
+        },
     ),
     "mocks": Ban(
         "unittest.mock mock",

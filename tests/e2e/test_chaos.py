@@ -1,0 +1,39 @@
+"""Chaos, a little of it: what can be killed is killed, and every promise is kept."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.course import Course, run
+from tests.chaos.cycles import run_cycles
+from tests.chaos.figures import figures, text
+from tests.chaos.judge import judge
+from tests.chaos.nemesis import TARGETS
+
+CYCLES = 15
+ENOUGH = 40
+"""Kills that land while an attempt is leased."""
+
+
+@pytest.mark.timeout(400)
+def test_a_minute_of_kills_breaks_no_promise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Server, supervisor, launcher, nursery and worker are killed while they hold attempts."""
+    found = run(Course(seconds=60, seed=20261121, folder=tmp_path / "run"), say=lambda _: None)
+
+    verdict, told = judge(found), figures(found)
+    with capsys.disabled():
+        sys.stdout.write(f"\n{text(told)}\n{verdict}\n")
+    assert verdict.is_clean, str(verdict)
+    assert sum(told.leased_kills[target] for target in TARGETS) >= ENOUGH
+    assert all(told.leased_kills[target] for target in TARGETS)
+
+
+def test_a_job_outlives_one_worker_after_another(tmp_path: Path) -> None:
+    """Its worker is killed at any moment, again and again: one process, one try, every line."""
+    tally = run_cycles(CYCLES, seed=20261121, folder=tmp_path / "run", say=lambda _: None)
+
+    assert (tally.kills, tally.complaints) == (CYCLES, [])
+    assert tally.lines > CYCLES
