@@ -74,11 +74,11 @@ bench: $(TOOLS)  ## measure, against what this machine can do at best
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: chaos
-chaos: $(STAMP)  ## kill everything at random moments, and judge what became of the jobs
+chaos: $(TOOLS)  ## kill everything at random moments, and judge what became of the jobs
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 .PHONY: soak
-soak: $(STAMP)  ## work for minutes or hours without any fault: nothing may grow
+soak: $(TOOLS)  ## work for minutes or hours without any fault: nothing may grow
 	@$(BIN)/python -m tests.chaos.soak $(ARGS)
 
 .PHONY: lock
