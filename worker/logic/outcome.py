@@ -66,6 +66,10 @@ def _outcome(exited: Exited) -> tuple[Outcome, Reason | None]:
 
 
 def shortened(message: str) -> str:
-    """Return a message that the wire takes: without NUL, and not too long."""
-    text = message.replace("\0", "\\0")
+    """Return a message that the wire takes: without NUL, not too long, and text throughout.
+
+    A name of the machine's need not be UTF-8. Python keeps such a byte as a lone surrogate, which
+    nothing can encode; it is shown by its number.
+    """
+    text = message.encode(errors="backslashreplace").decode().replace("\0", "\\0")
     return text if len(text) <= MESSAGE_CHARS else text[: MESSAGE_CHARS - 1] + "…"

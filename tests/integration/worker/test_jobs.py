@@ -286,3 +286,16 @@ def test_a_server_that_names_no_job_is_not_believed(place: Workplace, server: Fa
 
     assert place.worker.wait() == 70
     assert "../../evil" in place.worker.stderr
+
+
+def test_a_path_that_is_not_text_is_told_and_survived(place: Workplace) -> None:
+    """A worker whose PATH has a byte that is no UTF-8 reports what is missing, and goes on."""
+    place.env["PATH"] = os.fsdecode(b"/nowhere/caf\xe9:") + os.defpath
+    place.start()
+
+    missing = place.server.end(place.server.submit(argv=["no-such-program"]))
+
+    assert missing.reason is Reason.SPAWN_ERROR
+    assert r"/nowhere/caf\udce9" in (missing.message or "")
+    assert place.server.end(place.server.sh("exit 3")).exit_code == 3
+    assert place.worker.returncode is None

@@ -62,3 +62,12 @@ def test_a_message_fits_the_wire() -> None:
     assert shortened("a\0b") == "a\\0b"
     assert len(shortened("x" * 9000)) == MESSAGE_CHARS
     assert shortened("x" * 9000).endswith("…")
+
+
+def test_a_message_is_text_whatever_a_name_is_made_of() -> None:
+    """A byte that is not UTF-8 is shown by its number, so that everything can be sent."""
+    name = b"/opt/caf\xe9".decode(errors="surrogateescape")
+
+    message = end_of(_exited(Cause.SPAWN_ERROR, None, f"not in {name}")).message
+
+    assert message == r"not in /opt/caf\udce9"
