@@ -23,6 +23,7 @@ from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import OrchestratorError, StateUnavailable
 from orchestrator.protocol.wire import GoodbyeRequest, Host, SessionRequest
 from worker.attempts import Attempts
+from worker.capacity import Capacity, Disk
 from worker.contact import BACKOFF, BACKOFF_HERE, Contact
 from worker.faults import die_after_a_start
 from worker.inputs import Inputs
@@ -77,7 +78,14 @@ class Agent:
         self._settings = settings
         self._link = link
         self._spool = around.spool
-        self._pool = ShimPool(around.spool, around.channel, settings.slots)
+        disk = Disk(around.spool.directory, settings.spool_max_bytes, settings.min_free_bytes)
+        self._capacity = Capacity(settings.slots, around.draw, disk)
+        self._pool = ShimPool(
+            around.spool,
+            around.channel,
+            self._capacity,
+            spool_max_bytes=settings.spool_max_bytes,
+        )
         kinds: Kinds = {
             "command": Command(self._pool, around.environment),
             "delay": Delay(around.clock),
@@ -110,13 +118,15 @@ class Agent:
     ) -> None:
         """Start the services, top to bottom; they end together."""
         async with anyio.create_task_group() as group:
-            attempts = Attempts(group, self._tools, self._settings.slots)
+            attempts = Attempts(group, self._tools, self._capacity)
             attempts.adopt(found)
             # Looked for before anything is taken, removed beside all else: it may be much.
             leftovers = self._workspaces.leftovers(attempts.keys())
             heart = Heart(self._link, self._keeper, attempts)
             claimer = Claimer(self._link, self._keeper, attempts)
             group.start_soon(self._spool.keep, name="spool")
+            group.start_soon(self._pool.keep, name="shims")
+            group.start_soon(self._capacity.keep, attempts.changed.ring, name="capacity")
             group.start_soon(self._keeper.run, attempts.held, attempts.judge, name="session")
             group.start_soon(heart.run, name="heartbeat")
             group.start_soon(self._courier.report, attempts, name="reports")

@@ -13,6 +13,7 @@ from orchestrator.kernel.errors import PeerBroken
 from orchestrator.protocol.ids import is_id
 from orchestrator.protocol.wire import Grant, HeldAttempt, HeldVerdict, LiveAttempt
 from orchestrator.protocol.words import Directive, Execution, Verdict
+from worker.capacity import Capacity
 from worker.logic.attempt import Abandon, Acknowledged, Attempt, Key, Prepared, Recorded, StopAsked
 from worker.logic.lifecycle import OCCUPYING, AttemptState
 from worker.records import Cause
@@ -28,21 +29,21 @@ FOUND_GRACE_S: Final = 10.0
 class Attempts:
     """The attempts that are here, from their grant until the server has their end."""
 
-    def __init__(self, group: TaskGroup, tools: Tools, slots: int) -> None:
+    def __init__(self, group: TaskGroup, tools: Tools, capacity: Capacity) -> None:
         self.changed = Bell()
         """Rings when a slot may have become free, or the last attempt has gone."""
         self.granted = 0
         """How many were granted to this process; what was found here is none of them."""
         self._group = group
         self._tools = tools
-        self._slots = slots
+        self._capacity = capacity
         self._runners: dict[Key, Runner] = {}
         self._occupied: set[Key] = set()
 
     @property
     def free(self) -> int:
         """Return how many attempts can be taken now."""
-        return min(self._slots - len(self._occupied), UNSETTLED_MAX - len(self._runners))
+        return min(self._capacity.now - len(self._occupied), UNSETTLED_MAX - len(self._runners))
 
     @property
     def busy(self) -> bool:

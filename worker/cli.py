@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 DEFAULT_URL: Final = "http://127.0.0.1:8700"
 
 
+def _in_bytes(_context: click.Context, _option: click.Parameter, mib: int | None) -> int | None:
+    """Return a number of mebibytes in bytes."""
+    return None if mib is None else mib * 2**20
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Run jobs of a control server on this machine."""
@@ -47,6 +52,25 @@ def main() -> None:
 @click.option("--slots", default=1, show_default=True, type=click.IntRange(min=1))
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="May be given several times.")
 @click.option("--name", help="For log lines; by default the name of the token's file.")
+@click.option(
+    "--spool-max",
+    "spool_max_bytes",
+    callback=_in_bytes,
+    default=1024,
+    show_default=True,
+    type=click.IntRange(min=32),
+    metavar="MIB",
+    help="How much may wait here for the server; what jobs say beyond that is not kept.",
+)
+@click.option(
+    "--min-free",
+    "min_free_bytes",
+    callback=_in_bytes,
+    type=click.IntRange(min=0),
+    metavar="MIB",
+    help="Take no jobs while less is free on the state directory's disk. "
+    "By default 2048, or a tenth of a small disk.",
+)
 @click.option("--takeover", is_flag=True, help="End another process that has the same token.")
 def run(
     token_file: Path, state_dir: Path, directory: Path, name: str | None, **rest: object

@@ -14,19 +14,24 @@ from typing import Final
 import anyio
 from pydantic import ValidationError
 
-from orchestrator.kernel import logs
+from orchestrator.kernel import descriptors, logs
 from orchestrator.kernel.clock import SystemClock
 from orchestrator.kernel.errors import Broken, ConfigInvalid, OrchestratorError, cause
 from orchestrator.kernel.files import private_dir
 from orchestrator.kernel.lifeline import Lifeline
 from orchestrator.kernel.packets import Message
-from worker.agent import Agent, Order, Surroundings
+from worker.agent import LEFT, Agent, Order, Surroundings
 from worker.link import Link
 from worker.settings import WorkerSettings, read_token, surroundings
 from worker.spool import Spool
 
 LOGGER: Final = logging.getLogger(__name__)
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_DESCRIPTORS: Final = 8192
+"""Three for each of the most slots that a worker can have, its connections, and as many again."""
+_LEAVE_S: Final = 2.0
+"""How long whoever has nobody left to obey may take to go: a thread that unpacks an archive cannot
+be interrupted, and as long as it works nobody else may have the spool."""
 _KILLED_BY: Final = 128
 """What a shell adds to the number of a signal."""
 
@@ -34,6 +39,7 @@ _KILLED_BY: Final = 128
 def run_forked(args: Message, fds: list[int]) -> int:
     """Be a supervisor's worker: `args` are the settings, `fds` the lifeline and the channel."""
     logs.set_up()
+    descriptors.raise_limit(_DESCRIPTORS)
     lifeline, channel = fds
     return _to_its_end(lambda: anyio.run(_forked, args, lifeline, socket.socket(fileno=channel)))
 
@@ -41,6 +47,7 @@ def run_forked(args: Message, fds: list[int]) -> int:
 def run(settings: WorkerSettings, channel: socket.socket) -> int:
     """Be a worker in the foreground, with orders by signal."""
     logs.set_up()
+    descriptors.raise_limit(_DESCRIPTORS)
     return _to_its_end(lambda: anyio.run(_in_foreground, settings, channel))
 
 
@@ -74,6 +81,7 @@ async def _forked(args: Message, lifeline_fd: int, channel: socket.socket) -> in
     async def orders() -> AsyncIterator[Order]:
         async for message in lifeline.orders():
             yield Order(message["do"])
+        _leave_soon(LEFT)
 
     async def opened() -> None:
         await lifeline.tell({"state": "ready"})
@@ -93,6 +101,7 @@ async def _in_foreground(settings: WorkerSettings, channel: socket.socket) -> in
             async for number in received:
                 got.append(number)
                 if len(got) > len(Order):
+                    _leave_soon(_KILLED_BY + number)
                     return
                 yield list(Order)[len(got) - 1]
 
@@ -119,6 +128,12 @@ async def _work(
                 return await Agent(settings, link, around).run(orders, opened)
     finally:
         spool.close()
+
+
+def _leave_soon(code: int) -> None:
+    """End this process soon, whatever its threads do: what must not be lost is on the disk."""
+    signal.signal(signal.SIGALRM, lambda _number, _frame: os._exit(code))
+    signal.setitimer(signal.ITIMER_REAL, _LEAVE_S)
 
 
 def _check_directory(settings: WorkerSettings) -> None:

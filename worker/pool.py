@@ -5,8 +5,12 @@ It knows shims and their sockets, and no job. An attempt is granted only to a sh
 visible, locked segment in the spool, and a worker that starts later finds it there.
 """
 
+import contextlib
+import errno
 import json
+import math
 import os
+import signal
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,18 +18,24 @@ from typing import Final
 
 import anyio
 
-from orchestrator.kernel import packets
+from orchestrator.kernel import descriptors, packets
 from orchestrator.kernel.errors import LauncherGone, LaunchFailed, invariant
+from worker.capacity import SPOOL_MAX_BYTES, Capacity
 from worker.records import Cause
 from worker.shim import layout
 from worker.spool.attempt_log import AttemptLog
 from worker.spool.segment import Segment
+from worker.spool.shims import OVERDUE_S
 from worker.spool.spool import Spool
 from worker.spool.tail import Place
 
 _START_S: Final = 10.0
 """A shim is a fork and a file: milliseconds, unless the machine is in great trouble."""
 _BELL_BYTES: Final = 1024
+MARGIN: Final = 24
+"""Descriptors that no new shim may take: the connections to the server, and a file here and there.
+Without them a worker could not even say how what runs already has ended."""
+LOOK_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +60,18 @@ class ShimOrder:
 class PooledShim:
     """A shim of this worker's, which serves one attempt at a time."""
 
-    def __init__(self, pool: "ShimPool", line: socket.socket, segment: Segment) -> None:
+    def __init__(self, pool: "ShimPool", line: socket.socket, segment: Segment, pidfd: int) -> None:
         self._pool = pool
         self._line = line
+        self._pidfd = pidfd
         self.segment = segment
         self.position = 0
         """Where its next attempt begins."""
         self._ended_bell = b""
         self._over = False
+        self._kill_at = math.inf
+        """When its attempt is over in any case. It is counted here too, because a job may stop its
+        shim, which then counts nothing."""
 
     def grant(self, order: ShimOrder) -> None:
         """Hand over an attempt, or raise `ConnectionError` because the shim is gone."""
@@ -74,6 +88,8 @@ class PooledShim:
             socket.send_fds(self._line, [message], fds)
         finally:
             packets.close(fds)
+        if order.timeout_s is not None:
+            self._kill_at = anyio.current_time() + order.timeout_s + order.grace_s + OVERDUE_S
 
     async def more(self, *, news: bool) -> bool:  # noqa: ARG002 – it rings when there is some
         """Wait for a bell; `False` when the shim is gone, or wrote an end that cannot be read."""
@@ -92,14 +108,27 @@ class PooledShim:
     def cancel(self, cause: Cause, grace_s: float) -> None:
         """Tell the shim to end its attempt."""
         message = json.dumps({"cancel": cause, "grace_s": grace_s}).encode()
-        try:
+        self._kill_at = min(self._kill_at, anyio.current_time() + grace_s + OVERDUE_S)
+        # Gone, which its log will tell; or it has not read hundreds of orders like this one.
+        with contextlib.suppress(BlockingIOError, ConnectionError):
             self._line.send(message)
-        except (BlockingIOError, ConnectionError):
-            # Gone, which its log will tell; or it has not read hundreds of orders like this one.
-            return
+        self._signal(signal.SIGCONT)
+
+    def look_after(self, now: float) -> None:
+        """Have it go on if its job has stopped it, and end it if it lets its attempt go on.
+
+        Whoever runs cannot be told from who was stopped without asking about each, and to be told
+        to go on costs one that runs nothing.
+        """
+        self._signal(signal.SIGKILL if now >= self._kill_at else signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, number)
 
     def ended(self, segment: Segment, position: int) -> None:
         """Take the shim back: it waits for the next attempt."""
+        self._kill_at = math.inf
         self.segment, self.position = segment, position
         self._pool.take_back(self)
 
@@ -110,25 +139,45 @@ class PooledShim:
     def close(self) -> None:
         """Hang up: the shim finishes what it does, and ends."""
         self._line.close()
+        os.close(self._pidfd)
 
 
 class ShimPool:
     """Idle shims, the last used first, and the way to get more."""
 
-    def __init__(self, spool: Spool, channel: socket.socket, slots: int) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        channel: socket.socket,
+        capacity: Capacity,
+        *,
+        spool_max_bytes: int = SPOOL_MAX_BYTES,
+    ) -> None:
         channel.setblocking(False)
         self._spool = spool
         self._channel = channel
-        self._slots = slots
+        self._capacity = capacity
+        self._spool_max_bytes = spool_max_bytes
         self._shims: set[PooledShim] = set()
         self._idle: list[PooledShim] = []
         self._growing = anyio.Lock()
+
+    async def keep(self) -> None:
+        """Look after the shims for ever."""
+        while True:
+            await anyio.sleep(LOOK_S)
+            now = anyio.current_time()
+            for shim in self._shims.difference(self._idle):
+                shim.look_after(now)
 
     async def start(self, order: ShimOrder) -> AttemptLog:
         """Grant an attempt and return its log, which must be read to its end.
 
         `LaunchFailed` and `LauncherGone` mean that nothing was started.
         """
+        if self._capacity.shortage is not None:
+            # It was asked for before that was known.
+            raise LaunchFailed(self._capacity.shortage)
         while True:
             shim = self._idle.pop() if self._idle else await self._grow()
             try:
@@ -138,11 +187,11 @@ class ShimPool:
                 self.let_go(shim)
                 continue
             except OSError as error:
-                self.let_go(shim)
-                raise LaunchFailed(
-                    f"an attempt could not be handed to a shim: {error.strerror}",
-                    hint="raise the limit of open files, or give this worker fewer slots",
+                self.take_back(shim)
+                raise self._refused(
+                    f"an attempt could not be handed to a shim: {error.strerror}"
                 ) from error
+            self._capacity.granted(self._at_work)
             key = (order.job_id, order.attempt)
             return AttemptLog(key, self._spool, shim, [Place(shim.segment, shim.position)])
 
@@ -166,22 +215,50 @@ class ShimPool:
 
     async def _grow(self) -> PooledShim:
         async with self._growing:
-            invariant(len(self._shims) < self._slots, "no more attempts at once than slots")
-            ours, theirs = packets.pair()
-            ours.setblocking(False)
+            invariant(len(self._shims) < self._capacity.slots, "no more attempts than slots")
             try:
-                with theirs:
-                    await self._ask(theirs.fileno())
-                segment = await self._hear(ours)
-            except BaseException:
-                ours.close()
+                shim = await self._make()
+            except OSError as error:
+                what = f"there is no descriptor for another shim: {error.strerror}"
+                raise self._refused(what) from error
+            except LaunchFailed as error:
+                self._capacity.refused(error, self._at_work)
                 raise
-            shim = PooledShim(self, ours, segment)
             self._shims.add(shim)
             return shim
 
+    @property
+    def _at_work(self) -> int:
+        return len(self._shims) - len(self._idle)
+
+    def _refused(self, what: str) -> LaunchFailed:
+        """Return the error for a want of descriptors, and have fewer attempts asked for."""
+        hint = "raise the limit of open files, or give this worker fewer slots"
+        failure = LaunchFailed(what, hint=hint)
+        self._capacity.refused(failure, self._at_work)
+        return failure
+
+    async def _make(self) -> PooledShim:
+        if descriptors.left() < MARGIN:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        ours, theirs = packets.pair()
+        ours.setblocking(False)
+        try:
+            with theirs:
+                await self._ask(theirs.fileno())
+            segment = await self._hear(ours)
+            pidfd = segment.writer()
+            if pidfd is None:
+                self._spool.retire(segment)
+                raise LaunchFailed("a shim ended as soon as it was ready")
+        except BaseException:
+            ours.close()
+            raise
+        return PooledShim(self, ours, segment, pidfd)
+
     async def _ask(self, fd: int) -> None:
-        request = packets.encode({"do": "shim", "args": {"spool": str(self._spool.directory)}})
+        args = {"spool": str(self._spool.directory), "spool_max_bytes": self._spool_max_bytes}
+        request = packets.encode({"do": "shim", "args": args})
         while True:
             try:
                 socket.send_fds(self._channel, [request], [fd])

@@ -50,8 +50,6 @@ from worker.workspace import Workspaces
 
 LOGGER: Final = logging.getLogger(__name__)
 NO_OUTPUT: Final = Log(0, EMPTY_DIGEST)
-NO_PROCESS_S: Final = 1.0
-"""A machine that cannot start a process now is not asked for the next one at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,15 +200,7 @@ class Runner:
         try:
             running = await launch()
         except LaunchFailed as error:
-            logs.event(
-                LOGGER,
-                logging.WARNING,
-                "attempt.not_started",
-                **self._names(),
-                reason=error.message,
-                next="given back; somebody else may have room",
-            )
-            await anyio.sleep(NO_PROCESS_S)
+            # Somebody else may have room. That there is none here has been told, once for all.
             await self._clean()
             self.happened(Withdrawn(now_us(self._tools.clock), error.message))
         else:

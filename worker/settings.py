@@ -16,8 +16,11 @@ from orchestrator.kernel.errors import ConfigInvalid
 from orchestrator.protocol import limits
 from orchestrator.protocol.jobs import Tag
 from orchestrator.protocol.tokens import WorkerToken
+from worker.capacity import SPOOL_MAX_BYTES
 from worker.logic import environment
 
+SPOOL_LEAST_BYTES: Final = 32 * limits.MIB
+"""Four segments: with less, a job could not even go on in another one."""
 _TOKEN_BYTES: Final = 4096
 """A token is 140 characters; whatever is longer is something else."""
 
@@ -45,6 +48,11 @@ class WorkerSettings(BaseModel):
     """Where the spool and the workspaces are: what must survive a restart."""
     slots: int = Field(default=1, ge=1, le=limits.SLOTS_MAX)
     tags: tuple[Tag, ...] = Field(default=(), max_length=limits.TAGS)
+    spool_max_bytes: int = Field(default=SPOOL_MAX_BYTES, ge=SPOOL_LEAST_BYTES)
+    """How much may wait here for the server; what a job says beyond that is not kept."""
+    min_free_bytes: int | None = Field(default=None, ge=0)
+    """What must be free on the spool's disk before anything is taken; by default 2 GiB, or a tenth
+    of a small disk."""
     once: bool = False
     """Take one job, and end when it has."""
     kill_after_s: float | None = Field(default=None, ge=0)

@@ -6,7 +6,7 @@ from typing import Final
 
 import anyio
 
-from orchestrator.kernel import listening, logs
+from orchestrator.kernel import descriptors, listening, logs
 from orchestrator.kernel.errors import cause
 from orchestrator.kernel.files import Lock, private_dir
 from orchestrator.kernel.lifeline import Lifeline
@@ -43,8 +43,5 @@ def run(
 
 def _limit_resources() -> None:
     """Allow many connections; write no core dump, because it would hold every key in memory."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    descriptors.raise_limit(_DESCRIPTORS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))

@@ -23,6 +23,8 @@ class Workplace:
     slots: int = 4
     arguments: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
+    limits: str = "true"
+    """What a shell does before it becomes the worker."""
     programs: list[Program] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -65,6 +67,7 @@ class Workplace:
             *(*self.arguments, *arguments),
         )
         env = clean_environment(self.home, PYTHONPATH=str(Path.cwd()), **self.env)
+        command = ["sh", "-c", f'{self.limits}; exec "$@"', "sh", *command]
         self.programs.append(Program(command, env=env, cwd=self.directory))
         return self.worker
 

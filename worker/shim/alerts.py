@@ -24,7 +24,7 @@ class Alerts:
         signal.signal(signal.SIGCHLD, _wake)
         for number in orders:
             signal.signal(number, self._note)
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

@@ -13,12 +13,12 @@ from orchestrator.protocol.frames import FrameType
 from worker.records import Cause
 from worker.shim import layout
 from worker.shim.command import NotStarted, start
-from worker.shim.journal import Record, now_us
+from worker.shim.escort import Escort
+from worker.shim.journal import Record, wall_us
 from worker.shim.line import Grant
 from worker.shim.office import Office
 from worker.shim.output import Output
 from worker.shim.room import is_full
-from worker.shim.running import Running
 
 _FULL_RETRY_S: Final = 0.25
 _FULL_PATIENCE_S: Final = 10.0
@@ -39,14 +39,14 @@ _EVERY_EXIT: Final[Record] = {
 
 def run(grant: Grant, office: Office) -> bool:
     """Do all that was granted; tell whether this shim can take another attempt."""
-    if not office.journal.grant(grant.job, grant.attempt):
+    if not office.journal.grant(grant.job, grant.attempt, grant.grace_s):
         _close(grant.stdin)
         message = "the disk of the worker's spool is full: nothing was started, make room on it"
         return _finish(grant, office, {"cause": Cause.DISK_FULL, "message": message})
     if grant.durable:
         office.journal.sync()
     output = Output(office.journal, office.poll)
-    began, started_us = time.monotonic(), now_us()
+    began, started_us = time.monotonic(), wall_us()
     try:
         pid = _start(grant, output, office)
     except NotStarted as error:
@@ -56,9 +56,9 @@ def run(grant: Grant, office: Office) -> bool:
         office.journal.began(pid, started_us)
     except OSError as error:
         output.stop_writing(error)
-    running = Running(pid, began, grant=grant, output=output, office=office)
-    outcome = running.see_out()
-    return _finish(grant, office, {"started_us": started_us, **outcome}) and not running.stuck
+    escort = Escort(pid, began, grant=grant, output=output, office=office)
+    outcome = escort.see_out()
+    return _finish(grant, office, {"started_us": started_us, **outcome}) and not escort.stuck
 
 
 def _start(grant: Grant, output: Output, office: Office) -> int:
@@ -85,7 +85,7 @@ def _close(fd: int | None) -> None:
 
 def _finish(grant: Grant, office: Office, outcome: Record) -> bool:
     """Write the exit record, and then tell the worker."""
-    record = {**_EVERY_EXIT, "ended_us": now_us(), **outcome}
+    record = {**_EVERY_EXIT, "ended_us": wall_us(), **outcome}
     give_up_at = time.monotonic() + _FULL_PATIENCE_S
     while not _written(record, office, last_try=time.monotonic() > give_up_at):
         time.sleep(_FULL_RETRY_S)

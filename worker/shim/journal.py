@@ -21,7 +21,7 @@ Record = dict[str, object]
 _to_json: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def now_us() -> int:
+def wall_us() -> int:
     """Return wall time in microseconds: what frames are stamped with."""
     return time.time_ns() // 1000
 
@@ -29,7 +29,10 @@ def now_us() -> int:
 class Journal:
     """The segment that a shim writes now, and the step to the next one."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, most_bytes: int) -> None:
+        """Begin in a spool whose segments may have so many bytes together."""
+        self._path = directory
+        self._most_bytes = most_bytes
         self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         self._identity = _identity(os.getpid())
         self._grant: Record = {}
@@ -68,12 +71,22 @@ class Journal:
             frames.append(_frame(FrameType.PID, self._process))
         return frames
 
+    def has_way(self) -> bool:
+        """Tell whether output can go on: here, or in a next segment if this one is long.
+
+        Only here, between two segments, is it looked whether the spool has grown too large: one
+        that is begun is filled. So all shims together may exceed the limit by a segment each.
+        """
+        if self._size < self._full_at:
+            return True
+        return layout.spooled_bytes(self._path) + layout.ROTATE_BYTES <= self._most_bytes
+
     def _make_way(self) -> None:
         """Go on in a new segment if this one is long, and say so at its end.
 
         In this order, because a reader that meets the end of the old one must find the new one.
         """
-        if self._size < self._full_at:
+        if self._size < self._full_at or not self.has_way():
             return
         old, size = self._fd, self._size
         try:
@@ -85,14 +98,19 @@ class Journal:
         _append(old, _frame(FrameType.NEXT, {"segment": self.name}), size)
         os.close(old)
 
-    def grant(self, job_id: str, attempt: int) -> bool:
+    def grant(self, job_id: str, attempt: int, grace_s: float) -> bool:
         """Write down what was asked for, before anything of it is done.
 
         Tell whether there is room for what it may say: if not, there is still some for its end.
         """
         self._make_way()
         self.output_bytes = 0
-        self._grant = {"job": job_id, "attempt": attempt, "at_us": now_us()}
+        self._grant = {
+            "job": job_id,
+            "attempt": attempt,
+            "grace_s": grace_s,
+            "at_us": wall_us(),
+        }
         return self._note(FrameType.GRANT, self._grant)
 
     def began(self, pid: int, at_us: int) -> None:
@@ -104,7 +122,7 @@ class Journal:
     def output(self, frame_type: FrameType, data: bytes) -> None:
         """Write what the command said, now; `OSError` when there is no room for it."""
         self._make_way()
-        frame = encode(frame_type, now_us(), data)
+        frame = encode(frame_type, wall_us(), data)
         self._room.need(self._size + len(frame))
         self._size = _append(self._fd, frame, self._size)
         self.output_bytes += len(frame)
@@ -136,7 +154,7 @@ def _identity(pid: int) -> Record:
 
 
 def _frame(frame_type: FrameType, record: Record) -> bytes:
-    return encode(frame_type, now_us(), _to_json(record).encode())
+    return encode(frame_type, wall_us(), _to_json(record).encode())
 
 
 def _append(fd: int, data: bytes, start: int) -> int:

@@ -4,6 +4,8 @@ A *segment* is the append-only file of one shim: `seg-<shim>-<number>`. When a s
 another file it takes the next number, so whoever has one file of a shim can find them all.
 """
 
+import contextlib
+import os
 import signal
 from typing import Final
 
@@ -22,9 +24,7 @@ can be removed, and a worker that starts reads the last one of each shim again."
 PREEMPT_SIGNAL: Final = signal.SIGTERM
 """What every process gets when a machine shuts down: it interrupts, it does not cancel."""
 CANCEL_SIGNAL: Final = signal.SIGUSR1
-HURRY_SIGNAL: Final = signal.SIGUSR2
-"""The grace is over. Signals are for a worker that found the shim in its spool: it has no socket
-to it."""
+"""Signals are for a worker that found the shim in its spool: it has no socket to it."""
 
 BELL: Final = b"b"
 """The whole message: look at the segment, it has grown."""
@@ -46,3 +46,14 @@ def successor(name: str) -> str:
 def ended_bell(job_id: str, attempt: int) -> bytes:
     """Return the message that this attempt's exit record has been written."""
     return f"x {job_id} {attempt}".encode()
+
+
+def spooled_bytes(directory: str | os.PathLike[str]) -> int:
+    """Return how long all segments of a spool are together."""
+    size = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith(PREFIX):
+                with contextlib.suppress(FileNotFoundError):
+                    size += entry.stat(follow_symlinks=False).st_size
+    return size

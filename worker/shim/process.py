@@ -21,17 +21,17 @@ from worker.shim.journal import Journal
 from worker.shim.line import Grant, Line
 from worker.shim.office import Office
 
-_ORDERS = (layout.PREEMPT_SIGNAL, layout.CANCEL_SIGNAL, layout.HURRY_SIGNAL)
+_ORDERS = (layout.PREEMPT_SIGNAL, layout.CANCEL_SIGNAL)
 
 
 def main(args: dict[str, object], fds: list[int]) -> None:
-    """Be a shim: `args` names the spool, the one descriptor is the line to the worker."""
+    """Be a shim: `args` name the spool and its limit, the descriptor is the line to the worker."""
     spool = str(args["spool"])
     line = Line(socket.socket(fileno=fds[0]))
     try:
         null = _detach(spool)
         alerts = Alerts(_ORDERS)
-        journal = Journal(spool)
+        journal = Journal(spool, int(str(args["spool_max_bytes"])))
     except OSError as error:
         reason = f"a shim cannot work in the spool {spool}: {error.strerror}"
         line.say(json.dumps({"failed": reason}).encode())

@@ -56,12 +56,6 @@ class Watch:
         self.cause = cause
         return True
 
-    def hurry(self, now: float) -> None:
-        """End the grace: of a stop that is in force, and of any that comes."""
-        self._grace_s = 0.0
-        if self.cause is not None:
-            self._kill_at = now
-
     def end(self, now: float) -> None:
         """Note that the command has ended, however it did."""
         self.ended = True

@@ -46,6 +46,8 @@ class Piece:
     phase: Phase = "granted"
     end: int | None = None
     """Where the next attempt begins, once this one has ended."""
+    grace_s: float = 0.0
+    """What its processes have between the order to end and their end."""
 
 
 @dataclass(slots=True)
@@ -71,7 +73,8 @@ class Survey:
                     grant = json.loads(frame.data)
                     key = (grant["job"], grant["attempt"])
                     start = self.place - frame.size
-                    self.pieces.append(Piece(key, start, grant.get("offset", 0)))
+                    grace_s = grant.get("grace_s", 0.0)
+                    self.pieces.append(Piece(key, start, grant.get("offset", 0), grace_s=grace_s))
                 case FrameType.PID:
                     self.pieces[-1].phase = "running"
                 case FrameType.EXIT:
@@ -88,7 +91,7 @@ class Segment:
     def __init__(self, path: Path, buffer: bytearray) -> None:
         self.name = path.name
         self.path = path
-        self.fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        self._fd: int | None = _open(path)
         self._buffer = memoryview(buffer)
         self.closed = False
         """Whether nobody will ever write to it again."""
@@ -100,12 +103,25 @@ class Segment:
         self.settled_end = 0
         """The end of the last attempt that was settled."""
 
+    @property
+    def fd(self) -> int:
+        """Return its descriptor: kept while somebody writes to it, else until the next `rest`."""
+        if self._fd is None:
+            self._fd = _open(self.path)
+        return self._fd
+
+    def rest(self) -> None:
+        """Let go of the descriptor, unless the lock must be watched: there may be many segments."""
+        if self.closed:
+            self.close()
+
     def read(self, start: int) -> tuple[memoryview, list[Frame]]:
         """Return the whole frames from `start`, up to a megabyte, and the buffer that they are in.
 
         The buffer is the spool's only one: use it before the next read.
         """
         length = os.preadv(self.fd, [self._buffer], start)
+        self.rest()
         view = self._buffer[:length]
         return view, list(decode(view))
 
@@ -179,4 +195,10 @@ class Segment:
 
     def close(self) -> None:
         """Stop reading it."""
-        os.close(self.fd)
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)

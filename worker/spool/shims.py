@@ -6,6 +6,7 @@ cases; only waiting and cancelling differ.
 """
 
 import contextlib
+import math
 import os
 import signal
 from typing import Final, Protocol
@@ -17,6 +18,9 @@ from worker.shim import layout
 from worker.spool.segment import Segment
 
 _FIRST_LOOK_S: Final = 0.02
+OVERDUE_S: Final = 30.0
+"""How much later than ordered a shim may end its attempt. It takes milliseconds, and ten seconds if
+somebody of the attempt cannot be killed. One that was stopped, by its job, may take for ever."""
 _LATEST_LOOK_S: Final = 0.2
 """Output of a found shim is seen within this, and a quiet one costs five looks a second."""
 
@@ -67,8 +71,10 @@ class FoundShim:
     It has no socket to us, so its file is looked at, and its end is seen by the pidfd.
     """
 
-    def __init__(self, pidfd: int) -> None:
+    def __init__(self, pidfd: int, grace_s: float) -> None:
         self._pidfd = pidfd
+        self._grace_s = grace_s
+        self._kill_at = math.inf
         self._pause_s = _FIRST_LOOK_S
 
     async def more(self, *, news: bool) -> bool:
@@ -77,15 +83,20 @@ class FoundShim:
         with anyio.move_on_after(self._pause_s):
             await anyio.wait_readable(self._pidfd)
             return False
+        # Its job may have stopped it; and what has had its order and its grace must be over.
+        overdue = anyio.current_time() >= self._kill_at
+        self._signal(signal.SIGKILL if overdue else signal.SIGCONT)
         return True
 
-    def cancel(self, cause: Cause, grace_s: float) -> None:
-        """Signal the shim. It keeps the grace of its grant, or none if `grace_s` is zero."""
-        number = layout.CANCEL_SIGNAL if cause is Cause.CANCELLED else layout.PREEMPT_SIGNAL
+    def cancel(self, cause: Cause, grace_s: float) -> None:  # noqa: ARG002 – it has its own
+        """Signal the shim. It keeps the grace of its grant, whatever `grace_s` is."""
+        self._kill_at = anyio.current_time() + self._grace_s + OVERDUE_S
+        self._signal(layout.CANCEL_SIGNAL if cause is Cause.CANCELLED else layout.PREEMPT_SIGNAL)
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, number)
-            if grace_s <= 0:
-                signal.pidfd_send_signal(self._pidfd, layout.HURRY_SIGNAL)
 
     def ended(self, segment: Segment, position: int) -> None:  # noqa: ARG002 – there is no next
         """Let go of it: this was the last that it had to write."""

@@ -82,6 +82,7 @@ class Spool:
                 continue
             floor, settled = self._ledger.settled(name)
             pidfd, survey = await search.examine(segment, floor)
+            segment.rest()
             if survey.successor is not None and survey.successor not in names:
                 names.append(survey.successor)  # it was made after the folder was listed
             for piece in survey.pieces:
@@ -113,7 +114,9 @@ class Spool:
             Place(segment, piece.start, Log(piece.offset, _UNKNOWN) if place else begin)
             for place, (piece, segment, _) in enumerate(found)
         ]
-        shim = FoundShim(pidfd) if last.end is None and pidfd is not None else NoShim()
+        shim = (
+            FoundShim(pidfd, last.grace_s) if last.end is None and pidfd is not None else NoShim()
+        )
         log = AttemptLog(key, self, shim, places, last.phase)
         log.end = last.end
         return log
@@ -188,7 +191,7 @@ class Spool:
 
     async def _sync(self, segments: list[Segment]) -> None:
         try:
-            await to_thread.run_sync(_sync_all, [segment.fd for segment in segments])
+            await to_thread.run_sync(_sync_all, [segment.path for segment in segments])
             if not all(segment.named_durably for segment in segments):
                 await to_thread.run_sync(sync_dir, self.directory)
         except OSError as error:
@@ -219,6 +222,9 @@ class Spool:
     def _tidy(self) -> None:
         """Remove what nobody needs, and note what is settled in the rest."""
         for segment in self._changed:
+            if self._segments.get(segment.name) is not segment:
+                # Removed already: a shim that has gone may name one that it had left long before.
+                continue
             if segment.disposable:
                 segment.path.unlink(missing_ok=True)
                 segment.close()
@@ -246,9 +252,14 @@ def _pass_over(piece: Piece, segment: Segment) -> None:
     segment.settle(piece.key, piece.end)
 
 
-def _sync_all(fds: list[int]) -> None:
-    for fd in fds:
-        os.fdatasync(fd)
+def _sync_all(paths: list[Path]) -> None:
+    # By name, because a reader may let go of its descriptor meanwhile.
+    for path in paths:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
 
 
 def _identify(path: Path) -> str:

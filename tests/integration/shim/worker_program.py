@@ -12,6 +12,7 @@ import anyio
 
 from orchestrator.kernel import launcher, packets
 from orchestrator.kernel.launcher_process import LauncherProcess
+from worker.capacity import Capacity
 from worker.pool import ShimOrder, ShimPool
 from worker.spool import Spool
 
@@ -45,7 +46,7 @@ async def work(process: LauncherProcess, first: int) -> None:
     ours, theirs = packets.pair()
     process.lend(theirs.fileno(), SHIM)
     spool = Spool(Path("spool"))
-    pool = ShimPool(spool, ours, 4)
+    pool = ShimPool(spool, ours, Capacity(4, draw=lambda: 0.0))
     note = os.open(GRANTED, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     numbers = iter(range(first, 1_000_000))
 

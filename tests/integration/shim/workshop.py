@@ -20,6 +20,7 @@ from orchestrator.protocol.frames import EMPTY_DIGEST, Frame, FrameType, chain, 
 from tests.support.processes import Family, clean_environment, open_descriptors, python
 from tests.support.source import ROOT
 from tests.support.waiting import until
+from worker.capacity import SPOOL_MAX_BYTES, Capacity
 from worker.pool import ShimOrder, ShimPool
 from worker.records import Began, Exited, Record, Vanished, Wrote
 from worker.spool import AttemptLog, Spool
@@ -72,12 +73,12 @@ class Workshop:
 
 
 @contextlib.asynccontextmanager
-async def workshop(directory: Path, *, slots: int = 2) -> AsyncIterator[Workshop]:
+async def workshop(directory: Path, *, slots: int = 2, **limits: int) -> AsyncIterator[Workshop]:
     """Give a workshop; afterwards no process and no descriptor of it is left."""
     before = open_descriptors()
     with launcher() as process:
         family = Family(process.pid)
-        async with opened(directory, process, slots=slots) as shop:
+        async with opened(directory, process, slots=slots, **limits) as shop:
             yield shop
             family.look()
         # While there is a launcher to reap them: an orphan is reaped when init likes.
@@ -105,17 +106,18 @@ async def passes(seconds: float) -> None:
 
 @contextlib.asynccontextmanager
 async def opened(
-    directory: Path, process: LauncherProcess, *, slots: int = 2
+    directory: Path, process: LauncherProcess, *, slots: int = 2, **limits: int
 ) -> AsyncIterator[Workshop]:
     """Open the spool in `directory` and a pool with that launcher, for the length of a block."""
     ours, theirs = packets.pair()
     with theirs:
         process.lend(theirs.fileno(), SHIM)
     spool = Spool(directory / "spool")
-    pool = ShimPool(spool, ours, slots)
+    pool = ShimPool(spool, ours, Capacity(slots, draw=lambda: 0.0), **limits)
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(spool.keep)
+            group.start_soon(pool.keep)
             yield Workshop(spool, pool, process.pid)
             group.cancel_scope.cancel()
     finally:
@@ -259,6 +261,8 @@ def ask_for_shim(channel: socket.socket, spool: Path) -> socket.socket:
     """Return the line to a shim that no pool knows of."""
     ours, theirs = packets.pair()
     with theirs:
-        request = packets.encode({"do": "shim", "args": {"spool": str(spool)}})
+        request = packets.encode(
+            {"do": "shim", "args": {"spool": str(spool), "spool_max_bytes": SPOOL_MAX_BYTES}}
+        )
         socket.send_fds(channel, [request], [theirs.fileno()])
     return ours

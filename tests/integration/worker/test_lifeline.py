@@ -1,6 +1,7 @@
 """A worker below a supervisor: forked in a nursery, with orders by its lifeline."""
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestrator.kernel.files import Lock
 from orchestrator.protocol.words import Outcome
 from tests.support.processes import Program, clean_environment, program, python
 from tests.support.waiting import wait_until
@@ -110,6 +112,35 @@ def test_a_killed_parent_takes_the_worker_and_not_the_job(
     place.start()
     (place.directory / "gate").touch()
     assert place.server.end(job).exit_code == 8
+
+
+def test_nothing_keeps_a_worker_without_a_parent(place: Workplace, parent: Program) -> None:
+    """A thread that is busy with an input's folder delays the next worker by seconds, not more."""
+    place.server.sh("true")
+    first = wait_until(lambda: next(iter(place.server.attempts.values()), None))
+    assert first is not None
+    number = int(first.job_id.removeprefix("job_"))
+    stuck = place.state / "workspaces" / f".new-job_{number + 1:026}-1"
+    stuck.mkdir(parents=True)
+    os.mkfifo(stuck / "marker")  # who writes to it waits for a reader
+    worker = psutil.Process(int(parent.stdout.split()[1]))
+    threads = worker.num_threads()
+    inputs = [{"file": place.server.store(b"x"), "name": "x"}]
+    assert place.server.sh("true", inputs=inputs) == f"job_{number + 1:026}"
+    wait_until(lambda: place.server.attempts.get((f"job_{number + 1:026}", 1)))
+    wait_until(lambda: worker.num_threads() > threads or _waits_for_a_reader(worker))
+
+    parent.signal(HANG_UP)
+
+    parent.wait_for("exit 75 None", timeout_s=6)
+    with Lock(place.state / "spool" / "lock").take("a test"):
+        pass
+
+
+def _waits_for_a_reader(process: psutil.Process) -> bool:
+    """Tell whether a thread of it is opening a pipe."""
+    tasks = Path(f"/proc/{process.pid}/task").glob("*/wchan")
+    return any("fifo" in task.read_text() for task in tasks)
 
 
 def test_wrong_settings_are_refused_with_a_code(place: Workplace) -> None:

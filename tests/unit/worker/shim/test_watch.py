@@ -94,31 +94,6 @@ def test_a_stopped_command_has_no_timeouts() -> None:
     assert it.overdue(FOREVER) is None
 
 
-@pytest.mark.parametrize("hurry_first", [True, False])
-def test_a_hurry_ends_the_grace_in_whatever_order_it_comes(hurry_first: bool) -> None:
-    """Two signals may change places on their way; the grace is over all the same."""
-    it = watch(grace_s=10)
-
-    if hurry_first:
-        it.hurry(150.0)
-    it.stop(Cause.PREEMPTED, 150.0)
-    if not hurry_first:
-        it.hurry(150.0)
-
-    assert is_over(it, 150.0)
-    assert it.cause is Cause.PREEMPTED
-
-
-def test_a_hurry_alone_stops_nothing() -> None:
-    """Without a stop there is no grace to end."""
-    it = watch()
-
-    it.hurry(150.0)
-
-    assert not is_over(it, FOREVER)
-    assert it.cause is None
-
-
 def test_an_end_is_over_when_its_pipes_are_closed() -> None:
     """Nobody can say anything any more, so nobody is waited for."""
     it = watch(timeout_s=30)

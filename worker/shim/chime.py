@@ -16,8 +16,8 @@ PAUSE_S: Final = 0.01
 """A hundred wake-ups a second show everything soon enough."""
 
 
-class Bell:
-    """The bell of one attempt."""
+class Chime:
+    """Rings the bells of one attempt."""
 
     def __init__(self, line: Line) -> None:
         self._line = line

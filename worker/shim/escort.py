@@ -14,8 +14,8 @@ from typing import Final
 
 from worker.records import Cause
 from worker.shim import layout, tree
-from worker.shim.bell import Bell
-from worker.shim.journal import Record, now_us
+from worker.shim.chime import Chime
+from worker.shim.journal import Record, wall_us
 from worker.shim.line import Cancel, Grant
 from worker.shim.office import Office
 from worker.shim.output import Output
@@ -29,8 +29,8 @@ _SYNC_S: Final = 1.0
 """The worker syncs what its shims write; a shim whose worker is gone does it itself."""
 
 
-class Running:
-    """A started command."""
+class Escort:
+    """Whoever is with a started command until the last of it is gone."""
 
     def __init__(
         self, pid: int, began: float, *, grant: Grant, output: Output, office: Office
@@ -45,8 +45,8 @@ class Running:
             silence_s=grant.silence_s,
             grace_s=grant.grace_s,
         )
-        self._bell = Bell(office.line)
-        self._bell.ask(time.monotonic())
+        self._chime = Chime(office.line)
+        self._chime.ask(time.monotonic())
         self._sync_at = math.inf
         self._status: int | None = None
         self._usage: resource.struct_rusage | None = None
@@ -79,7 +79,10 @@ class Running:
             cause = watch.overdue(now) if output.full is None else Cause.DISK_FULL
             if cause is not None:
                 self._stop(cause, now)
-            self._bell.ring_if_due(now)
+            if output.go_on_if_due(now):
+                # It was not silent: it was not listened to.
+                watch.heard(now)
+            self._chime.ring_if_due(now)
             self._sync_if_due(now)
             for fd, _ in poll.poll(self._pause_ms(now)):
                 self._handle(fd)
@@ -88,7 +91,7 @@ class Running:
                 self._reap()
 
     def _pause_ms(self, now: float) -> float | None:
-        wake_at = min(self._watch.wake_at(), self._bell.at, self._sync_at)
+        wake_at = min(self._watch.wake_at(), self._chime.at, self._sync_at, self._output.look_at)
         return None if wake_at == math.inf else max(0.0, wake_at - now) * 1000
 
     def _sync_if_due(self, now: float) -> None:
@@ -105,7 +108,7 @@ class Running:
             self._obey(now)
         else:
             for number in self._office.alerts.take():
-                self._told(number, now)
+                self._stop(_CAUSES[number], now)
             self._reap()
 
     def _reap(self) -> None:
@@ -113,7 +116,7 @@ class Running:
 
     def _heard(self, now: float) -> None:
         self._watch.heard(now)
-        self._bell.ask(now)
+        self._chime.ask(now)
         if self._office.line.gone and self._sync_at == math.inf:
             self._sync_at = now + _SYNC_S
 
@@ -127,12 +130,6 @@ class Running:
             self._sync_at = now
         else:
             raise RuntimeError("granted an attempt while another one runs")
-
-    def _told(self, number: int, now: float) -> None:
-        if number == layout.HURRY_SIGNAL:
-            self._watch.hurry(now)
-        else:
-            self._stop(_CAUSES[number], now)
 
     def _stop(self, cause: Cause, now: float, grace_s: float | None = None) -> None:
         """Ask the command and its group to end. Its pid is its own until we have reaped it."""
@@ -149,7 +146,7 @@ class Running:
     def _reaped(self, pid: int, status: int, usage: resource.struct_rusage) -> None:
         if pid == self._pid:
             self._status, self._usage = status, usage
-            self._ended, self._ended_us = time.monotonic(), now_us()
+            self._ended, self._ended_us = time.monotonic(), wall_us()
             self._watch.end(self._ended)
 
     def _swept(self, pid: int, status: int, usage: resource.struct_rusage) -> None:
@@ -167,7 +164,7 @@ class Running:
             "code": result if result is not None and result >= 0 else None,
             "signal": -result if result is not None and result < 0 else None,
             "leftovers": self._leftovers,
-            "ended_us": self._ended_us or now_us(),
+            "ended_us": self._ended_us or wall_us(),
             "wall_s": round(self._ended - self._began, 6),
             "user_s": usage.ru_utime if usage else 0.0,
             "sys_s": usage.ru_stime if usage else 0.0,
@@ -180,6 +177,11 @@ class Running:
             remarks.append(
                 "the disk of the worker's spool is full, so the command was ended and its last "
                 f"{self._output.lost} bytes of output were not kept: make room on it"
+            )
+        if self._output.missed:
+            remarks.append(
+                f"{self._output.missed} bytes of its output were not kept, because as much waited "
+                "for the server as the worker's spool may hold"
             )
         if self._stuck:
             remarks.append(

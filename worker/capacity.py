@@ -1,0 +1,131 @@
+"""How many attempts this worker can have at once now: its slots, or fewer while something is short.
+
+It starts nothing and claims nothing. Shims that the machine refuses and disk space that runs out
+are no faults of a job: what is not taken in the first place need not be given back. It says once
+when it becomes fewer, and once when all is well again.
+"""
+
+import logging
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import anyio
+
+from orchestrator.kernel import logs
+from orchestrator.kernel.backoff import Backoff
+from orchestrator.kernel.errors import OrchestratorError
+from orchestrator.protocol.limits import MIB
+from worker.shim import layout
+
+LOGGER: Final = logging.getLogger(__name__)
+PAUSE: Final = Backoff(initial_s=1.0, factor=2.0, max_s=60.0)
+LOOK_S: Final = 1.0
+SPOOL_MAX_BYTES: Final = 1024 * MIB
+"""Of what the server does not have yet; a day of a talkative job."""
+MIN_FREE_BYTES: Final = 2048 * MIB
+SMALL_DISK: Final = 10
+"""Of a disk that is so small that `MIN_FREE_BYTES` is more than this part of it, this part."""
+_RELIEF: Final = 1.1
+"""What is short must be a tenth better before it counts as enough, or it would change all day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The disk that the spool is on, and what is asked of it."""
+
+    folder: Path
+    spool_max_bytes: int = SPOOL_MAX_BYTES
+    min_free_bytes: int | None = None
+
+    def shortage(self, *, relief: float = 1.0) -> str | None:
+        """Return what there is too little of, in a sentence; `None` if there is enough."""
+        try:
+            disk = os.statvfs(self.folder)
+            spooled = layout.spooled_bytes(self.folder)
+        except OSError:
+            # A disk that cannot be asked is met by whoever writes to it.
+            return None
+        free, floor = disk.f_bavail * disk.f_frsize, self._floor(disk.f_blocks * disk.f_frsize)
+        if free < floor * relief:
+            left = f"{free // MIB} MiB left, and {floor // MIB} are kept free"
+            return f"the disk of {self.folder} has {left}"
+        if spooled * relief > self.spool_max_bytes:
+            return f"{spooled // MIB} MiB wait in {self.folder} for the server, as much as may"
+        return None
+
+    def _floor(self, size: int) -> int:
+        small = min(MIN_FREE_BYTES, size // SMALL_DISK)
+        return small if self.min_free_bytes is None else self.min_free_bytes
+
+
+class Capacity:
+    """The room of one worker. `draw` is a uniform number from [0, 1)."""
+
+    def __init__(self, slots: int, draw: Callable[[], float], disk: Disk | None = None) -> None:
+        self.slots = slots
+        self._draw = draw
+        self._disk = disk
+        self._shims = slots
+        """As many as were not refused yet."""
+        self._refusals = 0
+        self._try_at = -math.inf
+        self.shortage: str | None = None
+        """Why nothing at all may be started now."""
+
+    @property
+    def now(self) -> int:
+        """Return how many attempts there may be at once, those that are here among them."""
+        if self.shortage is not None:
+            return 0
+        if self._shims == self.slots or anyio.current_time() < self._try_at:
+            return self._shims
+        return self._shims + 1
+
+    def refused(self, error: OrchestratorError, shims: int) -> None:
+        """Note that there was no shim beside those at work: after a pause one more is tried."""
+        if self._shims == self.slots:
+            _warn(error.message, error.hint, shims)
+        self._shims = min(shims, self.slots - 1)
+        now = anyio.current_time()
+        if now >= self._try_at:
+            self._refusals += 1
+            self._try_at = now + PAUSE.delay(self._refusals, draw=self._draw())
+
+    def granted(self, shims: int) -> None:
+        """Note how many are at work. One more than was believed makes as many again believable."""
+        if shims > self._shims:
+            self._refusals = 0
+            self._shims = min(2 * shims, self.slots)
+            if self._shims == self.slots:
+                _inform()
+
+    def look(self) -> None:
+        """Look at the disk."""
+        before = self.shortage
+        if self._disk is not None:
+            self.shortage = self._disk.shortage(relief=1.0 if before is None else _RELIEF)
+        if before is None and self.shortage is not None:
+            _warn(self.shortage, "make room, or bring the server back", 0)
+        elif before is not None and self.shortage is None:
+            _inform()
+
+    async def keep(self, ring: Callable[[], None]) -> None:
+        """Look for ever; `ring` when there may be room again."""
+        while True:
+            limited = self.now < self.slots
+            self.look()
+            if limited and self.now > 0:
+                ring()
+            await anyio.sleep(LOOK_S)
+
+
+def _warn(reason: str, hint: str | None, slots: int) -> None:
+    logs.event(LOGGER, logging.WARNING, "slots.limited", slots=slots, reason=reason, hint=hint)
+
+
+def _inform() -> None:
+    logs.event(LOGGER, logging.INFO, "slots.restored")
