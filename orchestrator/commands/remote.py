@@ -16,7 +16,7 @@ from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.errors import Overloaded, Unavailable
 from orchestrator.protocol import limits
 from orchestrator.protocol.jobs import CancelRequest, JobSpec
-from orchestrator.protocol.views import FileView
+from orchestrator.protocol.views import EventView, FileView, Page
 
 T = TypeVar("T")
 
@@ -75,10 +75,27 @@ class Remote:
         """Return one page of the list of jobs."""
         return self.api.get(JOBS, params)
 
-    def cancel(self, job_id: str, comment: str | None) -> Answer:
-        """Ask for a job's end; asking twice changes nothing, so it is asked again when needed."""
-        request = CancelRequest() if comment is None else CancelRequest(comment=comment)
-        return again(lambda: self.api.post(f"{JOBS}/{job_id}/cancel", request))
+    def cancel(self, job_id: str, comment: str | None, *, force: bool = False) -> Answer:
+        """Ask for a job's end; asking twice changes nothing, so it may be asked again."""
+        request = CancelRequest(comment=comment, force=force)
+        return self.api.post(f"{JOBS}/{job_id}/cancel", request)
+
+    def explain(self, job_id: str) -> Answer:
+        """Return why a job is not running."""
+        return self.api.get(f"{JOBS}/{job_id}/explain")
+
+    def events(self, job_id: str) -> list[EventView]:
+        """Return a job's whole timeline."""
+        found: list[EventView] = []
+        while True:
+            params: dict[str, str | int | list[str] | None] = {
+                "after": found[-1].seq if found else 0,
+                "limit": limits.PAGE_MAX,
+            }
+            page = self.api.get(f"{JOBS}/{job_id}/events", params).read(Page[EventView])
+            found += page.items
+            if page.next_cursor is None:
+                return found
 
     def output(self, job_id: str, *, attempt: int | None, after: str | None) -> Answer:
         """Return one page of output."""

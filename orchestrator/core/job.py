@@ -64,10 +64,26 @@ class FellDue:
 
 @dataclass(frozen=True, slots=True)
 class CancelAsked:
-    """Somebody wants it to end."""
+    """Somebody wants it to end; by `force`, at once, whether or not its processes are gone."""
+
+    force: bool = False
 
 
-Happening = Claimed | Started | Released | Ended | Lost | FellDue | CancelAsked
+@dataclass(frozen=True, slots=True)
+class HoldAsked:
+    """Somebody wants it kept back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseAsked:
+    """Somebody lets a held job go on; `due_us` is when it falls due, if that is still to come."""
+
+    due_us: int | None = None
+
+
+Happening = (
+    Claimed | Started | Released | Ended | Lost | FellDue | CancelAsked | HoldAsked | ReleaseAsked
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +120,11 @@ def decide(job: Job, happened: Happening, *, now_us: int, draw: float = 0.0) -> 
         case FellDue():
             return _walk(job, E.FELL_DUE)
         case CancelAsked():
-            return _cancel(job)
+            return _cancel(job, force=happened.force)
+        case HoldAsked():
+            return _hold(job)
+        case ReleaseAsked():
+            return _let_go(job, happened, now_us=now_us)
         case Released():
             return _released(job)
         case Lost():
@@ -129,13 +149,37 @@ def _stay(job: Job) -> Change:
     return Change((), job.state, job.failures, job.lost)
 
 
-def _cancel(job: Job) -> Change:
-    """A job without an attempt is cancelled at once; a live one when its processes are gone."""
-    if job.state is S.CANCELLING or job.state in TERMINAL:
+def _cancel(job: Job, *, force: bool) -> Change:
+    """A job without an attempt is cancelled at once; a live one when its processes are gone.
+
+    Force does not wait for that: being at its end is the fence, whatever still runs.
+    """
+    if job.state in TERMINAL:
         return _stay(job)
     if job.state in PENDING:
         return _walk(job, E.CANCELLED, reason=Reason.CANCELLED_BY_USER)
-    return _walk(job, E.CANCEL_ORDERED)
+    ordered = () if job.state is S.CANCELLING else (E.CANCEL_ORDERED,)
+    if force:
+        return _walk(job, *ordered, E.CANCEL_FORCED, reason=Reason.CANCELLED_BY_USER)
+    return _walk(job, *ordered)
+
+
+def _hold(job: Job) -> Change:
+    """Only what has not begun can be kept back; twice is once."""
+    if job.state is S.HELD:
+        return _stay(job)
+    return _walk(job, E.PUT_ON_HOLD, pending_reason=PendingReason.HELD)
+
+
+def _let_go(job: Job, asked: ReleaseAsked, *, now_us: int) -> Change:
+    """A job that is let go waits for what it waited for before, if that has not come meanwhile."""
+    if job.state is not S.HELD:
+        return _stay(job)
+    if asked.due_us is None or asked.due_us <= now_us:
+        return _walk(job, E.UNHELD_DUE)
+    begun = job.failures + job.lost > 0
+    pending = PendingReason.BACKOFF if begun else PendingReason.NOT_BEFORE
+    return replace(_walk(job, E.UNHELD_EARLY, pending_reason=pending), due_us=asked.due_us)
 
 
 def _released(job: Job) -> Change:

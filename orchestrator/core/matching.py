@@ -36,3 +36,14 @@ def satisfies(offer: Offer, requirement: Requirement) -> bool:
         and requirement.platform in {None, offer.platform}
         and requirement.worker in {None, offer.worker_id, offer.worker_name}
     )
+
+
+def lacks(offer: Offer, requirement: Requirement) -> tuple[str, ...]:
+    """Return what that session does not have of what is required: nothing, if it satisfies it."""
+    found = [] if requirement.kind in offer.kinds else [f"kind {requirement.kind}"]
+    found += [f"tag {tag}" for tag in sorted(requirement.tags - offer.tags)]
+    if requirement.platform not in {None, offer.platform}:
+        found.append(f"platform {requirement.platform}")
+    if requirement.worker not in {None, offer.worker_id, offer.worker_name}:
+        found.append(f"name {requirement.worker}")
+    return tuple(found)

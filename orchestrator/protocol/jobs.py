@@ -254,6 +254,10 @@ class JobSpec(Request):
 
 
 class CancelRequest(Request):
-    """Why a job is cancelled, for the people who look at it later."""
+    """Why a job is cancelled, for the people who look at it later.
+
+    `force` does not wait until its processes are gone: the job is cancelled at once, unconfirmed.
+    """
 
     comment: Comment | None = None
+    force: bool = False

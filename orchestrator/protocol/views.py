@@ -17,7 +17,11 @@ class Page(Reply, Generic[T]):
 
 
 class JobView(Reply):
-    """A job as lists show it. Times are UTC; `attempt` is 0 before the first claim."""
+    """A job as lists show it. Times are UTC; `attempt` is 0 before the first claim.
+
+    `worker_offline` says that nobody has heard of the worker for a while. `confirmed` is of
+    cancelled jobs alone: whether somebody saw that nothing of it runs any more.
+    """
 
     id: str
     kind: str
@@ -38,13 +42,20 @@ class JobView(Reply):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     worker: str | None = None
+    worker_offline: bool = False
+    confirmed: bool | None = None
+    retry_of: str | None = None
 
 
 class AttemptView(Reply):
-    """One try: who ran it, when, and how it ended. Sizes are the command's own bytes."""
+    """One try: who ran it, when, and how it ended. Sizes are the command's own bytes.
+
+    `leftovers` counts processes that the command had left behind and that were killed.
+    """
 
     number: int
     worker: str | None = None
+    host: str | None = None
     outcome: Outcome | None = None
     reason: Reason | None = None
     message: str | None = None
@@ -58,6 +69,7 @@ class AttemptView(Reply):
     stderr_bytes: int = 0
     output_dropped_bytes: int = 0
     output_missing_bytes: int = 0
+    leftovers: int = 0
     late_result: dict[str, Any] | None = None
 
 
@@ -66,6 +78,39 @@ class JobDetail(JobView):
 
     spec: dict[str, Any]
     attempts: list[AttemptView] = []
+
+
+class Miss(Reply):
+    """Something that workers lack, and how many of them."""
+
+    constraint: str
+    workers: int
+
+
+class NearestMiss(Reply):
+    """The worker that lacks least of what the job needs."""
+
+    worker: str
+    lacks: list[str]
+
+
+class Explanation(Reply):
+    """Why a job is where it is, in words, and who fails what.
+
+    The counts are there for queued jobs alone. `until` is when it goes on by itself.
+    """
+
+    id: str
+    state: JobState
+    pending_reason: PendingReason | None = None
+    words: str
+    until: datetime | None = None
+    workers: int | None = None
+    workers_online: int | None = None
+    workers_matching: int | None = None
+    workers_free: int | None = None
+    failing: list[Miss] = []
+    nearest: NearestMiss | None = None
 
 
 class EventView(Reply):

@@ -148,6 +148,7 @@ class Output(Request):
 class Ended(Request):
     """The attempt is over, and no process of it is left.
 
+    `leftovers` counts the processes that the command had left behind and that had to be killed.
     `output_length` and `output_digest` (see `frames.chain`, hexadecimal) are of the whole log. An
     end is not settled before the server has all of it, unless `output_final` says that the worker
     has no more to send: then the rest is shown as missing.
@@ -164,6 +165,7 @@ class Ended(Request):
     exit_code: int | None = Field(default=None, ge=0, le=255)
     signal: int | None = Field(default=None, ge=1, le=64)
     result: dict[str, Any] | None = None
+    leftovers: int = Field(default=0, ge=0, lt=2**31)
     output_length: int = Field(default=0, ge=0, lt=2**62)
     output_digest: str = Field(default="0" * 64, pattern=r"^[0-9a-f]{64}$")
     output_final: bool = False

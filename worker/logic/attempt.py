@@ -308,6 +308,7 @@ def _over(attempt: Attempt, over: Over) -> Ended:
         exit_code=end.exit_code,
         signal=end.signal,
         result=end.result,
+        leftovers=end.leftovers,
         output_length=over.log.length,
         output_digest=over.log.digest.hex(),
         output_final=attempt.state is S.ABANDONED,

@@ -27,6 +27,7 @@ class End:
     signal: int | None = None
     result: Result | None = None
     started_us: int | None = None
+    leftovers: int = 0
 
 
 def end_of(exited: Exited) -> End:
@@ -36,11 +37,22 @@ def end_of(exited: Exited) -> End:
         outcome=outcome,
         at_us=exited.ended_us,
         reason=reason,
-        message=None if exited.message is None else shortened(exited.message),
+        message=_message(exited),
         exit_code=exited.code,
         signal=exited.signal,
         started_us=exited.started_us,
+        leftovers=exited.leftovers,
     )
+
+
+def _message(exited: Exited) -> str | None:
+    """Return what there is to say, also about those who were killed after the command itself."""
+    parts = [exited.message] if exited.message else []
+    if exited.leftovers == 1:
+        parts.append("1 process that the command had left behind was killed")
+    elif exited.leftovers:
+        parts.append(f"{exited.leftovers} processes that the command had left behind were killed")
+    return shortened("; ".join(parts)) or None
 
 
 def _outcome(exited: Exited) -> tuple[Outcome, Reason | None]:

@@ -16,6 +16,7 @@ jobs.members = {
     "submit": f"{_HERE}.submit:submit",
     "list": f"{_HERE}.listing:list_jobs",
     "show": f"{_HERE}.show:show",
+    "explain": f"{_HERE}.explain:explain",
     "logs": f"{_HERE}.logs:logs",
     "wait": f"{_HERE}.wait:wait",
     "cancel": f"{_HERE}.cancel:cancel",

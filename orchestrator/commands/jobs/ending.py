@@ -42,14 +42,16 @@ def speaks_for_itself(job: JobView) -> bool:
 
 def words(job: JobView) -> str:
     """Return how a job ended, as a sentence about it."""
-    details = [part for part in (_reason(job), job.message) if part]
+    unseen = "not confirmed" if job.confirmed is False else None
+    details = [part for part in (_reason(job), unseen, job.message) if part]
     return f"{job.id} {job.state}" + (f": {': '.join(details)}" if details else "")
 
 
 def short(job: JobView) -> str:
     """Return where a job is, for a cell of a table: the state, and why if that adds something."""
     why = _reason(job) if job.reason else job.pending_reason
-    return f"{job.state} ({why})" if why else str(job.state)
+    state = f"{job.state}, worker offline" if job.worker_offline else str(job.state)
+    return f"{state} ({why})" if why else state
 
 
 def _reason(job: JobView) -> str | None:

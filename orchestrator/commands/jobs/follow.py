@@ -123,6 +123,7 @@ class Follower:
         self._show = show
         self._reader = EventReader()
         self._connected = False
+        self._offline = False
 
     def run(self, patience: Patience, *, known: bool) -> Ended:
         """Return the job when it has ended.
@@ -174,6 +175,14 @@ class Follower:
         words = _STUCK.get(str(told.get("pending_reason")))
         if words is not None:
             self._show.remark(f"the job waits: {words}")
+        offline = told.get("worker_offline") is True
+        if offline != self._offline:
+            self._offline = offline
+            self._show.remark(
+                "the worker is offline: nobody has heard of it for half a minute"
+                if offline
+                else "the worker is not offline any more"
+            )
 
     def _note_attempt(self, told: dict[str, object]) -> None:
         number = told.get("attempt")

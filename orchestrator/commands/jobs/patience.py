@@ -63,10 +63,13 @@ def may_be_left(job_id: str, verb: str = "logs -f", *, known: bool) -> Iterator[
 class Patience:
     """How long a server that is gone is looked for, and what is said when it stays away."""
 
-    def __init__(self, job_id: str, total_s: float, *, verb: str = "logs -f") -> None:
+    def __init__(
+        self, job_id: str, total_s: float, *, verb: str = "logs -f", unsaid: bool = False
+    ) -> None:
         self._job_id = job_id
         self._total_s = total_s
         self._verb = verb
+        self._unsaid = unsaid
         self._since: float | None = None
         self._failures = 0
 
@@ -83,9 +86,9 @@ class Patience:
         left_s = self._since + self._total_s - now
         self._failures += 1
         if left_s <= 0:
+            what = "say it again" if self._unsaid else "the job goes on without us; resume"
             raise ServerUnreachable(
-                "connection lost; the job goes on without us; "
-                f"resume with: orchestrator jobs {self._verb} {self._job_id}",
+                f"connection lost; {what} with: orchestrator jobs {self._verb} {self._job_id}",
                 hint=error.message,
             ) from error
         if self._failures == 2:  # the first try succeeds when the server was only restarted

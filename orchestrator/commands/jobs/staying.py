@@ -39,10 +39,10 @@ def follow_submitted(remote: Remote, job: JobView, manner: Manner) -> int:
     stderr = output.err(raw=manner.raw)
     show = Streams(stderr if manner.as_json else output.out(raw=manner.raw), stderr)
     with may_be_left(job.id, known=True):
-        ended = Follower(remote, job.id, show).run(Patience(job.id, manner.patience_s), known=True)
+        end = Follower(remote, job.id, show).run(Patience(job.id, manner.patience_s), known=True)
     if manner.as_json:
-        output.document(ended.written.encode())
-    return _own_code(ended)
+        output.document(end.written.encode())
+    return _own_code(end)
 
 
 def follow_known(
@@ -54,22 +54,27 @@ def follow_known(
         return _own_code(follower.run(Patience(job_id, manner.patience_s), known=False))
 
 
-def _own_code(ended: Ended) -> int:
-    if not ending.speaks_for_itself(ended.job):
-        output.say(ending.words(ended.job))
-    return ending.exit_code(ended.job)
+def _own_code(end: Ended) -> int:
+    if not ending.speaks_for_itself(end.job):
+        output.say(ending.words(end.job))
+    return ending.exit_code(end.job)
 
 
 def wait(remote: Remote, job_id: str, manner: Manner, *, known: bool) -> int:
     """Wait for the end without any output: 0 when the job succeeded, 1 when not."""
-    with may_be_left(job_id, "wait", known=known):
-        answer = _end_of(remote, job_id, manner, known=known)
+    answer = ended(remote, job_id, manner, known=known)
     job = answer.read(JobView)
     if manner.as_json:
         output.document(answer.body)
     else:
         output.say(ending.words(job))
     return 0 if ending.exit_code(job) == 0 else 1
+
+
+def ended(remote: Remote, job_id: str, manner: Manner, *, known: bool) -> Answer:
+    """Return the job when it is over."""
+    with may_be_left(job_id, "wait", known=known):
+        return _end_of(remote, job_id, manner, known=known)
 
 
 def _end_of(remote: Remote, job_id: str, manner: Manner, *, known: bool) -> Answer:

@@ -5,7 +5,7 @@ Pure: it is given views and the time, and prints nothing.
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -50,13 +50,15 @@ def job_rows(jobs: Sequence[JobView], *, now: float) -> list[tuple[str, ...]]:
     ]
 
 
-def attempt_rows(attempts: Sequence[AttemptView]) -> list[tuple[str, ...]]:
-    """Return a row for each attempt, below `ATTEMPT_HEADERS`."""
+def attempt_rows(
+    attempts: Sequence[AttemptView], *, offline: bool = False
+) -> list[tuple[str, ...]]:
+    """Return a row for each attempt, below `ATTEMPT_HEADERS`; `offline` is of the live one."""
     return [
         (
             str(attempt.number),
             attempt.worker or "",
-            _outcome(attempt),
+            _outcome(attempt, offline=offline),
             moment(attempt.started_at),
             duration(attempt.started_at, attempt.finished_at),
             str(attempt.stdout_bytes),
@@ -80,7 +82,8 @@ def job_facts(job: JobDetail) -> list[tuple[str, str]]:
         ("tags", ", ".join(job.spec.get("requires", {}).get("tags", []))),
         ("priority", str(job.priority) if job.priority else ""),
         ("owner", job.owner),
-        ("worker", job.worker or ""),
+        ("worker", f"{job.worker} (offline)" if job.worker_offline else job.worker or ""),
+        ("repeats", job.retry_of or ""),
         ("exit code", "" if job.exit_code is None else str(job.exit_code)),
         ("signal", "" if job.signal is None else str(job.signal)),
         ("result", "" if job.result is None else _value(job.result)),
@@ -92,9 +95,10 @@ def job_facts(job: JobDetail) -> list[tuple[str, str]]:
     ]
 
 
-def _outcome(attempt: AttemptView) -> str:
+def _outcome(attempt: AttemptView, *, offline: bool) -> str:
     if attempt.outcome is None:
-        return "running" if attempt.started_at else "starting"
+        state = "running" if attempt.started_at else "starting"
+        return f"{state}, worker offline" if offline else state
     why = attempt.reason or ""
     if attempt.signal is not None:
         why = f"signal {attempt.signal}"
@@ -105,11 +109,22 @@ def _outcome(attempt: AttemptView) -> str:
 
 def _note(attempt: AttemptView) -> str:
     notes = [attempt.message or ""]
+    if attempt.late_result is not None:
+        notes.append(f"late result: {_late(attempt.late_result)}")
     if attempt.output_dropped_bytes:
         notes.append(f"{attempt.output_dropped_bytes} bytes of output over the limit")
     if attempt.output_missing_bytes:
         notes.append(f"{attempt.output_missing_bytes} bytes of output missing")
     return "; ".join(note for note in notes if note)
+
+
+def _late(told: Mapping[str, object]) -> str:
+    why = told.get("reason")
+    if told.get("signal") is not None:
+        why = f"signal {told['signal']}"
+    elif told.get("exit_code"):
+        why = f"exit {told['exit_code']}"
+    return f"{told.get('outcome')} ({why})" if why else str(told.get("outcome"))
 
 
 def _value(value: object) -> str:

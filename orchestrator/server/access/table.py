@@ -46,6 +46,7 @@ RULES: Final = (
     Rule("GET", "/api/v1/jobs", Scope.JOBS_READ),
     Rule("GET", "/api/v1/jobs/{job_id}", Scope.JOBS_READ),
     Rule("POST", "/api/v1/jobs/{job_id}/cancel", Scope.JOBS_CANCEL, _JSON, Scope.JOBS_READ),
+    Rule("GET", "/api/v1/jobs/{job_id}/explain", Scope.JOBS_READ, shows=Scope.WORKERS_READ),
     Rule("GET", "/api/v1/jobs/{job_id}/events", Scope.JOBS_READ),
     Rule("GET", "/api/v1/jobs/{job_id}/events/stream", Scope.JOBS_READ),
     Rule("GET", "/api/v1/jobs/{job_id}/output", Scope.OUTPUT_READ),

@@ -118,6 +118,7 @@ class OutputStream:
                 "reason": job.reason,
                 "pending_reason": job.pending_reason,
                 "attempt": job.attempt,
+                "worker_offline": job.worker_offline,
             }
         )
         if told == self._told:

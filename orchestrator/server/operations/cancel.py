@@ -5,30 +5,45 @@ from typing import Final
 from orchestrator.core.job import CancelAsked, decide
 from orchestrator.kernel.errors import NotFound
 from orchestrator.protocol.views import JobView
-from orchestrator.protocol.words import JobEventType
+from orchestrator.protocol.words import JobEventType, Outcome, Reason
 from orchestrator.server.facts import OrderPending
 from orchestrator.server.operations.changes import Changes, encoded
 from orchestrator.server.operations.jobs import view_job
+from orchestrator.server.operations.losses import SELECT_HELD, held_of
 from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord
 from orchestrator.server.store.interface import Transaction
 
 _SELECT: Final = f"SELECT {JOB_COLUMNS} FROM job WHERE id = :job_id"
+_SELECT_HELD: Final = f"{SELECT_HELD} WHERE job.id = :job_id"
 
 
-def cancel(tx: Transaction, job_id: str, *, by: str, comment: str | None = None) -> JobView:
-    """Ask for a job's end and return it as it is now. Repeating it, or coming late, is no fault."""
+def cancel(
+    tx: Transaction, job_id: str, *, by: str, comment: str | None = None, force: bool = False
+) -> JobView:
+    """Ask for a job's end and return it as it is now. Repeating it, or coming late, is no fault.
+
+    By force the job is at its end now, and its slot is free. Its worker is told to abandon what it
+    has; how that ended becomes a late result.
+    """
     found = tx.tuples(_SELECT, job_id=job_id)
     if not found:
         raise not_found(job_id)
     job = JobRecord.of(found[0])
-    change = decide(job.rules(), CancelAsked(), now_us=tx.now_us)
+    change = decide(job.rules(), CancelAsked(force=force), now_us=tx.now_us)
     if change.path:
         changes = Changes(tx)
-        words = encoded({"by": by, "comment": comment})
-        changes.tell(job, JobEventType.CANCEL_REQUESTED, data=words)
         if job.session_id is not None:
             changes.announce(OrderPending(job.session_id))
-        changes.become(job, change)
+        words = encoded({"by": by, "comment": comment, "force": force or None})
+        if force and job.session_id is not None:
+            held = held_of(tx.tuples(_SELECT_HELD, job_id=job_id)[0])
+            changes.tell(held.job, JobEventType.CANCEL_REQUESTED, data=words)
+            held.attempt.reason = Reason.CANCELLED_BY_USER
+            held.attempt.message = "ended by force: nobody has seen its processes end"
+            changes.end(held, Outcome.INDETERMINATE, change)
+        else:
+            changes.tell(job, JobEventType.CANCEL_REQUESTED, data=words)
+            changes.become(job, change)
         changes.save()
     view = view_job(tx, job_id)
     if view is None:

@@ -8,7 +8,7 @@ not settled, so a grant of that claim or an earlier one that it does not list wa
 from typing import Final
 
 from orchestrator.protocol.wire import HeartbeatReply, HeartbeatRequest, LiveAttempt, Order
-from orchestrator.protocol.words import Directive, JobState
+from orchestrator.protocol.words import Directive, JobEventType, JobState
 from orchestrator.server.operations.changes import Changes
 from orchestrator.server.operations.lease_clock import read_lease_clock
 from orchestrator.server.operations.losses import STATED, give_back, held_by
@@ -18,7 +18,7 @@ from orchestrator.server.store.interface import Transaction
 from orchestrator.server.store.pairs import Pair, tuples_of_pairs
 
 _RENEW: Final = """
-    UPDATE session SET renewed_us = :now, renewed_lease_us = :lease_now
+    UPDATE session SET renewed_us = :now, renewed_lease_us = :lease_now, offline_us = NULL
     WHERE id = :session_id AND ended_us IS NULL
 """
 _SETTLED: Final = """
@@ -31,7 +31,7 @@ _SETTLED: Final = """
 
 def heartbeat(tx: Transaction, request: HeartbeatRequest, *, worker_id: str) -> HeartbeatReply:
     """Renew the session and return the orders that the worker does not show as known."""
-    open_session_of(tx, request.session_id, worker_id)
+    session = open_session_of(tx, request.session_id, worker_id)
     tx.execute(
         _RENEW,
         now=tx.now_us,
@@ -40,7 +40,12 @@ def heartbeat(tx: Transaction, request: HeartbeatRequest, *, worker_id: str) -> 
     )
     listed = {(one.job_id, one.attempt): one for one in request.attempts}
     live = {(one.job.id, one.attempt.number): one for one in held_by(tx, request.session_id)}
-    _give_back_what_never_arrived(tx, request, live, listed)
+    changes = Changes(tx)
+    if session["offline_us"] is not None:
+        for held in live.values():
+            changes.tell(held.job, JobEventType.WORKER_BACK, attempt=held.attempt.number)
+    _give_back_what_never_arrived(tx, changes, request, live, listed)
+    changes.save()
     orders = [
         *(_order(pair, Directive.CANCEL) for pair in _to_cancel(live, listed)),
         *(_order(pair, Directive.ABANDON) for pair in _to_abandon(tx, request, live)),
@@ -54,6 +59,7 @@ def _order(pair: Pair, directive: Directive) -> Order:
 
 def _give_back_what_never_arrived(
     tx: Transaction,
+    changes: Changes,
     request: HeartbeatRequest,
     live: dict[Pair, Held],
     listed: dict[Pair, LiveAttempt],
@@ -65,10 +71,7 @@ def _give_back_what_never_arrived(
         and held.attempt.started_us is None
         and held.attempt.claim_number <= request.claim_seen
     ]
-    if lost_on_the_way:
-        changes = Changes(tx)
-        give_back(tx, changes, lost_on_the_way)
-        changes.save()
+    give_back(tx, changes, lost_on_the_way)
 
 
 def _to_cancel(live: dict[Pair, Held], listed: dict[Pair, LiveAttempt]) -> list[Pair]:

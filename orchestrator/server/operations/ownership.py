@@ -9,7 +9,7 @@ from orchestrator.kernel.errors import LeaseLost, NotFound
 from orchestrator.server.store.interface import Reader, Row
 
 _SELECT = """
-    SELECT id, worker_id, spool_id, slots, claim_number, renewed_lease_us, ended_us
+    SELECT id, worker_id, spool_id, slots, claim_number, renewed_lease_us, ended_us, offline_us
     FROM session WHERE id = :session_id AND worker_id = :worker_id
 """
 

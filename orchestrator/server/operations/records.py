@@ -130,6 +130,7 @@ class AttemptRecord:
     message: str | None = None
     finished_us: int | None = None
     missing_bytes: int = 0
+    leftovers: int = 0
 
     def __post_init__(self) -> None:
         self.was_session = self.session_id

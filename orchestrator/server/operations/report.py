@@ -206,7 +206,9 @@ class _Batch:
         started_us = held.believed(at_us, now_us=self._tx.now_us)
         held.attempt.started_us = held.job.started_us = started_us
         self._changes.update_attempt(held.job, held.attempt)
-        self._changes.tell(held.job, JobEventType.STARTED, attempt=held.attempt.number)
+        pid = held.attempt.pid
+        words = None if pid is None else encoded({"pid": pid})
+        self._changes.tell(held.job, JobEventType.STARTED, attempt=held.attempt.number, data=words)
 
     def _output(self, reported: _Reported, event: Output) -> None:
         """Keep small output in the row. What is larger was stored before this (`output_intake`).
@@ -296,6 +298,7 @@ def _describe(attempt: AttemptRecord, event: Ended) -> None:
     attempt.message = event.message
     attempt.exit_code = event.exit_code
     attempt.signal = event.signal
+    attempt.leftovers = event.leftovers
 
 
 def _missing_bytes(log: OutputLog, event: Ended) -> int:

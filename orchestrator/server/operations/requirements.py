@@ -66,13 +66,14 @@ def _add(tx: Transaction, number: int, requirement: Requirement) -> None:
         platform=requirement.platform,
         worker=requirement.worker,
     )
-    offers = {row["id"]: _offer(row) for row in tx.rows(_SESSION_OFFERS)}
+    offers = {row["id"]: offer_of(row) for row in tx.rows(_SESSION_OFFERS)}
     fitting = [session for session, offer in offers.items() if satisfies(offer, requirement)]
     tx.many(_MATCH, [{"session_id": one, "requirement_id": number} for one in fitting])
     tx.announce(RequirementAdded(number, frozenset(fitting)))
 
 
-def _offer(row: Row) -> Offer:
+def offer_of(row: Row) -> Offer:
+    """Return what a session brings, of a row with its worker's id and name."""
     return Offer(
         worker_id=row["worker_id"],
         worker_name=row["name"],
@@ -87,13 +88,14 @@ def match_session(tx: Transaction, session_id: str, offer: Offer) -> frozenset[i
     fitting = [
         row["id"]
         for row in tx.rows("SELECT id, kind, tags, platform, worker FROM requirement")
-        if satisfies(offer, _requirement(row))
+        if satisfies(offer, requirement_of_row(row))
     ]
     tx.many(_MATCH, [{"session_id": session_id, "requirement_id": one} for one in fitting])
     return frozenset(fitting)
 
 
-def _requirement(row: Row) -> Requirement:
+def requirement_of_row(row: Row) -> Requirement:
+    """Return a wish as it is kept."""
     tags = frozenset(from_json(row["tags"]))
     return Requirement(row["kind"], tags, row["platform"], row["worker"])
 

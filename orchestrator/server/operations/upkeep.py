@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.job import FellDue, decide
-from orchestrator.core.lease import advanced
+from orchestrator.core.lease import OFFLINE_US, advanced
 from orchestrator.protocol.words import JobEventType, Outcome
 from orchestrator.server.operations.changes import Changes
 from orchestrator.server.operations.lease_clock import LeaseClock, read_lease_clock
-from orchestrator.server.operations.losses import SELECT_HELD, held_of, lose
+from orchestrator.server.operations.losses import SELECT_HELD, held_by, held_of, lose
 from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord
 from orchestrator.server.store.interface import Reader, Transaction
 
@@ -39,9 +39,29 @@ class Tick:
     more: bool
 
 
+_SELECT_SILENT: Final = """
+    SELECT id FROM session
+    WHERE ended_us IS NULL AND offline_us IS NULL AND renewed_lease_us <= :silent
+    ORDER BY worker_id LIMIT :limit
+"""
+_TELL_ALL_LIVE: Final = f"""
+    INSERT INTO job_event (job_id, seq, at_us, type, attempt)
+    SELECT id, event_seq + 1, :now, '{JobEventType.SERVER_RESTARTED}', attempt FROM job
+    WHERE session_id IS NOT NULL
+"""
+_TOUCH_ALL_LIVE: Final = "UPDATE job SET event_seq = event_seq + 1 WHERE session_id IS NOT NULL"
+SILENT: Final = 10
+"""Sessions in one go: each may hold a thousand attempts."""
+
+
 def begin(tx: Transaction) -> None:
-    """Note that a server starts: no lease ends before one whole lease from now."""
+    """Note that a server starts: no lease ends before one whole lease from now.
+
+    Who looks at a job that ran meanwhile must not wonder about a hole in its story.
+    """
     tx.execute("UPDATE lease_clock SET floor_lease_us = now_lease_us WHERE one = 1")
+    tx.execute(_TELL_ALL_LIVE, now=tx.now_us)
+    tx.execute(_TOUCH_ALL_LIVE)
 
 
 def tick(tx: Transaction, *, elapsed_us: int) -> Tick:
@@ -53,7 +73,22 @@ def tick(tx: Transaction, *, elapsed_us: int) -> Tick:
     changes = Changes(tx)
     lose(tx, changes, [held_of(row) for row in rows], Outcome.LOST)
     changes.save()
-    return Tick(lost=len(rows), more=len(rows) == BATCH)
+    silent = _note_silence(tx, clock)
+    return Tick(lost=len(rows), more=len(rows) == BATCH or silent == SILENT)
+
+
+def _note_silence(tx: Transaction, clock: LeaseClock) -> int:
+    """Note in the stories of their jobs that workers are not heard of; return how many are not."""
+    silent = tx.rows(_SELECT_SILENT, silent=clock.now - OFFLINE_US, limit=SILENT)
+    changes = Changes(tx)
+    for row in silent:
+        for held in held_by(tx, row["id"]):
+            changes.tell(held.job, JobEventType.WORKER_OFFLINE, attempt=held.attempt.number)
+        tx.execute(
+            "UPDATE session SET offline_us = :now WHERE id = :id", now=tx.now_us, id=row["id"]
+        )
+    changes.save()
+    return len(silent)
 
 
 def queue_due(tx: Transaction) -> bool:

@@ -4,17 +4,28 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
+from orchestrator.core.lease import OFFLINE_US
 from orchestrator.protocol.base import moment, moment_or_none
 from orchestrator.protocol.views import AttemptView, EventView, JobDetail, JobView
-from orchestrator.protocol.words import JobState, PendingReason
+from orchestrator.protocol.words import JobState, Outcome, PendingReason
 from orchestrator.server.store.interface import Row
 
-SELECT_JOB: Final = """
+SELECT_JOB: Final = f"""
     SELECT job.id, job.kind, job.name, job.state, job.reason, job.pending_reason, job.message,
         job.priority, job.attempt, job.exit_code, job.signal, job.result, job.owner, job.labels,
         job.created_us, job.run_at_us, job.started_us, job.finished_us, job.requirement_id,
-        worker.name AS worker
+        job.retry_of, worker.name AS worker, session.ended_us AS session_ended_us,
+        (SELECT now_lease_us FROM lease_clock WHERE one = 1) - session.renewed_lease_us
+            AS silent_us,
+        CASE WHEN job.state = '{JobState.CANCELLED}' THEN (
+            SELECT count(*) FROM attempt
+            WHERE attempt.job_id = job.id AND attempt.number = job.attempt
+                AND (attempt.outcome = '{Outcome.LOST}'
+                    OR attempt.outcome = '{Outcome.INDETERMINATE}')
+                AND attempt.late_result IS NULL
+        ) END AS unconfirmed
     FROM job LEFT JOIN worker ON worker.id = job.worker_id
+    LEFT JOIN session ON session.id = job.session_id
 """
 
 
@@ -56,7 +67,17 @@ def _job_fields(row: Row, waiting: dict[int, PendingReason]) -> dict[str, Any]:
         "started_at": moment_or_none(row["started_us"]),
         "finished_at": moment_or_none(row["finished_us"]),
         "worker": row["worker"],
+        "worker_offline": _is_offline(row),
+        "confirmed": None if row["unconfirmed"] is None else row["unconfirmed"] == 0,
+        "retry_of": row["retry_of"],
     }
+
+
+def _is_offline(row: Row) -> bool:
+    """Tell whether a job is in the hands of a worker of whom nobody has heard for a while."""
+    if row["silent_us"] is None:
+        return False
+    return row["session_ended_us"] is not None or row["silent_us"] >= OFFLINE_US
 
 
 def attempt_view(row: Row) -> AttemptView:
@@ -65,6 +86,7 @@ def attempt_view(row: Row) -> AttemptView:
     return AttemptView(
         number=row["number"],
         worker=row["worker"],
+        host=row["host"],
         outcome=row["outcome"],
         reason=row["reason"],
         message=row["message"],
@@ -78,6 +100,7 @@ def attempt_view(row: Row) -> AttemptView:
         stderr_bytes=row["stderr_bytes"],
         output_dropped_bytes=row["dropped_bytes"],
         output_missing_bytes=row["missing_bytes"],
+        leftovers=row["leftovers"],
         late_result=None if late is None else from_json(late),
     )
 

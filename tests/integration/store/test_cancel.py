@@ -4,7 +4,8 @@ import pytest
 
 from orchestrator.kernel.errors import NotFound
 from orchestrator.protocol.words import JobState, Outcome, Reason
-from orchestrator.server.facts import JobChanged
+from orchestrator.server.facts import JobChanged, OrderPending
+from orchestrator.server.operations.cancel import cancel
 from tests.integration.store.world import World, ended, failed, live, released, started
 
 
@@ -105,3 +106,70 @@ async def test_a_job_that_is_not_there_is_not_found(world: World) -> None:
     """Cancelling nothing says so."""
     with pytest.raises(NotFound):
         await world.cancel(world.id("job"))
+
+
+async def test_force_ends_a_running_job_at_once(world: World) -> None:
+    """The job is cancelled, unconfirmed; its slot is free; its worker is told to end it."""
+    worker = await world.worker(slots=1)
+    grant = await worker.running()
+    await world.submit()
+
+    told = await world.write(lambda tx: cancel(tx, grant.job_id, by="ada", force=True))
+
+    assert (told.state, told.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
+    assert told.confirmed is False
+    assert told.message is not None
+    assert OrderPending(worker.session) in world.facts
+    (order,) = (await worker.heartbeat(live(grant))).orders
+    assert (order.job_id, order.directive) == (grant.job_id, "abandon")
+    assert len(await worker.claim()) == 1
+
+
+async def test_a_late_word_confirms_a_forced_cancel(world: World) -> None:
+    """What the worker says of its processes' end changes nothing but the doubt."""
+    worker = await world.worker()
+    grant = await worker.running()
+    await world.cancel(grant.job_id)
+    forced = await world.write(lambda tx: cancel(tx, grant.job_id, by="ada", force=True))
+    assert forced.confirmed is False
+
+    ack = await worker.tell(ended(grant, Outcome.CANCELLED, signal=15))
+
+    job = await world.job(grant.job_id)
+    assert (ack.settled, ack.directive) == (False, "abandon")
+    assert (job.state, job.confirmed) == (JobState.CANCELLED, True)
+    assert job.attempts[0].late_result is not None
+    assert await world.told(grant.job_id) == [
+        *("submitted", "claimed", "started", "cancel_requested", "cancel_requested"),
+        *("lost", "finished", "late_result"),
+    ]
+
+
+async def test_a_cancel_that_was_seen_to_the_end_is_confirmed(world: World) -> None:
+    """What was left behind is counted; a lost worker leaves doubt; others know no such word."""
+    worker = await world.worker()
+    seen, lost, other = await worker.running(), await worker.running(), await worker.running()
+    for grant in (seen, lost):
+        await world.cancel(grant.job_id)
+
+    await worker.tell(ended(seen, Outcome.CANCELLED, leftovers=2))
+    await worker.tell(ended(other))
+    await world.pass_time(80)
+
+    job = await world.job(seen.job_id)
+    assert (job.confirmed, job.attempts[0].leftovers) == (True, 2)
+    assert (await world.job(lost.job_id)).confirmed is False
+    assert (await world.job(other.job_id)).confirmed is None
+
+
+async def test_force_is_for_what_runs(world: World) -> None:
+    """A job that waits is cancelled for sure, and one that is over stays what it is."""
+    worker = await world.worker()
+    done = await worker.running()
+    await worker.tell(ended(done))
+    waits = await world.submit()
+
+    for job_id, state in ((waits.id, JobState.CANCELLED), (done.job_id, JobState.SUCCEEDED)):
+        told = await world.write(lambda tx, it=job_id: cancel(tx, it, by="ada", force=True))  # type: ignore[misc]  # a default binds it
+        assert told.state is state
+        assert told.confirmed is not False

@@ -10,8 +10,10 @@ from orchestrator.core.job import (
     Ended,
     FellDue,
     Happening,
+    HoldAsked,
     Job,
     Lost,
+    ReleaseAsked,
     Released,
     Started,
     decide,
@@ -76,6 +78,22 @@ ENDS: list[tuple[Job, Happening, JobState, Reason | None]] = [
     (Job(JobState.QUEUED), CancelAsked(), JobState.CANCELLED, Reason.CANCELLED_BY_USER),
     (Job(JobState.SCHEDULED), CancelAsked(), JobState.CANCELLED, Reason.CANCELLED_BY_USER),
     (Job(JobState.LEASED), CancelAsked(), JobState.CANCELLING, None),
+    (RUNNING, CancelAsked(force=True), JobState.CANCELLED, Reason.CANCELLED_BY_USER),
+    (Job(JobState.LEASED), CancelAsked(force=True), JobState.CANCELLED, Reason.CANCELLED_BY_USER),
+    (
+        Job(JobState.CANCELLING),
+        CancelAsked(force=True),
+        JobState.CANCELLED,
+        Reason.CANCELLED_BY_USER,
+    ),
+    (Job(JobState.QUEUED), HoldAsked(), JobState.HELD, None),
+    (Job(JobState.SCHEDULED), HoldAsked(), JobState.HELD, None),
+    (Job(JobState.HELD), ReleaseAsked(), JobState.QUEUED, None),
+    (Job(JobState.HELD), ReleaseAsked(due_us=NOW), JobState.QUEUED, None),
+    (Job(JobState.HELD), ReleaseAsked(due_us=NOW + 1), JobState.SCHEDULED, None),
+    (Job(JobState.HELD), CancelAsked(), JobState.CANCELLED, Reason.CANCELLED_BY_USER),
+    (Job(JobState.HELD), HoldAsked(), JobState.HELD, None),
+    (RUNNING, ReleaseAsked(), JobState.RUNNING, None),
     (RUNNING, CancelAsked(), JobState.CANCELLING, None),
 ]
 CANCELLING = Job(JobState.CANCELLING)
@@ -150,3 +168,26 @@ def test_preempted_and_released_attempts_count_in_nothing() -> None:
         change = decide(job, happened, now_us=NOW)
 
         assert (change.failures, change.lost) == (0, 0)
+
+
+@pytest.mark.parametrize("state", [JobState.LEASED, JobState.RUNNING, *sorted(TERMINAL)])
+def test_what_has_begun_is_not_put_on_hold(state: JobState) -> None:
+    """A hold is for what waits; what runs or is over is refused by name."""
+    with pytest.raises(IllegalTransition, match=f"{state} cannot have put_on_hold"):
+        decide(Job(state), HoldAsked(), now_us=NOW)
+
+
+@pytest.mark.parametrize(
+    ("job", "pending"),
+    [
+        (Job(JobState.HELD), PendingReason.NOT_BEFORE),
+        (Job(JobState.HELD, failures=1), PendingReason.BACKOFF),
+        (Job(JobState.HELD, lost=1), PendingReason.BACKOFF),
+    ],
+)
+def test_a_job_that_is_let_go_early_waits_for_its_moment(job: Job, pending: PendingReason) -> None:
+    """Its own time, or the pause before a retry, is still to come."""
+    change = decide(job, ReleaseAsked(due_us=NOW + 5), now_us=NOW)
+
+    assert (change.state, change.due_us) == (JobState.SCHEDULED, NOW + 5)
+    assert change.pending_reason is pending

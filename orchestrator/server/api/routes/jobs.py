@@ -15,7 +15,7 @@ from orchestrator.kernel.errors import NotFound, RequestInvalid
 from orchestrator.protocol import limits
 from orchestrator.protocol.ids import is_id
 from orchestrator.protocol.jobs import PARAMS, CancelRequest, JobSpec
-from orchestrator.protocol.views import JobDetail, JobView, Page
+from orchestrator.protocol.views import Explanation, JobDetail, JobView, Page
 from orchestrator.protocol.words import JobState
 from orchestrator.server.access.doorkeeper import principal_of
 from orchestrator.server.api.answers import json_answer
@@ -25,6 +25,7 @@ from orchestrator.server.api.openapi import takes
 from orchestrator.server.api.parsing import json_body, no_query, read_strictly, refuse_query
 from orchestrator.server.live.waiting import finished_job
 from orchestrator.server.operations.cancel import cancel, not_found
+from orchestrator.server.operations.explain import explain
 from orchestrator.server.operations.idempotency import IdempotencyKey, once
 from orchestrator.server.operations.jobs import Cursor, JobFilter, list_jobs
 from orchestrator.server.operations.submit import submit
@@ -121,6 +122,14 @@ def routes(services: Services) -> APIRouter:
         headers = {"preference-applied": f"wait={wait_s:g}"} if wait_s else None
         return json_answer(job, headers=headers)
 
+    @router.get("/{job_id}/explain", response_model=Explanation, dependencies=[Depends(no_query)])
+    async def explain_job(job_id: JobId) -> Response:
+        """Say why a job is not running: who lacks what, and who lacks least."""
+        found = await store.read(lambda reader: explain(reader, job_id))
+        if found is None:
+            raise not_found(job_id)
+        return json_answer(found)
+
     @router.post(
         "/{job_id}/cancel",
         response_model=JobView,
@@ -142,7 +151,9 @@ def routes(services: Services) -> APIRouter:
             lambda tx: once(
                 tx,
                 key,
-                lambda: cancel(tx, job_id, by=principal.name, comment=order.comment),
+                lambda: cancel(
+                    tx, job_id, by=principal.name, comment=order.comment, force=order.force
+                ),
                 repeatable=True,
             )
         )
