@@ -62,6 +62,7 @@ class Installation:
     arguments: list[str] = field(default_factory=list)
     port: int = field(default_factory=free_port)
     prefix: list[str] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -72,7 +73,7 @@ class Installation:
     @property
     def env(self) -> dict[str, str]:
         """Return the environment of everything that is started here."""
-        return homely(self.home)
+        return homely(self.home) | self.variables
 
     @property
     def log(self) -> Path:
@@ -199,10 +200,15 @@ class Installation:
 
 @contextlib.contextmanager
 def installed(
-    home: Path, *arguments: str, prefix: list[str] | None = None
+    home: Path,
+    *arguments: str,
+    prefix: list[str] | None = None,
+    variables: dict[str, str] | None = None,
 ) -> Iterator[Installation]:
     """Give a running installation, and leave no process of it behind."""
-    installation = Installation(home, list(arguments), prefix=prefix or [])
+    installation = Installation(
+        home, list(arguments), prefix=prefix or [], variables=variables or {}
+    )
     try:
         installation.start()
         yield installation

@@ -146,6 +146,13 @@ class PostgresServer:
             cursor = raw.execute(sql.encode())
             return cursor.fetchall() if cursor.description else []
 
+    def cut_connections(self, database: str) -> None:
+        """Do what an administrator does to whoever hangs on a database."""
+        self.ask(
+            "postgres",
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'",
+        )
+
     def lock(self, role: str) -> None:
         """Ask a role for its password from now on; everybody else walks in."""
         rules = self.folder / "data" / "pg_hba.conf"

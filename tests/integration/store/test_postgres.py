@@ -60,14 +60,6 @@ def count_up(tx: Transaction) -> None:
     tx.execute(COUNT_UP, now=now + 1)
 
 
-def cut_all_connections(server: PostgresServer, database: str) -> None:
-    """Do what an administrator does to whoever hangs on a database."""
-    server.ask(
-        "postgres",
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'",
-    )
-
-
 @contextlib.asynccontextmanager
 async def opened(url: str) -> AsyncIterator[GroupStore]:
     """Open a store and close it."""
@@ -230,9 +222,9 @@ async def test_connections_that_were_cut_are_made_again(
         await store.write(partial(insert, name="a"))
         await store.read(names)
         for again in ("b", "c"):
-            cut_all_connections(postgres, name)
+            postgres.cut_connections(name)
             assert await store.read(names)
-            cut_all_connections(postgres, name)
+            postgres.cut_connections(name)
             await store.write(partial(insert, name=again))
 
         assert await store.read(names) == ["a", "b", "c"]
@@ -250,7 +242,7 @@ async def test_an_operation_is_run_again_when_its_connection_breaks(
         runs += 1
         insert(tx, name="a")
         if runs == 1:
-            cut_all_connections(postgres, name)
+            postgres.cut_connections(name)
         return len(names(tx))
 
     async with opened(postgres.url(name)) as store:
