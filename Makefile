@@ -44,6 +44,14 @@ unit: $(TOOLS)  ## run the tests without disk, socket or process
 integration: $(TOOLS)  ## run the tests against one real thing at a time
 	@$(PYTEST) -n $(JOBS) tests/integration $(ARGS)
 
+.PHONY: sim
+sim: $(STAMP)  ## simulate: SEEDS=20000 FROM=… ; runs go on where the last one ended, and add up
+	@env PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation run --seeds $(or $(SEEDS),2000) $(if $(FROM),--from $(FROM))
+
+.PHONY: sim-replay
+sim-replay: $(STAMP)  ## tell the story of one seed: SEED=…
+	@env PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation replay $(SEED)
+
 .PHONY: e2e
 e2e: $(TOOLS)  ## run the real programs, from outside
 	@$(PYTEST) tests/e2e $(ARGS)

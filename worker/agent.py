@@ -181,7 +181,9 @@ class Agent:
         deadline = anyio.current_time() + FAREWELL_S
         await attempts.changed.until(lambda: not attempts.unsettled, deadline=deadline)
         claims = self._keeper.leave()
-        if claims is not None:
+        # Good-bye gives back what the server believes was never started. While it has not heard of
+        # all that was, that would run it again: the next session tells, or the lease ends.
+        if claims is not None and not attempts.unsettled:
             with anyio.move_on_after(GOODBYE_S):
                 await self._say_goodbye(claims.session_id)
         self._code = 0

@@ -124,8 +124,10 @@ class Lock:
                 f"{what} already runs (pid {holder or 'unknown'}) and holds {self.path}",
                 hint="stop that one first, or give this one a folder of its own",
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        # A full disk has no room for it, and what it says is only for people.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
         return self
 

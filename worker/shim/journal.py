@@ -96,6 +96,9 @@ class Journal:
             self._full_at = size + layout.ROTATE_BYTES
             return
         _append(old, _frame(FrameType.NEXT, {"segment": self.name}), size)
+        # Nobody syncs it later for a shim whose worker is gone, and an end must not outlive its
+        # output in a power cut.
+        os.fdatasync(old)
         os.close(old)
 
     def grant(self, job_id: str, attempt: int, grace_s: float) -> bool:

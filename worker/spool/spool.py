@@ -126,8 +126,15 @@ class Spool:
         self._sync_by(log, segment, time.monotonic() + OUTPUT_SYNC_S)
 
     def ended(self, log: AttemptLog, segment: Segment) -> None:
-        """Hear of an exit record: it is synced soon, unless the attempt is settled before."""
-        self._sync_by(log, segment, time.monotonic() + EXIT_SYNC_S)
+        """Hear of an exit record: it is synced soon, unless the attempt is settled before.
+
+        With it goes all the output that it counts, in whatever segments that is.
+        """
+        at = time.monotonic() + EXIT_SYNC_S
+        self._sync_by(log, segment, at)
+        for due in self._due:
+            if due[0] == log.key:
+                self._due[due] = min(at, self._due[due])
 
     def _sync_by(self, log: AttemptLog, segment: Segment, at: float) -> None:
         due = (log.key, segment.name)
@@ -167,8 +174,10 @@ class Spool:
         self._retire(segment)
 
     def _retire(self, segment: Segment) -> None:
-        self._changed.add(segment)
-        self._work.set()
+        # A shim may go on in one segment, and its pool still name the one before, long removed.
+        if self._segments.get(segment.name) is segment:
+            self._changed.add(segment)
+            self._work.set()
 
     async def keep(self) -> None:
         """Do the spool's duties for ever. Raises `StateUnavailable` when the disk is broken."""

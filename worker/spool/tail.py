@@ -100,6 +100,9 @@ class Tail:
         match frame.type:
             case FrameType.GRANT:
                 self._check((record["job"], record["attempt"]))
+                # Where the last frames of the segment before were lost in a power cut, this one
+                # begins further on: the hole is shown by its offset, and never closed over.
+                self._length = max(self._length, record.get("offset", 0))
             case FrameType.PID:
                 return self._began(record)
             case FrameType.EXIT:

@@ -15,6 +15,12 @@ HOLDER = (
     "Lock(Path(sys.argv[1])).take('a test'); print('held', flush=True); sys.stdin.read();"
     "import signal; signal.pause()"
 )
+FULL = (
+    "import sys; from pathlib import Path; from orchestrator.kernel.files import Lock;"
+    "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0));"
+    "Lock(Path(sys.argv[1])).take('a test'); print('held', flush=True); sys.stdin.read()"
+)
+"""No file may have any bytes: the kernel refuses them as it does where there is no room."""
 
 
 def _mode(path: Path) -> int:
@@ -136,6 +142,12 @@ def test_a_lock_ends_with_its_holder(tmp_path: Path) -> None:
 
         with Lock(tmp_path / "lock").take("the test"):
             assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_lock_needs_no_room_on_the_disk(tmp_path: Path) -> None:
+    """What it says of its holder is only for people: on a full disk it is taken without."""
+    with program(*python("-c", FULL, str(tmp_path / "lock"))) as holder:
+        holder.wait_for("held")
 
 
 def test_a_released_lock_can_be_taken_again(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from tests.integration.spool.files import (
     whole,
     write,
 )
-from worker.records import Began, Cause, Exited, Log, Vanished
+from worker.records import Began, Cause, Exited, Log, Vanished, Wrote
 from worker.shim import layout
 from worker.spool import Spool
 
@@ -174,6 +174,23 @@ async def test_a_shim_killed_while_it_went_on_is_followed(tmp_path: Path) -> Non
     log.settle()
     spool.close()
     assert not list((tmp_path / "spool").glob("seg-*"))
+
+
+async def test_what_a_power_cut_took_between_two_segments_is_a_hole(tmp_path: Path) -> None:
+    """Output behind it keeps its place in the log, so that nobody takes the rest for the whole."""
+    said = [out(b"one"), out(b"two"), out(b"three")]
+    later = grant(1, offset=len(said[0] + said[1])) + began() + said[2] + ended()
+    write(tmp_path / "spool", "seg-a-0", header(), grant(1), began(), said[0])
+    write(tmp_path / "spool", "seg-a-1", header(), later)
+
+    spool = Spool(tmp_path / "spool")
+    (log,) = await spool.reattach()
+    records = await read(log)
+    spool.close()
+
+    places = [record.offset for record in records if isinstance(record, Wrote)]
+    assert places == [0, len(said[0] + said[1])]
+    assert log_of(records).length == len(b"".join(said))
 
 
 async def test_a_missing_segment_loses_its_attempt_alone(tmp_path: Path) -> None:

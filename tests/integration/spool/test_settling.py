@@ -243,6 +243,24 @@ async def test_an_end_that_nobody_acknowledges_is_synced(
     assert EXIT_SYNC_S <= synced[0] - began_at < 0.5
 
 
+async def test_a_segment_is_given_up_once(tmp_path: Path) -> None:
+    """A pool may name one that is long removed: whoever has its descriptor now keeps it."""
+    write(tmp_path / "spool", "seg-a-0", header(), whole(1))
+    spool = Spool(tmp_path / "spool")
+    (log,) = await spool.reattach()
+    segment = log.places[0].segment
+    log.settle()
+    spool._tidy()
+    reused = os.open(os.devnull, os.O_RDONLY)
+
+    spool.retire(segment)
+    spool._tidy()
+
+    assert segment.fd == reused
+    os.close(reused)
+    spool.close()
+
+
 def test_a_ledger_is_read_back(tmp_path: Path) -> None:
     """The last word about each thing counts, after a restart as before it."""
     ledger = Ledger(tmp_path / "ledger")

@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from orchestrator.protocol.words import Outcome, Reason
+from tests.support.fake_http import Problem
 from tests.support.fake_server import FakeServer
 from tests.support.waiting import wait_until
 from tests.support.workers import Workplace
@@ -126,6 +127,19 @@ def test_draining_finishes_what_runs_and_takes_nothing_new(place: Workplace) -> 
     assert server.left
     attempt = server.attempts.get((late, 1))
     assert attempt is None or attempt.started is None
+
+
+def test_a_worker_that_could_not_tell_all_says_no_good_bye(place: Workplace) -> None:
+    """Good-bye gives back what was never started, and of this job the server knows no start."""
+    worker, server = place.start(), place.server
+    server.fault("report", *[Problem(500, "broken")] * 1000)
+    server.sh("true")
+    wait_until(lambda: server.named("report"), what="its start was reported in vain")
+
+    worker.signal(signal.SIGTERM)
+
+    assert worker.wait() == 0
+    assert not server.named("goodbye")
 
 
 def test_draining_gives_back_what_was_granted_on_the_way(place: Workplace) -> None:

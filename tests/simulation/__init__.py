@@ -1,0 +1,1 @@
+"""Deterministic simulation: the real programs in a world whose faults come from a seed."""

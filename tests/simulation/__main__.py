@@ -1,0 +1,105 @@
+"""`python -m tests.simulation`: run seeds, replay one; `make sim` comes here."""
+
+import argparse
+import sys
+import time
+
+from tests.simulation import runner
+from tests.simulation.runner import Sum
+
+
+def main() -> int:
+    """Do what the command line asks for; return 1 when anything was violated."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    run = verbs.add_parser("run", help="run many seeds, and add them to what was run before")
+    run.add_argument("--seeds", type=int, default=2000)
+    run.add_argument("--from", dest="first", type=int, default=None)
+    run.add_argument("--processes", type=int, default=2)
+    batch = verbs.add_parser("batch", help="run seeds here, and print the sum as JSON")
+    batch.add_argument("first", type=int)
+    batch.add_argument("end", type=int)
+    traces = verbs.add_parser("traces", help="print what each seed's trace adds up to")
+    traces.add_argument("first", type=int)
+    traces.add_argument("end", type=int)
+    replay = verbs.add_parser("replay", help="run one seed, and tell its story")
+    replay.add_argument("seed", type=int)
+    replay.add_argument("--lines", type=int, default=200)
+    given = parser.parse_args()
+    match given.verb:
+        case "run":
+            return _run(given.seeds, given.first, given.processes)
+        case "batch":
+            sys.stdout.write(runner.run_here(range(given.first, given.end)).to_json())
+            return 0
+        case "traces":
+            for verdict in runner.verdicts(range(given.first, given.end)):
+                _say(f"{verdict.options.seed} {verdict.trace} {verdict.events}")
+            return 0
+        case _:
+            return _replay(given.seed, given.lines)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _run(count: int, first: int | None, processes: int) -> int:
+    commit = runner.commit()
+    whole, next_seed = _known(commit)
+    first = next_seed if first is None else first
+    began = time.monotonic()
+    this = Sum()
+    _say(f"commit {commit}, seeds {first} to {first + count - 1}, {processes} processes")
+    for part in runner.run_beside(range(first, first + count), processes):
+        this.join(part)
+        whole.join(part)
+        for seed, violations in part.failures.items():
+            _say(f"FAILED {seed}: {violations[0]}")
+            _say(f"       make sim-replay SEED={seed}")
+    took = time.monotonic() - began
+    _remember(commit, whole, first + count)
+    _tell("this run", this)
+    _say(f"{took:.0f} s, {this.seeds / took * 60:.0f} seeds a minute")
+    if whole.seeds != this.seeds:
+        _tell(f"all runs of {commit}", whole)
+    _say("faults:     " + ", ".join(f"{name} {n}" for name, n in sorted(this.injected.items())))
+    _say("situations: " + ", ".join(f"{name} {n}" for name, n in sorted(this.seen.items())))
+    return 1 if this.failures else 0
+
+
+def _tell(what: str, found: Sum) -> None:
+    _say(
+        f"{what}: {found.seeds} seeds, {found.events} events, {found.injected.total()} faults, "
+        f"{found.seconds / 3600:.1f} simulated hours, {len(found.failures)} failures"
+    )
+
+
+def _known(commit: str) -> tuple[Sum, int]:
+    """Return what was run of this commit before, and the first seed that was not."""
+    if runner.STATE.exists():
+        name, next_seed, text = runner.STATE.read_text().split("\n", 2)
+        if name == commit:
+            return Sum.of(text), int(next_seed)
+        return Sum(), int(next_seed)
+    return Sum(), 0
+
+
+def _remember(commit: str, whole: Sum, next_seed: int) -> None:
+    runner.STATE.parent.mkdir(exist_ok=True)
+    runner.STATE.write_text(f"{commit}\n{next_seed}\n{whole.to_json()}")
+
+
+def _replay(seed: int, lines: int) -> int:
+    verdict = runner.replayed(seed)
+    for line in verdict.story[-lines:]:
+        _say(line)
+    _say(str(verdict.options))
+    for violation in verdict.violations:
+        _say(f"VIOLATED {violation}")
+    return 1 if verdict.violations else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,162 @@
+"""The server's database: the real schema and the real transaction, on SQLite in memory.
+
+One connection serves seed after seed, emptied in between: its compiled statements are worth more
+than all the rest. Triggers watch every row that changes, so that no wrong change stays unseen,
+whoever made it.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+from orchestrator.server.facts import Fact
+from orchestrator.server.store.interface import Operation, Query
+from orchestrator.server.store.sqlite import _migrate
+from orchestrator.server.store.sqlite_connection import (
+    STATEMENTS_CACHED,
+    SqliteConnection,
+    _adapt_words,
+    translated,
+)
+from orchestrator.server.store.sqlite_writer import SqliteTransaction
+
+T = TypeVar("T")
+TERMINAL: Final = "('succeeded', 'failed', 'cancelled', 'expired')"
+WATCHES: Final[dict[str, tuple[str, str, str]]] = {
+    "terminal_stays": (
+        "UPDATE ON job",
+        f"""OLD.state IN {TERMINAL} AND (NEW.state <> OLD.state OR NEW.reason IS NOT OLD.reason
+        OR NEW.exit_code IS NOT OLD.exit_code OR NEW.result IS NOT OLD.result)""",
+        "'I5', 'a finished job changed: ' || OLD.id",
+    ),
+    "attempts_rise": (
+        "UPDATE OF attempt ON job",
+        "NEW.attempt NOT IN (OLD.attempt, OLD.attempt + 1)",
+        "'I8', 'attempt ' || OLD.attempt || ' became ' || NEW.attempt || ' of ' || OLD.id",
+    ),
+    "claims_raise": (
+        "UPDATE OF state ON job",
+        "NEW.state = 'leased' AND OLD.state <> 'leased' AND NEW.attempt <> OLD.attempt + 1",
+        "'I8', 'a claim did not raise the attempt of ' || OLD.id",
+    ),
+    "timeline_whole": (
+        "INSERT ON job_event",
+        """NEW.seq <> 1 + (SELECT coalesce(max(seq), 0) FROM job_event
+        WHERE job_id = NEW.job_id AND seq < NEW.seq)""",
+        "'I12', 'a gap before event ' || NEW.seq || ' of ' || NEW.job_id",
+    ),
+    "outcome_stays": (
+        "UPDATE ON attempt",
+        """OLD.outcome IS NOT NULL AND (NEW.outcome IS NOT OLD.outcome
+        OR NEW.exit_code IS NOT OLD.exit_code OR NEW.signal IS NOT OLD.signal)""",
+        "'I5', 'an ended attempt changed: ' || OLD.job_id || ' ' || OLD.number",
+    ),
+    "late_stays": (
+        "UPDATE ON attempt",
+        "OLD.late_result IS NOT NULL AND NEW.late_result IS NOT OLD.late_result",
+        "'I17', 'a late result was lost: ' || OLD.job_id || ' ' || OLD.number",
+    ),
+    "output_grows": (
+        "UPDATE ON output",
+        "NEW.length < OLD.length",
+        "'I7', 'output shrank: ' || OLD.job_id || ' ' || OLD.attempt",
+    ),
+}
+"""name → (what, when, what is wrong then)."""
+
+HEARD: Final = (
+    """CREATE TEMP TRIGGER heard_claim AFTER INSERT ON attempt
+    BEGIN SELECT claimed(NEW.job_id, NEW.number); END""",
+    """CREATE TEMP TRIGGER heard_end AFTER UPDATE OF outcome ON attempt
+    WHEN OLD.outcome IS NULL AND NEW.outcome IS NOT NULL
+    BEGIN SELECT ended(NEW.job_id, NEW.number, NEW.session_id, NEW.outcome); END""",
+)
+
+
+class Database:
+    """One connection, and what it holds."""
+
+    def __init__(self) -> None:
+        _adapt_words()
+        self.raw = sqlite3.connect(
+            ":memory:", isolation_level=None, cached_statements=STATEMENTS_CACHED
+        )
+        self.raw.execute("PRAGMA foreign_keys = ON")
+        _migrate(self.raw, _Epoch())
+        self.violated: Callable[[str, str], None] = lambda _rule, _detail: None
+        self.raw.create_function("violated", 2, self._hear("violated"))
+        self.claimed: Callable[[str, int], None] = lambda _job, _number: None
+        self.ended: Callable[[str, int, str, str], None] = lambda _job, _number, _by, _how: None
+        self.raw.create_function("claimed", 2, self._hear("claimed"))
+        self.raw.create_function("ended", 4, self._hear("ended"))
+        for name, (event, when, said) in WATCHES.items():
+            self.raw.execute(
+                f"CREATE TEMP TRIGGER {name} AFTER {event} WHEN {when} "
+                f"BEGIN SELECT violated({said}); END"
+            )
+        for statement in HEARD:
+            self.raw.execute(statement)
+        self._tables = [
+            name
+            for (name,) in self.raw.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+            if name not in {"migration", "lease_clock"}
+        ]
+
+    def _hear(self, name: str) -> Callable[..., None]:
+        """Return what tells whoever listens now, and not whoever listened first."""
+
+        def tell(*about: Any) -> None:
+            getattr(self, name)(*about)
+
+        return tell
+
+    def empty(self) -> None:
+        """Be as new."""
+        raw = self.raw
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")
+        raw.execute("PRAGMA foreign_keys = OFF")
+        for table in self._tables:
+            raw.execute(f"DELETE FROM {table}")
+        raw.execute("UPDATE lease_clock SET now_lease_us = 0, floor_lease_us = 0")
+        raw.execute("PRAGMA foreign_keys = ON")
+
+    def write(self, operation: Operation[T], now_us: int) -> tuple[T, Sequence[Fact]]:
+        """Run an operation in a transaction of its own, as the store's writer does."""
+        tx = SqliteTransaction(self.raw, now_us)
+        self.raw.execute("BEGIN")
+        try:
+            result = operation(tx)
+        except BaseException as error:
+            self.raw.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise translated(error) from error
+            raise
+        self.raw.execute("COMMIT")
+        return result, tx.facts
+
+    def read(self, query: Query[T]) -> T:
+        """Run a query."""
+        return query(SqliteConnection(self.raw))
+
+    def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
+        """Return what a statement gives."""
+        return self.raw.execute(sql, params).fetchall()
+
+    def is_sound(self) -> str | None:
+        """Return what is wrong with the database itself, if anything is."""
+        (said,) = self.raw.execute("PRAGMA quick_check(1)").fetchone()
+        if said != "ok":
+            return str(said)
+        found = self.raw.execute("PRAGMA foreign_key_check").fetchone()
+        return None if found is None else f"a foreign key leads nowhere: {found}"
+
+
+class _Epoch:
+    """The clock of a database that is being made."""
+
+    def now(self) -> float:
+        return 0.0
+
+    def monotonic(self) -> float:
+        return 0.0

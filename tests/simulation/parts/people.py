@@ -1,0 +1,131 @@
+"""People and programs that submit and cancel: they ask again with the same key until answered."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from orchestrator.kernel.errors import OrchestratorError, RequestInvalid
+from orchestrator.protocol.jobs import JobSpec
+from tests.simulation.parts.plan import Plan
+from tests.simulation.world.process import Process
+
+if TYPE_CHECKING:
+    from tests.simulation.scene import Scene
+
+
+@dataclass(slots=True)
+class Order:
+    """One job that somebody wants."""
+
+    plan: Plan
+    key: str
+    acked: str | None = None
+    """The id that an answer gave."""
+    asked: bool = False
+    cancel_acked: bool = False
+    cancel_state: str = ""
+    ids: set[str] = field(default_factory=set)
+
+
+class People:
+    """Everybody who talks to the server from outside."""
+
+    def __init__(self, scene: "Scene", process: Process) -> None:
+        self._scene = scene
+        self._process = process
+        self.orders: list[Order] = []
+        self.busy = 0
+        """Conversations that are not over."""
+
+    def submit_at(self, when: float, plan: Plan) -> Order:
+        """Have a job submitted at a moment."""
+        order = Order(plan, key=f"key-{plan.number}")
+        self.orders.append(order)
+        self.busy += 1
+        self._scene.world.loop.at(when, self._begin, partial(self._submit, order))
+        return order
+
+    def cancel_at(self, when: float, order: Order) -> None:
+        """Have a job cancelled at a moment."""
+        self.busy += 1
+        self._scene.world.loop.at(when, self._begin, partial(self._cancel, order))
+
+    def repeat_at(self, when: float, order: Order, *, other_body: bool) -> None:
+        """Have a submit made again, long after its answer."""
+        self.busy += 1
+        self._scene.world.loop.at(when, self._begin, partial(self._repeat, order, other_body))
+
+    def _begin(self, what: Any) -> None:
+        self._scene.world.begin(self._process, what)
+
+    async def _ask(self, name: str, request: Any) -> Any:
+        """Call until there is an answer."""
+        scene = self._scene
+        while True:
+            try:
+                return await scene.network.call(
+                    self._process, name, request, who="ada", timeout_s=10.0
+                )
+            except OrchestratorError as error:
+                if not scene.is_transient(error):
+                    raise
+                await scene.world.pause(scene.world.chance.uniform(0.2, 3.0))
+
+    async def _submit(self, order: Order) -> None:
+        order.asked = True
+        reply, _ = await self._ask("submit", self._request(order))
+        self._acked(order, reply)
+        self.busy -= 1
+
+    def _request(self, order: Order, name: str | None = None) -> tuple[str, str, JobSpec]:
+        plan = order.plan
+        params: dict[str, Any] = (
+            {"ms": int(plan.seconds * 1000)}
+            if plan.kind == "delay"
+            else {"argv": ["sim", str(plan.number)]}
+        )
+        job = {"kind": plan.kind, "params": params, "name": name, **plan.fields}
+        body = json.dumps(job)
+        spec = JobSpec.model_validate_json(body)
+        return order.key, hashlib.sha256(body.encode()).hexdigest(), spec
+
+    def _acked(self, order: Order, reply: bytes) -> None:
+        job_id = from_json(reply)["id"]
+        order.ids.add(job_id)
+        if len(order.ids) > 1:
+            self._scene.world.violated("I3", f"key {order.key} gave {sorted(order.ids)}")
+        order.acked = job_id
+        self._scene.world.note("acked", order.plan.number, job_id)
+
+    async def _repeat(self, order: Order, other_body: bool) -> None:
+        scene = self._scene
+        if order.acked is None:
+            self.busy -= 1
+            return
+        try:
+            request = self._request(order, name="another" if other_body else None)
+            reply, _ = await self._ask("submit", request)
+        except RequestInvalid:
+            scene.world.sometimes("a key is refused for another body")
+            if not other_body:
+                scene.world.violated("I3", f"key {order.key} was refused for its own body")
+        else:
+            if other_body:
+                scene.world.violated("I3", f"key {order.key} was taken with another body")
+            else:
+                scene.world.sometimes("a submit is repeated")
+                self._acked(order, reply)
+        self.busy -= 1
+
+    async def _cancel(self, order: Order) -> None:
+        scene = self._scene
+        if order.acked is not None:
+            view = await self._ask("cancel", order.acked)
+            order.cancel_acked, order.cancel_state = True, str(view.state)
+            scene.world.note("cancelled", order.acked, view.state)
+            scene.world.sometimes(f"a cancel meets a job that is {view.state}")
+        self.busy -= 1

@@ -1,0 +1,124 @@
+"""Put a world under the programs: which names of their modules stand for the world's things."""
+
+import contextlib
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+
+import orchestrator.kernel.files
+import orchestrator.kernel.lifeline
+import orchestrator.kernel.linux
+import orchestrator.kernel.packets
+import orchestrator.supervisor.children
+import worker.agent
+import worker.pool
+import worker.shim.attempt
+import worker.shim.journal
+import worker.shim.layout
+import worker.shim.room
+import worker.spool.attempt_log
+import worker.spool.ledger
+import worker.spool.remains
+import worker.spool.search
+import worker.spool.segment
+import worker.spool.shims
+import worker.spool.spool
+import worker.workspace
+from orchestrator.kernel import host, logs
+from orchestrator.kernel.errors import StateUnavailable
+from tests.simulation.world import syscalls
+from tests.simulation.world.paths import SimPath
+from tests.simulation.world.sockets import opened, pair
+
+if TYPE_CHECKING:
+    from tests.simulation.world.world import World
+
+spool = worker.spool
+shim = worker.shim
+
+
+def install(world: "World") -> syscalls.Patches:
+    """Let the programs live in that world until the patches are undone."""
+    system = syscalls.Os(world)
+    patches = syscalls.Patches()
+    SimPath.world = world
+    kernel = orchestrator.kernel
+    modules: list[Any] = [
+        kernel.files,
+        kernel.linux,
+        kernel.packets,
+        orchestrator.supervisor.children,
+        shim.journal,
+        shim.room,
+        spool.ledger,
+        spool.remains,
+        spool.search,
+        spool.segment,
+        spool.shims,
+        spool.spool,
+        worker.pool,
+    ]
+    patches.each(modules, "os", system)
+    locks = syscalls.fcntl_of(world, system)
+    patches.each([kernel.files, shim.journal, spool.search, spool.segment], "fcntl", locks)
+    patches.each([shim.journal, spool.spool], "time", syscalls.time_of(world, system))
+    signals = syscalls.signal_of(system)
+    patches.each([spool.remains, spool.search, spool.shims], "signal", signals)
+    patches.set(spool.remains, "select", syscalls.select_of(system))
+    patches.set(spool.remains, "Path", SimPath)
+    linux = _linux_of(world, system)
+    for module in (shim.journal, spool.remains, spool.segment):
+        patches.set(module, "linux", linux)
+    patches.set(shim.room, "_fallocate", None)
+    patches.set(anyio.to_thread, "run_sync", syscalls.inline(world))
+    patches.set(kernel.packets, "pair", _pair_of(world))
+    patches.each([spool.spool, worker.workspace], "private_dir", lambda path: path)
+    patches.set(spool.spool, "write_private", _write_private)
+    patches.set(
+        spool.spool, "secrets", SimpleNamespace(token_hex=lambda n: system.urandom(n).hex())
+    )
+    patches.set(worker.workspace.Workspaces, "leftovers", lambda _self, _keys: [])
+    facts = host.facts()
+    patches.set(worker.agent, "host", SimpleNamespace(facts=lambda: facts))
+    patches.set(logs, "event", lambda *_args, **_keys: None)
+    patches.set(logs, "bound", lambda **_keys: contextlib.nullcontext())
+    return patches
+
+
+def _linux_of(world: "World", system: syscalls.Os) -> Any:
+    def start_time(pid: int) -> int | None:
+        found = system._caller().machine.processes.get(pid)
+        return None if found is None else found.born
+
+    return SimpleNamespace(
+        start_time=start_time,
+        boot_id=lambda: system._caller().machine.boot_id,
+        open_pidfd=orchestrator.kernel.linux.open_pidfd,
+    )
+
+
+def _pair_of(world: "World") -> Any:
+    def packet_pair() -> Any:
+        process = world.loop.current
+        assert process is not None
+        ours, theirs = pair(world)
+        return opened(process, ours), opened(process, theirs)
+
+    return packet_pair
+
+
+def _write_private(path: SimPath, text: str) -> None:
+    """Write a small file as `kernel.files.write_private` does, step by step."""
+    files: Any = orchestrator.kernel.files
+    temporary = path.with_name(f".new-{path.name}")
+    try:
+        temporary.unlink(missing_ok=True)
+        fd = files.os.open(temporary, files.os.O_CREAT | files.os.O_WRONLY)
+        files.os.pwrite(fd, text.encode(), 0)
+        files.os.fsync(fd)
+        files.os.close(fd)
+        temporary.replace(path)
+        files.sync_dir(path.parent)
+    except OSError as error:
+        raise StateUnavailable(f"cannot write {path}: {error.strerror}") from error
