@@ -4,21 +4,25 @@ The rules are the invariants of the guarantees (I1 to I18). What really happened
 that the commands write; here it is compared with what the server believes.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.job_lifecycle import TERMINAL
 from orchestrator.protocol.frames import OUTPUT_TYPES, decode
 from orchestrator.protocol.limits import LEASE_S
 from orchestrator.protocol.wire import Ended, ReportRequest
-from orchestrator.server.facts import Fact, JobChanged
 
 if TYPE_CHECKING:
     from tests.simulation.scene import Scene
 
 SLACK_S: Final = 0.1
 _STATED: Final = ("lost", "indeterminate")
-_ORDER: Final = {"claimed": 0, "reattached": 1, "started": 2}
+FINAL: Final = frozenset(str(state) for state in TERMINAL)
+_ORDER: Final = {
+    "claimed": 0,
+    "started": 1,
+    **dict.fromkeys(("ended", "released", "lost", "preempted"), 2),
+}
+"""The steps of an attempt in its job's timeline; what else is told of it may come at any time."""
 
 
 class Checkers:
@@ -36,18 +40,16 @@ class Checkers:
         self._claimed: dict[tuple[str, int], float] = {}
         self.server_began = 0.0
 
-    def hear(self, facts: Sequence[Fact]) -> None:
-        """Look at what a commit says that it changed."""
-        for fact in facts:
-            if isinstance(fact, JobChanged):
-                self._world.note("job", fact.job_id, fact.state)
-                if fact.state in TERMINAL:
-                    self.open.discard(fact.job_id)
-                    self.finished.add(fact.job_id)
-                elif fact.job_id in self.finished:
-                    self._world.violated("I5", f"{fact.job_id} was finished, and is {fact.state}")
-                else:
-                    self.open.add(fact.job_id)
+    def state(self, job_id: str, state: str) -> None:
+        """Hear that a job came into a state: a finished one is finished for good."""
+        self._world.note("job", job_id, state)
+        if state in FINAL:
+            self.open.discard(job_id)
+            self.finished.add(job_id)
+        elif job_id in self.finished:
+            self._world.violated("I5", f"{job_id} was finished, and is {state}")
+        else:
+            self.open.add(job_id)
 
     def renewed(self, session_id: str) -> None:
         """Hear that a session's heartbeat was committed."""
@@ -115,7 +117,7 @@ class Checkers:
         for job_id, state, attempt, code, seq, lost, failures in self._db.rows(
             "SELECT id, state, attempt, exit_code, event_seq, lost, failures FROM job"
         ):
-            if state not in {str(one) for one in TERMINAL}:
+            if state not in FINAL:
                 violated("I10", f"{job_id} is {state} long after everything was mended")
             self._check_attempts(job_id, state, attempt, code)
             self._check_timeline(job_id, seq)
@@ -217,12 +219,12 @@ class Checkers:
         finished = 0
         for _, kind, attempt in rows:
             finished += kind == "finished"
-            if attempt is None or kind == "late_result":
+            step = _ORDER.get(kind)
+            if attempt is None or step is None:
                 continue
-            step = _ORDER.get(kind, 3)
-            if step < steps.get(attempt, 0) and kind != "reattached":
+            if step <= steps.get(attempt, -1):
                 self._world.violated("I18", f"{job_id} {attempt}: {kind} comes too late")
-            steps[attempt] = max(step, steps.get(attempt, 0)) if kind != "reattached" else 1
+            steps[attempt] = step
         if finished != 1:
             self._world.violated("I5", f"{job_id} was finished {finished} times")
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
+import orchestrator.kernel.descriptors
 import orchestrator.kernel.files
 import orchestrator.kernel.lifeline
 import orchestrator.kernel.linux
 import orchestrator.kernel.packets
 import orchestrator.supervisor.children
 import worker.agent
+import worker.capacity
 import worker.pool
 import worker.shim.attempt
 import worker.shim.journal
@@ -50,6 +52,7 @@ def install(world: "World") -> syscalls.Patches:
         kernel.packets,
         orchestrator.supervisor.children,
         shim.journal,
+        shim.layout,
         shim.room,
         spool.ledger,
         spool.remains,
@@ -57,6 +60,7 @@ def install(world: "World") -> syscalls.Patches:
         spool.segment,
         spool.shims,
         spool.spool,
+        worker.capacity,
         worker.pool,
     ]
     patches.each(modules, "os", system)
@@ -64,13 +68,16 @@ def install(world: "World") -> syscalls.Patches:
     patches.each([kernel.files, shim.journal, spool.search, spool.segment], "fcntl", locks)
     patches.each([shim.journal, spool.spool], "time", syscalls.time_of(world, system))
     signals = syscalls.signal_of(system)
-    patches.each([spool.remains, spool.search, spool.shims], "signal", signals)
+    patches.each([spool.remains, spool.search, spool.shims, worker.pool], "signal", signals)
     patches.set(spool.remains, "select", syscalls.select_of(system))
     patches.set(spool.remains, "Path", SimPath)
     linux = _linux_of(world, system)
     for module in (shim.journal, spool.remains, spool.segment):
         patches.set(module, "linux", linux)
     patches.set(shim.room, "_fallocate", None)
+    patches.set(kernel.descriptors, "left", lambda: 1000)
+    # Looked at every second, they would be half of all that happens.
+    patches.each([worker.capacity, worker.pool], "LOOK_S", 6.0)
     patches.set(anyio.to_thread, "run_sync", syscalls.inline(world))
     patches.set(kernel.packets, "pair", _pair_of(world))
     patches.each([spool.spool, worker.workspace], "private_dir", lambda path: path)

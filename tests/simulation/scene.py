@@ -7,7 +7,6 @@ from orchestrator.kernel.errors import OrchestratorError, PeerBroken, Unavailabl
 from orchestrator.protocol.tokens import make_token
 from orchestrator.protocol.wire import EnrolRequest
 from orchestrator.protocol.wire import Host as HostFacts
-from orchestrator.server.facts import Fact
 from orchestrator.server.operations.workers import EnrolIds, enrol
 from tests.simulation.parts.database import Database
 from tests.simulation.parts.host import Host
@@ -40,15 +39,12 @@ class Scene:
         self.plans: dict[int, Plan] = {}
         self.agents: dict[str, Agent] = {}
         self.network = Network(world)
-        self.server = Server(
-            world, world.machine("server"), self.network, database, self._committed
-        )
+        self.server = Server(world, world.machine("server"), self.network, database)
         self.network.listener = self.server
         self.desk = world.machine("desk")
         self.people = People(self, self.desk.spawn("people"))
         self.hosts = [self._host(number, slots) for number, slots in enumerate(hosts)]
         self.strangers: list[Process] = []
-        self._checkers: Checkers | None = None
 
     def _host(self, number: int, slots: Sequence[int]) -> Host:
         chance = self.world.chance
@@ -90,6 +86,9 @@ class Scene:
         truth.machine = process.machine.name
         self.ledger.starts[grant.job] += 1
         self.world.note("starts", grant.job, grant.attempt, process)
+        once = self.plan_of(grant.argv).fields.get("execution") == "at_most_once"
+        if once and self.ledger.starts[grant.job] > 1:
+            self.world.violated("I4", f"{grant.job} is at_most_once, and was started again")
         if truth.started > 1:
             self.world.violated("I4", f"{grant.job} attempt {grant.attempt} was started again")
 
@@ -99,14 +98,10 @@ class Scene:
 
     def watch(self, checkers: "Checkers") -> None:
         """Let the checkers hear of everything."""
-        self._checkers = checkers
         self.server.checkers = checkers
+        self.database.state = checkers.state
         self.database.claimed = checkers.claimed
         self.database.ended = checkers.ended
-
-    def _committed(self, facts: Sequence[Fact]) -> None:
-        if self._checkers is not None:
-            self._checkers.hear(facts)
 
     def plan_of_job(self, job_id: str) -> Plan | None:
         """Return what that job is to do."""

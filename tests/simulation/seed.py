@@ -140,7 +140,8 @@ class Laboratory:
             when = chance.uniform(0.2, options.horizon * 0.8)
             order = people.submit_at(when, plan)
             if chance.random() < 0.2:
-                people.cancel_at(when + chance.choice((0.1, 2.0, 20.0)), order)
+                later = when + chance.choice((0.1, 2.0, 20.0))
+                people.cancel_at(later, order, force=chance.random() < 0.3)
             if chance.random() < 0.15:
                 later = when + chance.uniform(0.0, 40.0)
                 people.repeat_at(later, order, other_body=chance.random() < 0.4)

@@ -49,7 +49,14 @@ class Spool:
         self.directory = private_dir(directory)
         self._lock = Lock(self.directory / "lock").take("a worker with this spool")
         self.id = _identify(self.directory / "id")
-        self._ledger = Ledger(self.directory / "ledger")
+        try:
+            self._ledger = Ledger(self.directory / "ledger")
+        except OSError as error:
+            self._lock.release()
+            raise StateUnavailable(
+                f"cannot open the ledger of the spool {self.directory}: {error.strerror}",
+                hint="make room on its disk, and see that it is a file of this user's",
+            ) from error
         self._buffer = bytearray(BUFFER_BYTES)
         self._segments: dict[str, Segment] = {}
         self._due: dict[tuple[Key, str], float] = {}
@@ -174,10 +181,8 @@ class Spool:
         self._retire(segment)
 
     def _retire(self, segment: Segment) -> None:
-        # A shim may go on in one segment, and its pool still name the one before, long removed.
-        if self._segments.get(segment.name) is segment:
-            self._changed.add(segment)
-            self._work.set()
+        self._changed.add(segment)
+        self._work.set()
 
     async def keep(self) -> None:
         """Do the spool's duties for ever. Raises `StateUnavailable` when the disk is broken."""

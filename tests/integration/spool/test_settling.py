@@ -10,6 +10,7 @@ from typing import NamedTuple
 import anyio
 import pytest
 
+from orchestrator.kernel.errors import StateUnavailable
 from orchestrator.protocol.frames import EMPTY_DIGEST, chain
 from tests.integration.spool.files import (
     began,
@@ -243,22 +244,15 @@ async def test_an_end_that_nobody_acknowledges_is_synced(
     assert EXIT_SYNC_S <= synced[0] - began_at < 0.5
 
 
-async def test_a_segment_is_given_up_once(tmp_path: Path) -> None:
-    """A pool may name one that is long removed: whoever has its descriptor now keeps it."""
-    write(tmp_path / "spool", "seg-a-0", header(), whole(1))
-    spool = Spool(tmp_path / "spool")
-    (log,) = await spool.reattach()
-    segment = log.places[0].segment
-    log.settle()
-    spool._tidy()
-    reused = os.open(os.devnull, os.O_RDONLY)
+def test_a_spool_without_room_for_a_ledger_says_so(tmp_path: Path) -> None:
+    """And lets go of its lock, so that the next try finds the spool as it was."""
+    Spool(tmp_path / "spool").close()
+    (tmp_path / "spool" / "ledger").unlink()
+    (tmp_path / "spool" / "ledger").mkdir()
 
-    spool.retire(segment)
-    spool._tidy()
-
-    assert segment.fd == reused
-    os.close(reused)
-    spool.close()
+    for _ in range(2):
+        with pytest.raises(StateUnavailable, match="ledger"):
+            Spool(tmp_path / "spool")
 
 
 def test_a_ledger_is_read_back(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from orchestrator.server.store.sqlite_connection import (
     _adapt_words,
     translated,
 )
-from orchestrator.server.store.sqlite_writer import SqliteTransaction
+from orchestrator.server.store.sqlite_engine import SqliteTransaction
 
 T = TypeVar("T")
 TERMINAL: Final = "('succeeded', 'failed', 'cancelled', 'expired')"
@@ -65,6 +65,10 @@ WATCHES: Final[dict[str, tuple[str, str, str]]] = {
 """name → (what, when, what is wrong then)."""
 
 HEARD: Final = (
+    """CREATE TEMP TRIGGER heard_new AFTER INSERT ON job
+    BEGIN SELECT state(NEW.id, NEW.state); END""",
+    """CREATE TEMP TRIGGER heard_state AFTER UPDATE OF state ON job WHEN NEW.state <> OLD.state
+    BEGIN SELECT state(NEW.id, NEW.state); END""",
     """CREATE TEMP TRIGGER heard_claim AFTER INSERT ON attempt
     BEGIN SELECT claimed(NEW.job_id, NEW.number); END""",
     """CREATE TEMP TRIGGER heard_end AFTER UPDATE OF outcome ON attempt
@@ -85,6 +89,8 @@ class Database:
         _migrate(self.raw, _Epoch())
         self.violated: Callable[[str, str], None] = lambda _rule, _detail: None
         self.raw.create_function("violated", 2, self._hear("violated"))
+        self.state: Callable[[str, str], None] = lambda _job, _state: None
+        self.raw.create_function("state", 2, self._hear("state"))
         self.claimed: Callable[[str, int], None] = lambda _job, _number: None
         self.ended: Callable[[str, int, str, str], None] = lambda _job, _number, _by, _how: None
         self.raw.create_function("claimed", 2, self._hear("claimed"))

@@ -53,6 +53,9 @@ class _Child:
         how: Exit = await self._ended
         return how
 
+    async def overdue(self) -> None:
+        """Insist: here a launcher never fails to tell."""
+
     async def signal(self, number: int) -> None:
         """Signal it."""
         self._process.machine.signal(self._process, number)

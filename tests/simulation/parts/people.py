@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json
 
@@ -15,6 +15,9 @@ from tests.simulation.world.process import Process
 
 if TYPE_CHECKING:
     from tests.simulation.scene import Scene
+
+
+FINAL: Final = frozenset({"succeeded", "failed", "cancelled", "expired"})
 
 
 @dataclass(slots=True)
@@ -49,10 +52,10 @@ class People:
         self._scene.world.loop.at(when, self._begin, partial(self._submit, order))
         return order
 
-    def cancel_at(self, when: float, order: Order) -> None:
+    def cancel_at(self, when: float, order: Order, *, force: bool) -> None:
         """Have a job cancelled at a moment."""
         self.busy += 1
-        self._scene.world.loop.at(when, self._begin, partial(self._cancel, order))
+        self._scene.world.loop.at(when, self._begin, partial(self._cancel, order, force))
 
     def repeat_at(self, when: float, order: Order, *, other_body: bool) -> None:
         """Have a submit made again, long after its answer."""
@@ -121,11 +124,13 @@ class People:
                 self._acked(order, reply)
         self.busy -= 1
 
-    async def _cancel(self, order: Order) -> None:
+    async def _cancel(self, order: Order, force: bool) -> None:
         scene = self._scene
         if order.acked is not None:
-            view = await self._ask("cancel", order.acked)
+            view = await self._ask("cancel", (order.acked, force))
             order.cancel_acked, order.cancel_state = True, str(view.state)
             scene.world.note("cancelled", order.acked, view.state)
             scene.world.sometimes(f"a cancel meets a job that is {view.state}")
+            if force and view.state not in FINAL:
+                scene.world.violated("G11", f"{order.acked} was cancelled by force: {view.state}")
         self.busy -= 1

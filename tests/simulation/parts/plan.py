@@ -76,7 +76,11 @@ def drawn(number: int, chance: random.Random) -> Plan:
     plan.missing = chance.random() < 0.05
     fields: dict[str, Any] = {"grace_s": chance.choice((0, 1, 10))}
     if chance.random() < 0.3:
-        fields["retry"] = {"max_attempts": chance.choice((2, 3)), "initial_s": 1.0}
+        fields["retry"] = {
+            "max_attempts": chance.choice((2, 3)),
+            "on": chance.choice((["any"], ["any"], ["exit:2"], ["timeout"])),
+            "backoff": {"initial_s": 1.0},
+        }
     if chance.random() < 0.15:
         fields["timeout_s"] = chance.choice((0.5, 3.0, 30.0))
     if chance.random() < 0.1:
@@ -85,6 +89,11 @@ def drawn(number: int, chance: random.Random) -> Plan:
         fields["priority"] = chance.choice((-5, 5))
     if chance.random() < 0.2:
         fields["max_lost"] = chance.choice((0, 1))
+    if chance.random() < 0.2:
+        fields["execution"] = "at_most_once"
+        fields["reattach_window_s"] = chance.choice((60.0, 100.0, 300.0))
+        fields.pop("retry", None)
+        fields.pop("max_lost", None)
     if chance.random() < 0.1:
         plan.kind = "delay"
     plan.fields = fields

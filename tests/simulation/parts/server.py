@@ -69,7 +69,6 @@ class SimStore:
         result, facts = server.database.write(operation, now_us)
         if server.checkers is not None and name == "heartbeat":
             server.checkers.renewed(operation.keywords["request"].session_id)  # type: ignore[attr-defined]
-        server.committed(facts)
         if facts:
             for subscriber in tuple(self._subscribers):
                 subscriber(facts)
@@ -100,13 +99,11 @@ class Server:
         machine: Machine,
         network: Network,
         database: Database,
-        committed: Callable[[Sequence[Fact]], None],
     ) -> None:
         self.world = world
         self.machine = machine
         self.network = network
         self.database = database
-        self.committed = committed
         self.disk_full = False
         self.workers: dict[str, str] = {}
         """Name → id, of those that are enrolled."""
@@ -201,7 +198,8 @@ class Server:
                 case "submit":
                     return await self._submit(store, request)
                 case "cancel":
-                    return await store.write(partial(cancel, job_id=request, by=who))
+                    job_id, force = request
+                    return await store.write(partial(cancel, job_id=job_id, by=who, force=force))
                 case _:
                     return await self._worker_call(store, name, request, receive, who)
         except ClientDisconnect:

@@ -13,14 +13,15 @@ from orchestrator.protocol.frames import FrameType
 from tests.simulation.parts.command import Command
 from tests.simulation.world.process import Process
 from tests.simulation.world.sockets import SimSocket
+from worker.capacity import SPOOL_MAX_BYTES
 from worker.records import Cause
 from worker.shim import layout
 from worker.shim.attempt import _EVERY_EXIT, _FULL_PATIENCE_S, _FULL_RETRY_S
-from worker.shim.bell import Bell
+from worker.shim.chime import Chime
+from worker.shim.escort import _CAUSES, _SYNC_S
 from worker.shim.journal import Journal
 from worker.shim.line import Cancel, Grant, Line
 from worker.shim.room import is_full
-from worker.shim.running import _CAUSES, _SYNC_S
 from worker.shim.watch import Watch
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Shim:
     def main(self) -> None:
         """Get ready, and serve."""
         try:
-            self.journal = Journal(self._spool)
+            self.journal = Journal(self._spool, SPOOL_MAX_BYTES)
         except OSError as error:
             reason = f"a shim cannot work in the spool {self._spool}: {error.strerror}"
             self._line.say(json.dumps({"failed": reason}).encode())
@@ -137,7 +138,7 @@ class _Attempt:
         self._grant = grant
         self._world = shim.world
         self._truth = shim.scene.ledger.of(grant.job, grant.attempt)
-        self._bell = Bell(shim.line)
+        self._chime = Chime(shim.line)
         self._command: Command | None = None
         self._watch: Watch | None = None
         self._sync_at = math.inf
@@ -152,7 +153,7 @@ class _Attempt:
     def begin(self) -> None:
         """Write it down, then start it."""
         grant, journal = self._grant, self._shim.journal
-        if not journal.grant(grant.job, grant.attempt):
+        if not journal.grant(grant.job, grant.attempt, grant.grace_s):
             message = "the disk of the worker's spool is full: nothing was started"
             self._write_end({"cause": Cause.DISK_FULL, "message": message})
             return
@@ -183,7 +184,7 @@ class _Attempt:
             self._stop_writing(error)
         self._world.reach(process, "began")
         self.listening = True
-        self._bell.ask(self._shim.now())
+        self._chime.ask(self._shim.now())
         self._look()
         self._shim._hear()
 
@@ -202,7 +203,7 @@ class _Attempt:
                 self._truth.own += data
         assert self._watch is not None
         self._watch.heard(now)
-        self._bell.ask(now)
+        self._chime.ask(now)
         if self._shim.line.gone and self._sync_at == math.inf:
             self._sync_at = now + _SYNC_S
         self._look()
@@ -235,11 +236,11 @@ class _Attempt:
         cause = watch.overdue(now) if self._full is None else Cause.DISK_FULL
         if cause is not None:
             self._stop(cause, now)
-        self._bell.ring_if_due(now)
+        self._chime.ring_if_due(now)
         if now >= self._sync_at:
             self._shim.journal.sync()
             self._sync_at = math.inf
-        wake_at = min(watch.wake_at(), self._bell.at, self._sync_at)
+        wake_at = min(watch.wake_at(), self._chime.at, self._sync_at)
         if wake_at < math.inf and (wake_at < self._next_look or self._next_look <= now):
             self._next_look = wake_at
             self._shim.later(max(wake_at - now, 0.0) + 1e-6, self._look)
@@ -269,10 +270,7 @@ class _Attempt:
             # It is heard when the command is there.
             self._shim.later(0.005, self._shim._told, number)
             return
-        if number == layout.HURRY_SIGNAL:
-            self._watch.hurry(self._shim.now())
-        else:
-            self._stop(_CAUSES[number], self._shim.now())
+        self._stop(_CAUSES[number], self._shim.now())
         self._look()
 
     def _sweep(self) -> None:

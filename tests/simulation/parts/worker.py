@@ -5,7 +5,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.kernel.errors import Broken, LauncherGone, OrchestratorError
+from orchestrator.kernel.errors import Broken, LauncherGone, OrchestratorError, cause
 from orchestrator.kernel.lifeline import Lifeline
 from orchestrator.protocol.wire import (
     Ack,
@@ -24,9 +24,9 @@ from tests.simulation.world.paths import SimPath
 from tests.simulation.world.process import Process
 from tests.simulation.world.sockets import SimSocket
 from worker.agent import Agent, Order, Surroundings
+from worker.capacity import SPOOL_MAX_BYTES
 from worker.link import CALL_S, MARGIN_S
 from worker.logic.lane import Upload
-from worker.main import _only_error
 from worker.settings import WorkerSettings
 from worker.spool import Spool
 
@@ -38,6 +38,7 @@ class SimLink:
     """A `Link` over the world's network."""
 
     url = "sim"
+    local = True
 
     def __init__(self, network: Network, process: Process, who: str) -> None:
         self._call = partial(network.call, process, who=who)
@@ -94,8 +95,8 @@ class WorkerProgram:
         except OrchestratorError as error:
             code = self._code_of(error)
         except BaseExceptionGroup as group:
-            found = _only_error(group)
-            if found is None:
+            found = cause(group)
+            if not isinstance(found, OrchestratorError) or group.split(OrchestratorError)[1]:
                 raise
             code = self._code_of(found)
         world.note("worker ends", self.name, code)
@@ -130,6 +131,10 @@ class WorkerProgram:
             slots=self.slots,
             tags=(),
             takeover=False,
+            spool_max_bytes=SPOOL_MAX_BYTES,
+            min_free_bytes=None,
+            once=False,
+            kill_after_s=None,
         )
         clocks = process.machine.clocks
         clock: Any = SimpleNamespace(

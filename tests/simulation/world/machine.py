@@ -100,6 +100,8 @@ class Machine:
             return
         if number == signal.SIGKILL:
             self.kill(process)
+        elif number == signal.SIGCONT:
+            self.thaw(process)
         elif process.signals is not None:
             self.world.loop.within(process, process.signals, number)
         elif number in DEADLY:
@@ -107,12 +109,12 @@ class Machine:
 
     def freeze(self, process: Process) -> None:
         """SIGSTOP."""
-        process.freezes += 1
+        process.stopped = True
 
     def thaw(self, process: Process) -> None:
         """SIGCONT."""
-        process.freezes -= 1
-        if process.alive and not process.is_frozen:
+        was, process.stopped = process.stopped, False
+        if was and process.alive and not process.is_frozen:
             self.world.loop.thaw(process)
 
     def suspend(self) -> None:

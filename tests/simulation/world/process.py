@@ -41,7 +41,7 @@ class Process:
         self.parent = parent
         self.born = machine.ticks()
         self.alive = True
-        self.freezes = 0
+        self.stopped = False
         self.exit_code: int | None = None
         self.signal: int | None = None
         self.killed_by_us = False
@@ -60,7 +60,7 @@ class Process:
     @property
     def is_frozen(self) -> bool:
         """Tell whether it, or its machine, is stopped."""
-        return self.freezes > 0 or self.machine.frozen
+        return self.stopped or self.machine.frozen
 
     def open(self, file: OpenFile) -> int:
         """Give it a descriptor."""

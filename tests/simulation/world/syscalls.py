@@ -4,6 +4,7 @@ Each call is made by the process that runs now; a dead one comes no further. Wha
 real thing: constants, and functions that only compute.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -11,14 +12,26 @@ import select
 import signal
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from tests.simulation.world.disk import File, Folder
+from tests.simulation.world.disk import File, Folder, Inode
 from tests.simulation.world.process import Killed, Process
 from tests.simulation.world.sockets import PidFd
 
 if TYPE_CHECKING:
     from tests.simulation.world.world import World
+
+
+_BLOCKS: Final = 25_000_000
+
+
+class _Entry:
+    def __init__(self, name: str, inode: Inode | None) -> None:
+        self.name = name
+        self._size = 0 if inode is None else len(inode.data)
+
+    def stat(self, *, follow_symlinks: bool = True) -> Any:
+        return SimpleNamespace(st_size=self._size)
 
 
 def _error(number: int, name: str = "") -> OSError:
@@ -142,6 +155,19 @@ class Os:
         if whole not in process.machine.disk.names:
             raise _error(errno.ENOENT, whole)
         process.machine.disk.unlink(whole)
+
+    def statvfs(self, path: Any) -> Any:
+        """Return how much room there is: plenty, or none."""
+        free = 0 if self._caller().machine.disk.full else _BLOCKS
+        return SimpleNamespace(f_bavail=free, f_blocks=_BLOCKS, f_frsize=4096)
+
+    def scandir(self, path: Any) -> Any:
+        """Return what is in a folder, with the lengths of files."""
+        disk = self._caller().machine.disk
+        folder = str(path)
+        return contextlib.nullcontext(
+            [_Entry(name, disk.names.get(f"{folder}/{name}")) for name in disk.listing(folder)]
+        )
 
     def urandom(self, size: int) -> bytes:
         """Return bytes of the seed's."""
