@@ -12,6 +12,7 @@ from orchestrator.kernel.errors import (
     AlreadyExists,
     InvariantViolated,
     OrchestratorError,
+    RequestInvalid,
     StoreBusy,
 )
 from orchestrator.server.store.interface import Row, Value
@@ -99,6 +100,11 @@ def _meaning(error: psycopg.Error, words: str) -> OrchestratorError | None:
         return AlreadyExists(f"the database holds this already: {words}")
     if isinstance(error, psycopg.IntegrityError):
         return InvariantViolated(f"a rule of the database was broken: {words}")
+    if isinstance(error, psycopg.DataError):
+        return RequestInvalid(
+            f"a value cannot be stored or looked for: {words}",
+            hint="a text must not contain NUL (\\u0000), a number must fit into 64 bits",
+        )
     if isinstance(error, errors.DiskFull):
         return StoreBusy(
             "the disk of the database is full: nothing was stored",

@@ -62,7 +62,7 @@ class PostgresEngine:
     """The writer's connection, which is made again whenever it is gone."""
 
     group_max = GROUP_MAX
-    refusals: tuple[type[Exception], ...] = (psycopg.IntegrityError,)
+    refusals: tuple[type[Exception], ...] = (psycopg.IntegrityError, psycopg.DataError)
 
     def __init__(self, server: Server, raw: Raw) -> None:
         self._server = server

@@ -205,3 +205,13 @@ async def test_what_is_acknowledged_survives_a_restart(tmp_path: Path) -> None:
     async with running(tmp_path) as after:
         assert (await after.job(job_id))["state"] == "queued"
         assert await after.submit(delay(), **{"Idempotency-Key": "k-1"}) == job_id
+
+
+@pytest.mark.parametrize(
+    "path", ["/jobs/a%00b", "/jobs?name=a%00b", "/jobs?label=a%00:b", "/jobs?cursor=a%00b"]
+)
+async def test_a_nul_in_an_address_is_the_callers_mistake(site: Site, path: str) -> None:
+    """One database can store the character and another cannot; neither calls it our own fault."""
+    answer = await site.get(f"/api/v1{path}")
+
+    assert answer.status_code in {200, 400, 404, 422}, answer.text

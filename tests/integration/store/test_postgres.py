@@ -15,6 +15,7 @@ from orchestrator.kernel.errors import (
     AlreadyRunning,
     ConfigInvalid,
     OrchestratorError,
+    RequestInvalid,
     StoreBusy,
     VersionUnsupported,
 )
@@ -252,6 +253,16 @@ async def test_an_operation_is_run_again_when_its_connection_breaks(
         assert runs == 2
         assert await store.read(names) == ["a"]
         assert heard == [KeysChanged()]
+
+
+async def test_what_cannot_be_stored_hurts_nobody_else(postgres: PostgresServer, name: str) -> None:
+    """A text that this database has no room for is its sender's mistake, not the group's."""
+    async with opened(postgres.url(name)) as store:
+        with pytest.raises(RequestInvalid, match="NUL"):
+            await store.write(partial(insert, name="a\0b"))
+
+        await store.write(partial(insert, name="a"))
+        assert await store.read(names) == ["a"]
 
 
 @pytest.fixture
