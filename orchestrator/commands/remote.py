@@ -6,7 +6,7 @@ carries an idempotency key, and an upload, because a file's content is its name.
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -15,7 +15,7 @@ from orchestrator.client.http import Api
 from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.errors import Overloaded, Unavailable
 from orchestrator.protocol import limits
-from orchestrator.protocol.jobs import CancelRequest, JobSpec
+from orchestrator.protocol.jobs import CancelRequest, HoldRequest, JobSpec, RetryRequest
 from orchestrator.protocol.views import EventView, FileView, Page
 
 T = TypeVar("T")
@@ -79,6 +79,26 @@ class Remote:
         """Ask for a job's end; asking twice changes nothing, so it may be asked again."""
         request = CancelRequest(comment=comment, force=force)
         return self.api.post(f"{JOBS}/{job_id}/cancel", request)
+
+    def hold(self, job_ids: Sequence[str], comment: str | None) -> Answer:
+        """Keep jobs back; twice is once, so it is asked again when needed."""
+        request = HoldRequest(ids=list(job_ids), comment=comment)
+        return again(lambda: self.api.post(f"{JOBS}/hold", request))
+
+    def release(self, job_ids: Sequence[str], comment: str | None) -> Answer:
+        """Let held jobs go on."""
+        request = HoldRequest(ids=list(job_ids), comment=comment)
+        return again(lambda: self.api.post(f"{JOBS}/release", request))
+
+    def retry(self, job_id: str, spec: JobSpec | None, *, key: str) -> Answer:
+        """Submit what a finished job asked for once more."""
+        headers = {"Idempotency-Key": key}
+        request = RetryRequest(spec=spec)
+        return again(lambda: self.api.post(f"{JOBS}/{job_id}/retry", request, headers=headers))
+
+    def dead(self, limit: int) -> Answer:
+        """Return the groups of failed jobs."""
+        return self.api.get("/api/v1/dead-letters", {"limit": limit})
 
     def explain(self, job_id: str) -> Answer:
         """Return why a job is not running."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from orchestrator.protocol import limits
-from orchestrator.protocol.base import Label, Request, Sha256, Text, printable, without_nul
+from orchestrator.protocol.base import JobId, Label, Request, Sha256, Text, printable, without_nul
 from orchestrator.protocol.words import Execution, Reason
 
 # The length is checked before the characters, so that its message speaks of characters.
@@ -251,6 +251,19 @@ class JobSpec(Request):
                 )
                 raise ValueError(msg)
         return value
+
+
+class HoldRequest(Request):
+    """Which jobs are kept back, or let go, and why."""
+
+    ids: list[JobId] = Field(min_length=1, max_length=limits.IDS)
+    comment: Comment | None = None
+
+
+class RetryRequest(Request):
+    """What the new job asks for; without it, what the old one did."""
+
+    spec: JobSpec | None = None
 
 
 class CancelRequest(Request):

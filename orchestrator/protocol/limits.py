@@ -57,6 +57,8 @@ REATTACH_DEFAULT_S: Final = 900.0
 
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 500
+IDS: Final = 1_000
+"""Jobs in one order: one transaction does all of it."""
 WAIT_MAX_S: Final = 30.0
 
 SLOTS_MAX: Final = 1024

@@ -80,6 +80,36 @@ class JobDetail(JobView):
     attempts: list[AttemptView] = []
 
 
+class DeadLetters(Reply):
+    """Failed jobs that have one thing in common; the words are of the newest of them."""
+
+    fingerprint: str
+    jobs: int
+    newest_id: str
+    kind: str
+    name: str | None = None
+    reason: Reason | None = None
+    exit_code: int | None = None
+    last_words: str
+    first_at: datetime
+    last_at: datetime
+
+
+class Refusal(Reply):
+    """Why something was not done to one job of many."""
+
+    id: str
+    code: str
+    detail: str
+
+
+class HoldReply(Reply):
+    """The jobs as they are now, and those that could not be held or let go."""
+
+    items: list[JobView]
+    refused: list[Refusal] = []
+
+
 class Miss(Reply):
     """Something that workers lack, and how many of them."""
 

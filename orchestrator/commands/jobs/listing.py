@@ -22,6 +22,7 @@ class Options(TypedDict):
     name: str | None
     limit: int
     cursor: str | None
+    dead: bool
     as_json: bool
 
 
@@ -44,10 +45,13 @@ class Options(TypedDict):
     help="How many at most.",
 )
 @click.option("--cursor", help="Go on behind an earlier list: its next_cursor.")
+@click.option("--dead", is_flag=True, help="Failed jobs, told apart by what they have in common.")
 @json_option
 @click.pass_obj
 def list_jobs(surroundings: Surroundings, **options: Unpack[Options]) -> int:
     """List jobs, the newest first."""
+    if options["dead"]:
+        return _list_dead(surroundings, options)
     with surroundings.connect() as remote:
         items, following = _collected(remote, options)
     if options["as_json"]:
@@ -63,6 +67,31 @@ def list_jobs(surroundings: Surroundings, **options: Unpack[Options]) -> int:
     output.table(tables.JOB_HEADERS, rows, styles=[tables.style(job.state) for job in items])
     if following is not None:
         output.say(f"there are more: --limit {2 * options['limit']}, or --cursor {following}")
+    return 0
+
+
+def _list_dead(surroundings: Surroundings, options: Options) -> int:
+    """Show the groups of failed jobs; filters are for single jobs."""
+    if _narrowed(options):
+        raise click.UsageError("--dead counts all failed jobs: it takes no filter but --limit")
+    with surroundings.connect() as remote:
+        answer = remote.dead(min(options["limit"], limits.PAGE_MAX))
+    if options["as_json"]:
+        output.document(answer.body)
+        return 0
+    from datetime import UTC, datetime
+
+    from orchestrator.commands.jobs import tables
+    from orchestrator.kernel.clock import SystemClock
+    from orchestrator.protocol.views import DeadLetters, Page
+
+    groups = answer.read(Page[DeadLetters]).items
+    if not groups:
+        output.say("no job has failed")
+        return 0
+    now = datetime.fromtimestamp(SystemClock().now(), UTC)
+    output.table(tables.DEAD_HEADERS, tables.dead_rows(groups, now=now))
+    output.advise("look at one: orchestrator jobs show ID", "repeat it: orchestrator jobs retry ID")
     return 0
 
 

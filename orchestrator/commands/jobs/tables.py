@@ -11,11 +11,12 @@ from typing import Final
 
 from orchestrator.commands.jobs import ending
 from orchestrator.commands.moments import ago, duration, moment
-from orchestrator.protocol.views import AttemptView, JobDetail, JobView
+from orchestrator.protocol.views import AttemptView, DeadLetters, JobDetail, JobView
 from orchestrator.protocol.words import JobState
 
 JOB_HEADERS: Final = ("ID", "STATE", "AGE", "TOOK", "NAME", "WORKER", "TRY", "KIND")
 ATTEMPT_HEADERS: Final = ("TRY", "WORKER", "OUTCOME", "STARTED", "TOOK", "STDOUT", "STDERR", "NOTE")
+DEAD_HEADERS: Final = ("JOBS", "WHY", "LAST", "NEWEST", "KIND", "LAST WORDS")
 _STYLES: Final = {
     JobState.SUCCEEDED: "green",
     JobState.FAILED: "red",
@@ -66,6 +67,21 @@ def attempt_rows(
             _note(attempt),
         )
         for attempt in attempts
+    ]
+
+
+def dead_rows(groups: Sequence[DeadLetters], *, now: datetime) -> list[tuple[str, ...]]:
+    """Return a row for each group of failed jobs, below `DEAD_HEADERS`."""
+    return [
+        (
+            str(group.jobs),
+            f"exit {group.exit_code}" if group.exit_code else str(group.reason or ""),
+            ago(group.last_at, now=now),
+            group.newest_id,
+            group.kind,
+            group.last_words,
+        )
+        for group in groups
     ]
 
 

@@ -25,7 +25,16 @@ from orchestrator.server.api.problems import (
     problem_of,
     status_of,
 )
-from orchestrator.server.api.routes import events, files, health, jobs, output, worker, workers
+from orchestrator.server.api.routes import (
+    events,
+    files,
+    health,
+    jobs,
+    output,
+    repeats,
+    worker,
+    workers,
+)
 from orchestrator.server.edge.envelope import Envelope, request_id_of
 from orchestrator.server.edge.head import HeadChecks, Hosts
 from orchestrator.server.edge.hot import Hot
@@ -53,7 +62,7 @@ def framework_application(services: Services) -> FastAPI:
             Exception: _failed,
         },
     )
-    for part in (health, jobs, events, output, files, workers):
+    for part in (health, jobs, repeats, events, output, files, workers):
         app.include_router(part.routes(services))
     app.router.routes.append(Route(FETCH.path, worker.InputFile(services), methods=[FETCH.method]))
     app.openapi = cache(lambda: openapi.describe(app))  # type: ignore[method-assign]  # as FastAPI says

@@ -19,6 +19,7 @@ from orchestrator.kernel.errors import invariant
 from orchestrator.protocol.base import moment
 from orchestrator.protocol.words import JobEventType, JobState, Outcome, PendingReason, Reason
 from orchestrator.server.facts import Claimable, Fact, JobChanged, Scheduled
+from orchestrator.server.operations.dead_letters import mark_dead
 from orchestrator.server.operations.records import AttemptRecord, Held, JobRecord
 from orchestrator.server.store.interface import Transaction, Value
 
@@ -85,6 +86,7 @@ class Changes:
         self._events: list[dict[str, Value]] = []
         self._facts: list[Fact] = []
         self._claimable: Counter[int] = Counter()
+        self._dead: list[JobRecord] = []
 
     def tell(
         self,
@@ -141,6 +143,8 @@ class Changes:
             due_at = moment(change.due_us)
             self.tell(job, JobEventType.RETRY_PLANNED, data=encoded({"due_at": due_at}))
             self._facts.append(Scheduled(change.due_us))
+        if change.state is JobState.FAILED:
+            self._dead.append(job)
         if change.finished:
             job.finished_us = job.finished_us or self._tx.now_us
             words = _finish(change.state, change.reason)
@@ -171,6 +175,8 @@ class Changes:
         """Write everything, and announce it."""
         self._save_attempts()
         self._save_jobs()
+        if self._dead:
+            mark_dead(self._tx, self._dead)
         if self._events:
             self._tx.many(INSERT_EVENT, self._events)
         for job in self._touched.values():

@@ -69,6 +69,8 @@ class JobRecord:
     signal: int | None = None
     result: str | None = None
     finished_us: int | None = None
+    last_line: str = ""
+    """The last that its command wrote to stderr, if that is at hand when it ends."""
 
     def __post_init__(self) -> None:
         self.was = (self.state, self.session_id or "", self.event_seq)

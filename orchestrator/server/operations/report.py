@@ -30,8 +30,9 @@ from orchestrator.protocol.wire import (
     ReportRequest,
     Started,
 )
-from orchestrator.protocol.words import Directive, JobEventType, Outcome, Reason
+from orchestrator.protocol.words import Directive, JobEventType, JobState, Outcome, Reason
 from orchestrator.server.operations.changes import Changes, encoded
+from orchestrator.server.operations.dead_letters import last_line
 from orchestrator.server.operations.losses import STATED
 from orchestrator.server.operations.output import (
     OUTPUT_COLUMNS,
@@ -246,6 +247,8 @@ class _Batch:
         )
         _describe(held.attempt, event)
         held.attempt.finished_us = held.believed(event.at_us, now_us=self._tx.now_us)
+        if change.state is JobState.FAILED:
+            held.job.last_line = last_line(log.inline)
         if change.finished:
             held.job.result = None if event.result is None else to_json(event.result).decode()
         self._changes.end(held, event.outcome, change)

@@ -22,10 +22,10 @@ from orchestrator.server.store.interface import Transaction
 _INSERT_JOB: Final = """
     INSERT INTO job (id, owner, kind, name, labels, priority, requirement_id, retry, max_lost,
         execution, reattach_us, run_at_us, created_us, state, pending_reason, rank, due_us,
-        event_seq)
+        event_seq, retry_of)
     VALUES (:id, :owner, :kind, :name, :labels, :priority, :requirement_id, :retry, :max_lost,
         :execution, :reattach_us, :run_at_us, :created_us, :state, :pending_reason, :rank, :due_us,
-        1)
+        1, :retry_of)
 """
 _INSERT_SPEC: Final = "INSERT INTO job_spec (job_id, spec) VALUES (:job_id, :spec)"
 _USE_FILE: Final = "UPDATE file SET used_us = :now WHERE sha256 = :sha256"
@@ -42,7 +42,9 @@ class _Place:
     rank: int
 
 
-def submit(tx: Transaction, *, job_id: str, owner: str, spec: JobSpec) -> JobView:
+def submit(
+    tx: Transaction, *, job_id: str, owner: str, spec: JobSpec, retry_of: str | None = None
+) -> JobView:
     """Store a validated job and return it; it may be claimed as soon as this is committed."""
     run_at_us = None if spec.run_at is None else microseconds(spec.run_at)
     place = _place(tx.now_us, run_at_us, spec.priority)
@@ -66,6 +68,7 @@ def submit(tx: Transaction, *, job_id: str, owner: str, spec: JobSpec) -> JobVie
         pending_reason=place.pending_reason,
         rank=place.rank,
         due_us=place.due_us,
+        retry_of=retry_of,
     )
     tx.execute(_INSERT_SPEC, job_id=job_id, spec=spec.model_dump_json())
     tx.execute(
@@ -75,7 +78,7 @@ def submit(tx: Transaction, *, job_id: str, owner: str, spec: JobSpec) -> JobVie
         at_us=tx.now_us,
         type=JobEventType.SUBMITTED.value,
         attempt=None,
-        data=encoded({"owner": owner}),
+        data=encoded({"owner": owner, "retry_of": retry_of}),
     )
     _refer_to_files(tx, job_id, spec)
     tx.announce(JobChanged(job_id))
@@ -94,6 +97,7 @@ def submit(tx: Transaction, *, job_id: str, owner: str, spec: JobSpec) -> JobVie
         labels=spec.labels,
         created_at=moment(tx.now_us),
         run_at=moment_or_none(run_at_us),
+        retry_of=retry_of,
     )
 
 

@@ -182,7 +182,7 @@ async def _credentials(site: Site) -> dict[str, dict[str, str]]:
     for scope in Scope:
         if scope not in {Scope.ADMIN, Scope.WORKER, Scope.WORKER_ENROL}:
             found[scope.value] = bearer(await site.new_key(scope, prefix="sak"))
-    for more in (Scope.JOBS_CANCEL, Scope.OUTPUT_READ):
+    for more in (Scope.JOBS_CANCEL, Scope.OUTPUT_READ, Scope.WORKERS_READ, Scope.JOBS_WRITE):
         found[f"{more}+{Scope.JOBS_READ}"] = bearer(await site.new_key(more, Scope.JOBS_READ))
     return found
 

@@ -1,0 +1,113 @@
+"""`orchestrator jobs retry`: ask again for what a finished job asked for, perhaps a little changed.
+
+A finished job never changes; this makes a new one, which names the old one.
+"""
+
+import json
+import secrets
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+import click
+
+from orchestrator.commands import output
+from orchestrator.commands.options import Assignment, job_argument, json_option
+from orchestrator.commands.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from orchestrator.protocol.jobs import JobSpec
+
+
+class Options(TypedDict):
+    """What click hands over, by the names of the parameters."""
+
+    job_id: str
+    edit: bool
+    changes: tuple[tuple[str, str | None], ...]
+    as_json: bool
+
+
+@click.command()
+@job_argument
+@click.option("--edit", is_flag=True, help="Change what is asked for in your $EDITOR first.")
+@click.option(
+    "--set",
+    "changes",
+    type=Assignment(),
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one thing: timeout_s=600, env.MODE=fast, params.argv='[\"make\"]'.",
+)
+@json_option
+@click.pass_obj
+def retry(surroundings: Surroundings, **options: Unpack[Options]) -> int:
+    """Submit what a finished job asked for as a new job, and print its id."""
+    from orchestrator.commands.jobs import ending, patience
+    from orchestrator.protocol.views import JobDetail, JobView
+
+    job_id = options["job_id"]
+    with surroundings.connect() as remote:
+        spec = None
+        if options["edit"] or options["changes"]:
+            asked = remote.job(job_id).read(JobDetail).spec
+            for key, text in options["changes"]:
+                _put(asked, key, text or "")
+            spec = _edited(asked) if options["edit"] else _checked(asked)
+        answer = remote.retry(job_id, spec, key=secrets.token_urlsafe(24))
+    if options["as_json"]:
+        output.document(answer.body)
+        return 0
+    job = answer.read(JobView)
+    output.data(job.id)
+    output.say(f"{job.id} is {ending.short(job)}, to repeat {job_id}")
+    output.advise(*patience.next_steps(job.id))
+    return 0
+
+
+def _put(spec: dict[str, Any], key: str, text: str) -> None:
+    """Change what a dotted key names; a value that is no JSON is a text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    *path, last = key.split(".")
+    place = spec
+    for name in path:
+        place = place.setdefault(name, {})
+        if not isinstance(place, dict):
+            raise click.BadParameter(
+                f"{key!r} leads into {name!r}, which has nothing below it", param_hint="--set"
+            )
+    # What stands there as text stays text: --set env.PORT=80.
+    place[last] = text if isinstance(place.get(last), str) or path[:1] == ["env"] else value
+
+
+def _edited(spec: dict[str, Any]) -> "JobSpec":
+    text = click.edit(json.dumps(spec, indent=2) + "\n", extension=".json")
+    if text is None:
+        raise click.UsageError("nothing was saved in the editor, so nothing was submitted")
+    try:
+        asked = json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"what was saved is not JSON: {error}") from None
+    return _checked(asked)
+
+
+def _checked(asked: Any) -> "JobSpec":  # noqa: ANN401 - whatever somebody wrote
+    from pydantic import ValidationError
+
+    from orchestrator.kernel.errors import RequestInvalid
+    from orchestrator.protocol.jobs import JobSpec
+
+    try:
+        return JobSpec.model_validate_json(json.dumps(asked))
+    except ValidationError as error:
+        faults = [
+            (".".join(map(str, detail["loc"])) or "the job", detail["msg"])
+            for detail in error.errors(include_url=False, include_input=False)
+        ]
+        place, fault = faults[0]
+        raise RequestInvalid(
+            f"{place}: {fault.removeprefix('Value error, ')}",
+            hint="orchestrator jobs show --json has what the job asked for, as spec",
+            fields=tuple(faults[1:]),
+        ) from None

@@ -1,0 +1,95 @@
+"""What else people do with jobs: hold them, let them go, repeat them, look at the failed ones."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from fastapi import Request as HttpRequest
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from orchestrator.protocol import limits
+from orchestrator.protocol.jobs import HoldRequest, RetryRequest
+from orchestrator.protocol.views import DeadLetters, HoldReply, JobView, Page
+from orchestrator.server.access.doorkeeper import principal_of
+from orchestrator.server.api.answers import json_answer
+from orchestrator.server.api.calls import JOBS
+from orchestrator.server.api.openapi import takes
+from orchestrator.server.api.parsing import json_body, no_query
+from orchestrator.server.api.routes.jobs import JobId, check_kind, idempotency_key
+from orchestrator.server.operations.dead_letters import list_dead
+from orchestrator.server.operations.hold import hold, release
+from orchestrator.server.operations.idempotency import once
+from orchestrator.server.operations.repeat import repeat
+from orchestrator.server.services import Services
+
+Given = Annotated[tuple[HoldRequest, bytes], Depends(json_body(HoldRequest))]
+Repeated = Annotated[tuple[RetryRequest, bytes], Depends(json_body(RetryRequest, optional=True))]
+
+
+class DeadQuery(BaseModel):
+    """How many groups."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=limits.PAGE_DEFAULT, ge=1, le=limits.PAGE_MAX)
+
+
+def routes(services: Services) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(prefix="/api/v1", tags=["jobs"])
+    store = services.store
+    below = JOBS.removeprefix("/api/v1")
+
+    @router.get("/dead-letters", response_model=Page[DeadLetters])
+    async def dead_letters(query: Annotated[DeadQuery, Query()]) -> Response:
+        """Count failed jobs by what they have in common, the newest first."""
+        return json_answer(
+            Page[DeadLetters](items=await store.read(partial(list_dead, limit=query.limit)))
+        )
+
+    @router.post(
+        f"{below}/hold",
+        response_model=HoldReply,
+        openapi_extra=takes(HoldRequest),
+        dependencies=[Depends(no_query)],
+    )
+    async def hold_jobs(request: HttpRequest, given: Given) -> Response:
+        """Keep jobs back that have not begun; others are refused one by one. Twice is once."""
+        order, _ = given
+        by = principal_of(request.scope).name
+        deed = partial(hold, ids=order.ids, by=by, comment=order.comment)
+        return json_answer(await store.write(deed))
+
+    @router.post(
+        f"{below}/release",
+        response_model=HoldReply,
+        openapi_extra=takes(HoldRequest),
+        dependencies=[Depends(no_query)],
+    )
+    async def release_jobs(request: HttpRequest, given: Given) -> Response:
+        """Let held jobs go on."""
+        order, _ = given
+        by = principal_of(request.scope).name
+        deed = partial(release, ids=order.ids, by=by, comment=order.comment)
+        return json_answer(await store.write(deed))
+
+    @router.post(
+        f"{below}/{{job_id}}/retry",
+        response_model=JobView,
+        status_code=201,
+        openapi_extra=takes(RetryRequest, required=False),
+        dependencies=[Depends(no_query)],
+    )
+    async def retry_job(request: HttpRequest, job_id: JobId, given: Repeated) -> Response:
+        """Submit what a finished job asked for, or another spec in its place, as a new job."""
+        asked, body = given
+        if asked.spec is not None:
+            check_kind(asked.spec, size=len(body))
+        principal, new_id = principal_of(request.scope), services.new_id("job")
+        deed = partial(repeat, job_id=job_id, new_id=new_id, owner=principal.name, spec=asked.spec)
+        key = idempotency_key(request.scope, principal.id, body)
+        reply, replayed = await store.write(lambda tx: once(tx, key, lambda: deed(tx)))
+        return json_answer(reply, 201, {"idempotency-replayed": "true"} if replayed else {})
+
+    return router

@@ -1,0 +1,70 @@
+"""Failed jobs are told apart by what they have in common, and counted."""
+
+from functools import partial
+
+from orchestrator.protocol.frames import FrameType
+from orchestrator.protocol.views import DeadLetters
+from orchestrator.protocol.words import Outcome, Reason
+from orchestrator.server.operations.dead_letters import list_dead
+from tests.integration.store.world import Worker, World, digest, ended, failed, output, printed
+from tests.support.builders import command
+
+
+async def _dead(world: World, limit: int = 50) -> list[DeadLetters]:
+    return await world.read(partial(list_dead, limit=limit))
+
+
+async def _fails(worker: Worker, said: bytes, exit_code: int = 1, **job: object) -> str:
+    grant = await worker.running(**job)
+    data = printed(said, stream=FrameType.ERR)
+    end = failed(grant, exit_code, output_length=len(data), output_digest=digest(data))
+    await worker.report(output(grant, data), end)
+    return grant.job_id
+
+
+async def test_jobs_that_fail_for_one_reason_are_one_group(world: World) -> None:
+    """The same last words but for their numbers: counted together, the newest named."""
+    worker = await world.worker()
+    first = await _fails(worker, b"starting\nno route to 10.0.0.1:80\n\n")
+    other = await _fails(worker, b"starting\nout of paper\n")
+    newest = await _fails(worker, b"no route to 10.9.9.9:8080")
+
+    groups = await _dead(world)
+
+    assert [(group.jobs, group.newest_id) for group in groups] == [(2, newest), (1, other)]
+    assert [group.last_words for group in groups] == ["no route to #", "out of paper"]
+    assert (groups[0].kind, groups[0].reason) == ("command", Reason.EXIT_NONZERO)
+    assert groups[0].first_at == (await world.job(first)).finished_at
+    assert [group.newest_id for group in await _dead(world, 1)] == [newest]
+
+
+async def test_a_job_without_words_is_known_by_its_command(world: World) -> None:
+    """No stderr: jobs of one command are one group, those of another are another."""
+    worker = await world.worker()
+    for argv in (["backup", "--day", "7"], ["backup", "--day", "31"], ["restore"]):
+        await world.submit(command(*argv))
+        grant = await worker.claim_one()
+        await worker.tell(ended(grant, Outcome.TIMED_OUT, reason=Reason.TIMEOUT_RUN))
+
+    groups = await _dead(world)
+
+    assert [(group.jobs, group.last_words) for group in groups] == [
+        (1, "restore"),
+        (2, "backup --day #"),
+    ]
+
+
+async def test_only_what_failed_for_good_is_dead(world: World) -> None:
+    """Success, cancel, and a failure that is tried again are no dead letters; poison is one."""
+    worker = await world.worker()
+    good, gone = await worker.running(), await worker.running()
+    await world.cancel(gone.job_id)
+    again = await worker.running(retry={"max_attempts": 2})
+    await worker.report(ended(good), ended(gone, Outcome.CANCELLED), failed(again))
+    assert await _dead(world) == []
+
+    await worker.running(max_lost=0)
+    await world.pass_time(80)
+
+    (group,) = await _dead(world)
+    assert (group.reason, group.last_words) == (Reason.WORKER_LOST, "true")
