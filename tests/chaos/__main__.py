@@ -10,6 +10,7 @@ from typing import Final
 
 from tests.chaos.course import Course, load, run
 from tests.chaos.cycles import run_cycles
+from tests.chaos.database import KINDS
 from tests.chaos.figures import figures, text
 from tests.chaos.judge import judge
 from tests.chaos.records import Run
@@ -39,6 +40,7 @@ def _chaos(told: argparse.Namespace, folder: Path) -> int:
         told.seconds,
         told.seed,
         folder,
+        told.database,
         told.hosts,
         told.slots,
         told.pause,
@@ -70,6 +72,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make chaos ARGS=…", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="how long harm is done")
     parser.add_argument("--seed", type=int, default=1, help="where all chance comes from")
+    parser.add_argument("--database", choices=KINDS, default=KINDS[0])
     parser.add_argument("--hosts", type=int, default=4, help="machines, each with a worker")
     parser.add_argument("--slots", type=int, default=3, help="slots of each worker")
     parser.add_argument("--pause", type=float, default=0.7, help="seconds between two blows")

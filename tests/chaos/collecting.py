@@ -5,18 +5,16 @@ to be follows from the plan.
 """
 
 import hashlib
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any, Final
 
-from tests.chaos.caller import Caller
+from tests.chaos.caller import Answer, Caller, Unknown
 from tests.chaos.records import Output, Seen
 from tests.chaos.site import Site
 
 JOBS: Final = "/api/v1/jobs"
 PAGE: Final = 500
+OK: Final = 200
 SUSPICIOUS: Final = ("Traceback (most recent call last)", '"request.failed"', '"critical"')
 """What a log must not hold: a fault of ours that somebody met."""
 EXPECTED_CRITICAL: Final = '"launcher.died"'
@@ -26,7 +24,7 @@ def all_jobs(caller: Caller) -> Iterator[dict[str, Any]]:
     """Yield every job, the newest first."""
     cursor = ""
     while True:
-        page = caller.call("GET", f"{JOBS}?limit={PAGE}{cursor}").json
+        page = _asked(caller, f"{JOBS}?limit={PAGE}{cursor}").json
         yield from page["items"]
         if page["next_cursor"] is None:
             return
@@ -37,7 +35,7 @@ def collected(caller: Caller) -> Iterator[Seen]:
     """Yield every job with its events and what is kept of its output."""
     for item in all_jobs(caller):
         path = f"{JOBS}/{item['id']}"
-        job = caller.call("GET", path).json
+        job = _asked(caller, path).json
         seen = Seen(job, _events(caller, path))
         for attempt in job["attempts"]:
             number = attempt["number"]
@@ -46,34 +44,27 @@ def collected(caller: Caller) -> Iterator[Seen]:
         yield seen
 
 
+def _asked(caller: Caller, path: str) -> Answer:
+    """Return an answer that is one: what is not there yet is as good as none."""
+    answer = caller.call("GET", path)
+    if answer.status != OK:
+        raise Unknown(f"{path} was answered {answer.status}: {answer.body.decode()}")
+    return answer
+
+
 def _events(caller: Caller, path: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     while True:
         after = found[-1]["seq"] if found else 0
-        page = caller.call("GET", f"{path}/events?after={after}&limit={PAGE}").json["items"]
+        page = _asked(caller, f"{path}/events?after={after}&limit={PAGE}").json["items"]
         found += page
         if len(page) < PAGE:
             return found
 
 
 def _output(caller: Caller, path: str, attempt: int, stream: str) -> Output:
-    body = caller.call("GET", f"{path}/output/raw?attempt={attempt}&stream={stream}").body
+    body = _asked(caller, f"{path}/output/raw?attempt={attempt}&stream={stream}").body
     return Output(len(body), hashlib.sha256(body).hexdigest())
-
-
-def database_faults(path: Path) -> list[str]:
-    """Return what SQLite itself finds wrong with a database that nobody has open."""
-    with closing(sqlite3.connect(path)) as database:
-        checks = [row[0] for row in database.execute("PRAGMA integrity_check")]
-        broken = [str(row) for row in database.execute("PRAGMA foreign_key_check")]
-    return [fault for fault in checks if fault != "ok"] + broken
-
-
-def whereabouts(path: Path, workers: dict[str, str]) -> dict[str, str]:
-    """Return `job attempt` → machine of every attempt: the API tells only the worker's name."""
-    with closing(sqlite3.connect(path)) as database:
-        rows = database.execute("SELECT job_id, number, worker_id FROM attempt")
-        return {f"{job} {number}": workers[worker] for job, number, worker in rows}
 
 
 def remains(site: Site, left: dict[str, str], secrets: list[str]) -> dict[str, Any]:
@@ -100,7 +91,15 @@ def remains(site: Site, left: dict[str, str], secrets: list[str]) -> dict[str, A
         ],
         "met": _met(site),
         "secrets": list(_leaks(site, secrets)),
+        "database": site.database.faults(),
+        "where": _whereabouts(site),
     }
+
+
+def _whereabouts(site: Site) -> dict[str, str]:
+    """Return `job attempt` → machine of every attempt: the API tells only the worker's name."""
+    machines = site.workers()
+    return {key: machines[worker] for key, worker in site.database.workers().items()}
 
 
 def _keepers(site: Site) -> list[Any]:

@@ -10,15 +10,9 @@ from typing import Any, Final, Protocol
 
 from tests.chaos import actor
 from tests.chaos.caller import Unknown
-from tests.chaos.collecting import (
-    all_jobs,
-    collected,
-    database_faults,
-    remains,
-    whereabouts,
-)
+from tests.chaos.collecting import all_jobs, collected, remains
 from tests.chaos.figures import unfinished
-from tests.chaos.nemesis import Nemesis
+from tests.chaos.nemesis import DECK, Nemesis
 from tests.chaos.records import Blow, Entry, Journal, Note, Run, Seen, entries, read
 from tests.chaos.site import Site, site
 from tests.chaos.workload import Client
@@ -37,6 +31,7 @@ class Course:
     seconds: float
     seed: int
     folder: Path
+    database: str = "sqlite"
     hosts: int = 4
     slots: int = 3
     pause_s: float = 0.7
@@ -57,7 +52,7 @@ class Observer(Protocol):
 def run(course: Course, say: Callable[[str], None], observer: Observer | None = None) -> Run:
     """Do it all, and return what is known afterwards; nothing is left running."""
     folder = course.folder
-    with site(folder, course.seed, hosts=course.hosts, slots=course.slots) as place:
+    with site(folder, course.seed, course.database, course.hosts, course.slots) as place:
         say(f"{course.hosts} machines, {course.slots} slots each, seed {course.seed}: {folder}")
         secrets = _secrets(place)
         if observer is not None:
@@ -69,9 +64,7 @@ def run(course: Course, say: Callable[[str], None], observer: Observer | None = 
         _settle(place, say)
         seen = _collect(place, folder / "observation.jsonl")
         left = place.stop()
-    found = remains(place, left, secrets)
-    found["database"] = database_faults(place.data / "orchestrator.db")
-    found["where"] = whereabouts(place.data / "orchestrator.db", place.workers())
+        found = remains(place, left, secrets)
     history = [Note(**told) for told in read(folder / "history.jsonl")]
     ledger = entries(read(place.ledger))
     found["daemons"] = daemons(ledger)
@@ -106,6 +99,7 @@ def _trouble(course: Course, place: Site) -> list[Blow]:
         enough,
         course.pause_s,
         course.longest_s,
+        DECK + place.database.harm,
     )
     clients = [
         Client(

@@ -126,6 +126,14 @@ class Nemesis:
 
         self._note("drain", target, host.name, pid, seconds=self._afterwards(urge))
 
+    def _crash(self, target: str, _host: Host) -> None:
+        self._note("crash", target)
+        self.site.database.crash()
+
+    def _cut(self, target: str, _host: Host) -> None:
+        self._note("cut", target)
+        self.site.database.cut()
+
     def _weather(self, target: str, host: Host) -> None:
         """Let one or a few kinds of fault meet the requests of a link."""
         kinds = self.draw.sample(list(Fault), self.draw.randint(1, 3))

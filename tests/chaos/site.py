@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.chaos.caller import Caller, Unknown
+from tests.chaos.database import Database, opened
 from tests.chaos.keeper import ROOT, Keeper
 from tests.chaos.proxy import HERE, Proxy
 from tests.support.installation import free_port, homely, processes_below
@@ -57,7 +58,8 @@ class Site:
 
     folder: Path
     seed: int
-    hosts_wanted: int = 3
+    database: Database
+    hosts_wanted: int = 4
     slots: int = 3
     port: int = field(default_factory=free_port)
     hosts: list[Host] = field(default_factory=list)
@@ -75,6 +77,7 @@ class Site:
                 *(sys.executable, "-m", "orchestrator", "server", "run"),
                 f"--listen={HERE}:{self.port}",
                 f"--data-dir={self.data}",
+                *self.database.arguments,
             ],
             self.environment(home),
             self.folder / "server.log",
@@ -140,7 +143,8 @@ class Site:
         """Return how many workers are online."""
         with contextlib.suppress(Unknown):
             answer = self.judge().call("GET", "/api/v1/workers")
-            return sum(each["online"] for each in answer.json["items"])
+            if answer.status == 200:
+                return sum(each["online"] for each in answer.json["items"])
         return 0
 
     def workers(self) -> dict[str, str]:
@@ -178,14 +182,17 @@ class Site:
 
 
 @contextlib.contextmanager
-def site(folder: Path, seed: int, *, hosts: int = 3, slots: int = 3) -> Iterator[Site]:
+def site(
+    folder: Path, seed: int, database: str = "sqlite", hosts: int = 4, slots: int = 3
+) -> Iterator[Site]:
     """Give a running place, and leave no process of it behind."""
-    place = Site(folder, seed, hosts, slots)
-    try:
-        place.start()
-        yield place
-    finally:
-        place.clear()
+    with opened(database, folder / "server" / "data") as kept:
+        place = Site(folder, seed, kept, hosts, slots)
+        try:
+            place.start()
+            yield place
+        finally:
+            place.clear()
 
 
 def _named(pid: int) -> str:

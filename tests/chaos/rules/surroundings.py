@@ -6,9 +6,10 @@ from typing import Final
 from tests.chaos.case import Case
 
 KILLED: Final = -9
-ENDS: Final = frozenset({KILLED, 0, 6, 70})
-"""How a program may end while harm is done: killed, drained, drained too slowly, asking for a
-restart because its launcher died."""
+TERMINATED: Final = -15
+ENDS: Final = frozenset({KILLED, TERMINATED, 0, 6, 70, 75})
+"""How a program may end while harm is done: killed, asked to end before it could listen, drained,
+drained too slowly, asking for a restart because its launcher died or its database is away."""
 STATUSES: Final = frozenset(
     {200, 201, 204, 400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 414, 415, 416, 422, 426, 429}
     | {431, 503}
