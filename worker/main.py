@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from orchestrator.kernel import descriptors, logs
 from orchestrator.kernel.clock import SystemClock
-from orchestrator.kernel.errors import Broken, ConfigInvalid, OrchestratorError, cause
+from orchestrator.kernel.errors import Broken, ConfigInvalid, LauncherGone, OrchestratorError, cause
 from orchestrator.kernel.files import private_dir
 from orchestrator.kernel.lifeline import Lifeline
 from orchestrator.kernel.packets import Message
@@ -62,7 +62,8 @@ def _to_its_end(main: Callable[[], int]) -> int:
         if not isinstance(found, OrchestratorError) or group.split(OrchestratorError)[1]:
             raise  # there is anything else among them
         trouble = found
-    if isinstance(trouble, Broken):
+    # A launcher is killed from outside: that is told in a sentence, and is no bug with a trace.
+    if isinstance(trouble, Broken) and not isinstance(trouble, LauncherGone):
         raise trouble
     logs.event(
         LOGGER,

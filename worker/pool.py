@@ -265,7 +265,10 @@ class ShimPool:
             except BlockingIOError:
                 await anyio.wait_writable(self._channel)
             except ConnectionError as error:
-                raise LauncherGone("the launcher has ended, so no shim can be started") from error
+                raise LauncherGone(
+                    "the launcher has ended, so no shim can be started",
+                    hint="what runs goes on; whoever starts this worker again starts both",
+                ) from error
             else:
                 return
 

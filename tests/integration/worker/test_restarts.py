@@ -282,3 +282,22 @@ def test_what_is_no_token_is_refused_unshown(place: Workplace, text: str) -> Non
     assert worker.wait() == 78
     assert "holds no worker token" in worker.stderr
     assert not text or text not in worker.stderr
+
+
+def test_a_killed_launcher_ends_the_worker_in_a_sentence(place: Workplace) -> None:
+    """Nothing can be started any more: it says so without a trace, and what runs goes on."""
+    place.start()
+    running = place.server.sh("while [ ! -e gate ]; do sleep 0.01; done; exit 4")
+    place.server.running(running)
+    [launcher] = psutil.Process(place.worker.pid).children()
+
+    launcher.kill()
+    wait_until(lambda: launcher.status() == psutil.STATUS_ZOMBIE)
+    place.server.sh("true")
+
+    assert place.worker.wait() == 70
+    assert "worker.failed" in place.worker.stderr
+    assert "Traceback" not in place.worker.stderr
+    place.start()
+    (place.directory / "gate").touch()
+    assert place.server.end(running).exit_code == 4
