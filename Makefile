@@ -89,6 +89,10 @@ chaos: $(TOOLS)  ## kill everything at random moments, and judge what became of 
 soak: $(TOOLS)  ## work for minutes or hours without any fault: nothing may grow
 	@$(BIN)/python -m tests.chaos.soak $(ARGS)
 
+.PHONY: crash
+crash: $(TOOLS)  ## cut the power at every moment of recorded stories (ARGS="--states 200000")
+	@$(BIN)/python -m tests.crash $(ARGS)
+
 .PHONY: lock
 lock: $(TOOLS)  ## choose the newest packages again, and write requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \

@@ -52,12 +52,16 @@ def write_private(path: Path, text: str) -> None:
 def private_dir(path: Path) -> Path:
     """Return the real path of a folder that is ours alone, creating it with mode 0700 if needed.
 
+    Its name is durable from then on, as is what is synced in it.
+
     A folder that others may enter is tightened only while it is empty: one with content may be
     `/tmp` or somebody's home, and locking others out of that is not ours to decide.
     """
     try:
         _create(path)
         real = path.resolve(strict=True)
+        # Each time: that the folder is there does not mean that the crash came after its sync.
+        _sync_name(real)
         entry = real.stat()
         if not stat.S_ISDIR(entry.st_mode):
             raise StateUnavailable(f"{path} is not a folder", hint="choose another path")
@@ -84,6 +88,13 @@ def _create(path: Path) -> None:
         _create(path.parent)
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
+        _sync_name(path)
+
+
+def _sync_name(path: Path) -> None:
+    """Make a folder's name durable. A parent that may not be read, its owner has to care for."""
+    with contextlib.suppress(PermissionError):
+        sync_dir(path.parent)
 
 
 def _tighten(path: Path) -> None:

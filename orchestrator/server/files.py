@@ -94,8 +94,6 @@ class FileStore:
         private_dir(target.parent)
         temporary.replace(target)
         sync_dir(target.parent)
-        # Each time: that the folder is there does not mean that the crash came after its sync.
-        sync_dir(self._objects)
 
     def names(self) -> list[str]:
         """Return the names of all files that are in place."""

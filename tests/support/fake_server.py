@@ -134,6 +134,10 @@ class FakeServer:
 
     # --- what a test says
 
+    def number_from(self, number: int) -> None:
+        """Give jobs ids from this number on, so that two servers' jobs are told apart."""
+        self._numbers = itertools.count(number)
+
     def submit(self, kind: str = "command", **fields: Any) -> str:
         """Queue a job; `argv=[…]` and the like are its params, unless `params` are given."""
         own = {"params", "env", "timeout_s", "silence_s", "grace_s", "inputs", "execution"}

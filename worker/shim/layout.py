@@ -37,10 +37,14 @@ def first_name(shim_id: str) -> str:
     return f"{PREFIX}{shim_id}-0"
 
 
+def number(name: str) -> int:
+    """Return which of its shim's segments that one is, counted from 0."""
+    return int(name.rpartition("-")[2])
+
+
 def successor(name: str) -> str:
     """Return the name of the segment in which the same shim goes on."""
-    stem, _, number = name.rpartition("-")
-    return f"{stem}-{int(number) + 1}"
+    return f"{name.rpartition('-')[0]}-{number(name) + 1}"
 
 
 def ended_bell(job_id: str, attempt: int) -> bytes:

@@ -109,7 +109,7 @@ class Spool:
         return logs
 
     def _reattached(self, key: Key, found: list[_Found]) -> AttemptLog:
-        found.sort(key=lambda item: (item[0].offset, int(item[1].name.rpartition("-")[2])))
+        found.sort(key=lambda item: (item[0].offset, layout.number(item[1].name)))
         # Only what was already removed is missing before the first part: the ledger has its digest.
         removed = self._ledger.removed(key)
         if any(piece.offset >= removed.length for piece, _, _ in found):
@@ -201,7 +201,8 @@ class Spool:
         if names:
             # Before the sync: what is written during it is due again.
             self._due = {due: at for due, at in self._due.items() if due[1] not in names}
-            await self._sync([self._segments[name] for name in names])
+            # In the order in which they were written: never an end without what came before it.
+            await self._sync([self._segments[name] for name in sorted(names, key=layout.number)])
 
     async def _sync(self, segments: list[Segment]) -> None:
         try:

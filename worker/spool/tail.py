@@ -41,7 +41,7 @@ class Tail:
         """Whether the grant was found, so that the command may have been started."""
         self.process: Process | None = None
         self.cut = False
-        """Whether the segment in which it goes on is missing, so that its end is not known."""
+        """Whether what comes next is missing, so that its end is not known."""
 
     @property
     def log(self) -> Log:
@@ -99,10 +99,7 @@ class Tail:
         record: dict[str, Any] = json.loads(frame.data)
         match frame.type:
             case FrameType.GRANT:
-                self._check((record["job"], record["attempt"]))
-                # Where the last frames of the segment before were lost in a power cut, this one
-                # begins further on: the hole is shown by its offset, and never closed over.
-                self._length = max(self._length, record.get("offset", 0))
+                self._granted(record)
             case FrameType.PID:
                 return self._began(record)
             case FrameType.EXIT:
@@ -114,12 +111,18 @@ class Tail:
                 raise JournalCorrupt(f"{self.segment.path} has a frame of unknown type {other}")
         return None
 
-    def _check(self, key: Key) -> None:
-        if key != self._key:
-            raise JournalCorrupt(
-                f"{self.segment.path} goes on with {key}, where {self._key} was to be"
-            )
+    def _granted(self, record: dict[str, Any]) -> None:
+        """Take in the grant, with which each of its segments begins.
+
+        If it is another attempt's, a power cut took the end of the segment before this one. If it
+        begins further on, the last frames before it were taken: the hole is shown by its offset,
+        and never closed over.
+        """
+        if (record["job"], record["attempt"]) != self._key:
+            self.cut = True
+            return
         self.granted = True
+        self._length = max(self._length, record.get("offset", 0))
 
     def _began(self, record: dict[str, Any]) -> Began | None:
         """Return that it began, once: each of its segments repeats it."""

@@ -62,8 +62,13 @@ def _unusable(path: Path, error: sqlite3.Error) -> Exception:
 
 
 def _refuse_what_is_not_ours(path: Path) -> None:
-    """Look at a file through a connection that cannot write, and raise if it is not for us."""
-    with contextlib.closing(connect(path, writable=False)) as raw:
+    """Look at a file through a connection that cannot write, and raise if it is not for us.
+
+    A journal is there if the very first start was cut off: nobody reads through that without
+    rolling it back, so then the file is read as it lies, and is empty if it is ours.
+    """
+    cut_off = path.with_name(f"{path.name}-journal").exists()
+    with contextlib.closing(connect(path, writable=False, as_it_lies=cut_off)) as raw:
         (application,) = raw.execute("PRAGMA application_id").fetchone()
         (tables,) = raw.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if tables and application != APPLICATION_ID:

@@ -193,6 +193,22 @@ async def test_what_a_power_cut_took_between_two_segments_is_a_hole(tmp_path: Pa
     assert log_of(records).length == len(b"".join(said))
 
 
+async def test_nobody_else_is_taken_for_an_attempt_whose_end_a_power_cut_took(
+    tmp_path: Path,
+) -> None:
+    """The shim had gone on to another attempt in another segment: each is told for itself."""
+    write(tmp_path / "spool", "seg-a-0", header(), grant(1), began(), out(b"one"))
+    write(tmp_path / "spool", "seg-a-1", header(), whole(2))
+    spool = Spool(tmp_path / "spool")
+
+    logs = {log.job_id: await read(log) for log in await spool.reattach()}
+
+    assert output(logs["job_1"]) == out(b"one")
+    assert isinstance(logs["job_1"][-1], Vanished)
+    assert code(logs["job_2"]) == 2
+    spool.close()
+
+
 async def test_a_missing_segment_loses_its_attempt_alone(tmp_path: Path) -> None:
     """If somebody removed what an attempt went on in, nobody knows its end; the rest is told."""
     write(

@@ -3,6 +3,7 @@
 import shutil
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,22 @@ async def test_somebody_elses_database_is_refused_untouched(path: Path) -> None:
         fresh(path)
 
     assert path.read_bytes() == before
+
+
+async def test_a_first_start_that_was_cut_off_is_taken_up_again(path: Path) -> None:
+    """Killed just as the file was about to become one with a write-ahead log: a journal is left."""
+    with sqlite3.connect(path) as raw:
+        raw.execute("PRAGMA user_version = 1")
+    raw.close()
+    magic = bytes.fromhex("d9d505f920a163d7")
+    journal = path.with_name(f"{path.name}-journal")
+    journal.write_bytes(magic + struct.pack(">5I", 0, 0, 0, 512, 4096) + bytes(484))
+
+    store = fresh(path)
+
+    assert await store.write(lambda tx: tx.execute(INSERT, name="a")) == 1
+    await store.aclose()
+    assert not journal.exists()
 
 
 @pytest.mark.parametrize("harm", ["noise", "truncated"])

@@ -1,0 +1,170 @@
+"""Record a worker through a story: jobs that report, jobs that nobody hears of, a power cut."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from tests.crash import trace
+from tests.crash.trace import Event
+from tests.support.fake_server import FakeServer, serving
+from tests.support.processes import clean_environment
+from tests.support.waiting import wait_until
+
+_ROOT: Final = Path(__file__).parents[2]
+PATIENCE_S: Final = 120.0
+"""Under the recorder a worker is some ten times slower."""
+SYNC_S: Final = 15.0
+"""The promise is 200 ms for an exit and a second for output; the recorder is slow."""
+ROTATING_BYTES: Final = 9 * 1024 * 1024
+"""Output that does not fit into one segment."""
+
+
+@dataclass(slots=True)
+class Job:
+    """What a command does: what it says, how it ends, and whether it ends at all."""
+
+    output: bytes
+    code: int
+    """Its exit code; -1 if it still runs when the power goes."""
+    frames: bytes = b""
+    """Its whole log as the server has it at the end; nothing, if the server never got it all."""
+
+
+@dataclass(slots=True)
+class SpoolRecording:
+    """A worker's folder and its story."""
+
+    folder: Path
+    events: list[Event]
+    jobs: dict[str, Job] = field(default_factory=dict)
+    unheard: set[str] = field(default_factory=set)
+    """Jobs that ended while the server was away: nobody but the spool knows of it."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """The story while it is told."""
+
+    home: Path
+    server: FakeServer
+    chance: random.Random
+    jobs: dict[str, Job] = field(default_factory=dict)
+
+    @property
+    def state(self) -> Path:
+        return self.home / "state"
+
+    def submit(self, size: int, *, when: str = "", ends: bool = True) -> str:
+        """Queue a command that says so many bytes once the file `when` is there."""
+        number = len(self.jobs)
+        code = self.chance.choice((0, 3, 9)) if ends else -1
+        output = self.chance.randbytes(size // 2).hex().encode()
+        (self.home / f"say.{number}").write_bytes(output)
+        script = [
+            *([f"until [ -e {self.home / when} ]; do sleep 0.05; done"] if when else []),
+            f"cat {self.home / f'say.{number}'}",
+            f"exit {code}" if ends else "exec sleep 300",
+        ]
+        job_id = self.server.sh("; ".join(script), timeout_s=600.0)
+        self.jobs[job_id] = Job(output, code)
+        return job_id
+
+    def open(self, name: str) -> None:
+        """Let the jobs go on that wait for this."""
+        (self.home / name).touch()
+
+
+@contextlib.contextmanager
+def _worker(place: _Place, record: Path, mutant: str) -> Iterator[None]:
+    """Run a worker; at the end everything of it is killed at once."""
+    token = place.home / "token"
+    token.write_text(place.server.token + "\n")
+    token.chmod(0o600)
+    (place.home / "project").mkdir()
+    command = [
+        *(sys.executable, "-m", "tests.crash.mutants", mutant, "worker", "run"),
+        *(f"--server-url={place.server.url}", f"--token-file={token}", "--slots=3"),
+        *(f"--directory={place.home / 'project'}", f"--state-dir={place.state}"),
+    ]
+    env = clean_environment(place.home, PYTHONPATH=str(_ROOT))
+    traced = [*trace.recording(record), *command]
+    with (
+        (place.home / "worker.log").open("wb") as log,
+        subprocess.Popen(traced, env=env, stderr=log, cwd=_ROOT) as strace,
+    ):
+        try:
+            yield
+        finally:
+            everybody = psutil.Process(strace.pid).children(recursive=True)
+            for process in everybody:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGSTOP)
+            for process in everybody:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(everybody, timeout=PATIENCE_S)
+
+
+def _tell(place: _Place, record: Path) -> set[str]:
+    """Run jobs that are heard of, a long one among them; then some that nobody hears of."""
+    server = place.server
+    heard = [place.submit(size) for size in (0, 40, 3_000, 90_000, ROTATING_BYTES, 40)]
+    for job_id in heard:
+        server.end(job_id, timeout_s=PATIENCE_S)
+        place.jobs[job_id].frames = bytes(server.attempts[job_id, 1].output)
+    unheard = [place.submit(size, when="away") for size in (20, 60_000)]
+    running = place.submit(2_000, when="away", ends=False)
+    for job_id in (*unheard, running):
+        server.running(job_id, timeout_s=PATIENCE_S)
+    server.stop()
+    place.open("away")
+    _wait_until_synced(place, record)
+    return set(unheard)
+
+
+def _wait_until_synced(place: _Place, record: Path) -> None:
+    """Wait until all that was said is in the spool, and was synced as far as it ever will be."""
+    said = sum(len(job.output) for job in place.jobs.values() if not job.frames)
+
+    def written() -> bool:
+        return sum(path.stat().st_size for path in (place.state / "spool").glob("seg-*")) >= said
+
+    wait_until(written, timeout_s=PATIENCE_S, what="the output was in the spool")
+    segments = [os.fsencode(path).hex() for path in (place.state / "spool").glob("seg-*")]
+    begin = record.stat().st_size
+
+    def synced() -> bool:
+        with record.open("rb") as lines:
+            lines.seek(begin)
+            syncs = [line for line in lines if b" fdatasync(" in line or b" fsync(" in line]
+        known = b"".join(syncs).replace(b"\\x", b"").decode(errors="replace")
+        return all(segment in known for segment in segments)
+
+    # A worker that never does it is found out later, by what is on the disk.
+    with contextlib.suppress(AssertionError):
+        wait_until(synced, timeout_s=SYNC_S, what="all segments were synced")
+
+
+def record_worker(workplace: Path, *, seed: int, mutant: str = "none") -> SpoolRecording:
+    """Run the story and return all of it; with a mutant, of a worker that makes that mistake."""
+    home = workplace / "worker"
+    home.mkdir(mode=0o700)
+    record = workplace / "record"
+    with serving() as server:
+        # Ids of its own: what a dead attempt left behind is looked for by the id of its job.
+        server.number_from(seed * 1_000_000 + os.getpid())
+        place = _Place(home, server, random.Random(seed))
+        with _worker(place, record, mutant):
+            unheard = _tell(place, record)
+        events = trace.read(record, place.state)
+        record.unlink()
+    return SpoolRecording(place.state, events, place.jobs, unheard)

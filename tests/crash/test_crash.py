@@ -1,0 +1,39 @@
+"""No power cut loses what was promised, and each mistake that would is found out."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.crash import trace
+from tests.crash.mutants import MUTANTS
+from tests.crash.story import STORIES, explore
+
+STATES = 10_000
+"""Of each story, so that a run of the suite looks at 20,000; `make crash` looks at more."""
+MUTANT_STATES = 3_000
+
+pytestmark = [
+    pytest.mark.skipif(trace.available() is not None, reason=str(trace.available())),
+    pytest.mark.timeout(400),
+    pytest.mark.slow,
+]
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_no_power_cut_loses_what_was_promised(
+    story: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Whatever part of the unsynced writes is on the disk, all acknowledged work is there."""
+    findings = explore(story, tmp_path, seed=1, states=STATES)
+    record_property("figures", f"power cuts, {story}: {findings}")
+    assert findings.states >= STATES
+    assert not findings.complaints, "\n".join([str(findings), *findings.complaints])
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_mistake_in_durability_is_found(mutant: str, tmp_path: Path) -> None:
+    """The exploration is worth something: a program with one mistake breaks its promises."""
+    story = MUTANTS[mutant].story
+    findings = explore(story, tmp_path, seed=1, states=MUTANT_STATES, mutant=mutant)
+    assert findings.complaints, f"{mutant} was not found out: {findings}"
