@@ -91,11 +91,15 @@ def _lies(log: AttemptLog, records: list[Record], jobs: dict[str, Job]) -> Itera
         yield f"the output of {log.job_id} from {begins} on is not what was written"
     elif isinstance(last, Exited) and said != truth and not hole:
         yield f"{log.job_id} has ended, and its output from {begins} on is not complete"
-    if isinstance(last, Exited) and job.frames and not hole:
-        if last.log.digest != _digest(job.frames):
-            yield f"the digest of {log.job_id} is not that of its output"
-    if isinstance(last, Exited) and last.code != job.code:
-        yield f"{log.job_id} ended with {last.code}, not with {job.code}"
+    if isinstance(last, Exited):
+        yield from _lies_about_the_end(last, job, hole=hole)
+
+
+def _lies_about_the_end(end: Exited, job: Job, *, hole: bool) -> Iterable[str]:
+    if job.frames and not hole and end.log.digest != _digest(job.frames):
+        yield "a digest is not that of the output"
+    if end.code != job.code:
+        yield f"an end is told with {end.code}, not with {job.code}"
 
 
 def _up_to_a_hole(pieces: list[Wrote], begins: int) -> tuple[bytes, bool]:
