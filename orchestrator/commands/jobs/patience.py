@@ -18,6 +18,7 @@ from orchestrator.kernel.errors import (
     PeerBroken,
     Refused,
     ServerUnreachable,
+    Unauthenticated,
     Unavailable,
 )
 
@@ -55,7 +56,10 @@ def may_be_left(job_id: str, verb: str = "logs -f", *, known: bool) -> Iterator[
             f"or cancel it with: orchestrator jobs cancel {job_id}"
         ) from None
     except (Refused, PeerBroken) as error:
-        if known:
+        if known and isinstance(error, Unauthenticated):
+            # Its hint is about the key, and made where that is known.
+            output.say(f"the job goes on; {resume}")
+        elif known:
             error.hint = "; ".join(filter(None, (error.hint, f"the job goes on; {resume}")))
         raise
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core import job as core
-from orchestrator.core.job_lifecycle import LIVE, TERMINAL
+from orchestrator.core.job_lifecycle import LIVE, PENDING, TERMINAL
 from orchestrator.core.lease import advanced, latest_over
 from orchestrator.core.matching import Offer, Requirement, satisfies
 from orchestrator.core.rank import head_of_queue, rank
@@ -34,6 +34,7 @@ class ModelJob:
     attempt: int = 0
     session: str | None = None
     patience_us: int = 0
+    held_due_us: int | None = None
 
     @property
     def state(self) -> JobState:
@@ -114,11 +115,35 @@ class Model:
         """Take a job in."""
         self.jobs[job_id] = job
 
-    def cancel(self, job_id: str) -> JobState:
-        """Ask for a job's end."""
-        if self.jobs[job_id].state not in TERMINAL:
-            self._apply(job_id, core.CancelAsked())
-        return self.jobs[job_id].state
+    def cancel(self, job_id: str, *, force: bool = False) -> JobState:
+        """Ask for a job's end; by force it is over, and nobody knows how its attempt ended."""
+        job = self.jobs[job_id]
+        if job.state in TERMINAL:
+            return job.state
+        if force and job.session is not None:
+            pair = (job_id, job.attempt)
+            self._end(pair, core.CancelAsked(force=True), Outcome.INDETERMINATE)
+            self.attempts[pair].reason = Reason.CANCELLED_BY_USER
+        else:
+            self._apply(job_id, core.CancelAsked(force=force))
+        return job.state
+
+    def hold(self, job_id: str) -> bool:
+        """Keep a job back; tell whether it could be."""
+        job = self.jobs[job_id]
+        if job.state is JobState.HELD:
+            return True
+        if job.state not in PENDING:
+            return False
+        job.held_due_us = job.due_us
+        self._apply(job_id, core.HoldAsked())
+        return True
+
+    def release(self, job_id: str) -> bool:
+        """Let a job go."""
+        if self.jobs[job_id].state is JobState.HELD:
+            self._apply(job_id, core.ReleaseAsked(self.jobs[job_id].held_due_us))
+        return True
 
     # What workers ask
 

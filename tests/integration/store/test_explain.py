@@ -1,12 +1,14 @@
 """Never a mystery: each reason for which a job waits, its words, and the start once it is gone."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
 from orchestrator.protocol.views import Explanation
 from orchestrator.protocol.words import JobState, PendingReason
 from orchestrator.server.operations.explain import explain
+from orchestrator.server.operations.hold import hold, release
 from tests.integration.store.world import Worker, World, ended, failed, started
 
 Removal = Callable[[], Awaitable[Worker]]
@@ -78,6 +80,18 @@ async def _backoff(world: World) -> tuple[str, Removal]:
     return grant.job_id, due
 
 
+async def _held(world: World) -> tuple[str, Removal]:
+    worker = await world.worker()
+    job = await world.submit()
+    await world.write(partial(hold, ids=[job.id], by="ada"))
+
+    async def let_go() -> Worker:
+        await world.write(partial(release, ids=[job.id], by="ada"))
+        return worker
+
+    return job.id, let_go
+
+
 async def _starting(world: World) -> tuple[str, Removal]:
     worker = await world.worker()
     job = await world.submit()
@@ -95,6 +109,7 @@ CASES: list[tuple[Callable[[World], Awaitable[tuple[str, Removal]]], PendingReas
     (_all_slots_busy, PendingReason.ALL_SLOTS_BUSY, "all slots of the workers that match (1)"),
     (_not_before, PendingReason.NOT_BEFORE, "it waits for its moment, until 2027-01-15 08:01:40Z"),
     (_backoff, PendingReason.BACKOFF, "it failed or was lost (1 so far) and pauses"),
+    (_held, PendingReason.HELD, "somebody keeps it back"),
     (_starting, PendingReason.STARTING, "a worker is about to take it (1 have a free slot)"),
 ]
 

@@ -6,6 +6,7 @@ needed for are checked: timelines without gaps, one end for each job, entitlemen
 """
 
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,11 @@ from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.errors import AlreadyExists, LeaseLost
 from orchestrator.protocol.base import moment
 from orchestrator.protocol.limits import LEASE_S
+from orchestrator.protocol.views import HoldReply
 from orchestrator.protocol.wire import Ended, HeldAttempt, LiveAttempt, Released, Started
 from orchestrator.protocol.words import Execution, JobState, Outcome, Reason
+from orchestrator.server.operations.cancel import cancel
+from orchestrator.server.operations.hold import hold, release
 from orchestrator.server.operations.upkeep import queue_due, tick
 from orchestrator.server.store.interface import Reader
 from tests.integration.store.databases import Opener, opener
@@ -156,10 +160,23 @@ class Comparison(RuleBasedStateMachine):
     @rule(data=st.data())
     @precondition(lambda self: self.model.jobs)
     def cancel(self, data: st.DataObject) -> None:
-        """Somebody cancels a job, finished or not."""
+        """Somebody cancels a job, finished or not, perhaps by force."""
         job_id = data.draw(st.sampled_from(sorted(self.model.jobs)))
-        shown = self.portal.call(self.world.cancel, job_id)
-        assert shown.state is self.model.cancel(job_id)
+        force = data.draw(st.sampled_from([False, False, True]))
+        shown = self.portal.call(
+            self.world.write, partial(cancel, job_id=job_id, by="ada", force=force)
+        )
+        assert shown.state is self.model.cancel(job_id, force=force)
+
+    @rule(data=st.data(), order=st.sampled_from([hold, release]))
+    @precondition(lambda self: self.model.jobs)
+    def keep_back(self, data: st.DataObject, order: Callable[..., HoldReply]) -> None:
+        """Somebody keeps jobs back, or lets them go."""
+        ids = data.draw(st.lists(st.sampled_from(sorted(self.model.jobs)), max_size=3, unique=True))
+        reply = self.portal.call(self.world.write, partial(order, ids=ids, by="ada"))
+        known = self.model.hold if order is hold else self.model.release
+        done = [job_id for job_id in ids if known(job_id)]
+        assert [job.id for job in reply.items] == done
 
     @rule(
         index=WORKERS,
