@@ -1,7 +1,6 @@
 """`make chaos`: a run under faults, its figures, and the verdict. See docs/reliability.md."""
 
 import argparse
-import json
 import shutil
 import sys
 import tempfile
@@ -47,9 +46,7 @@ def _chaos(told: argparse.Namespace, folder: Path) -> int:
         told.longest,
         harm=not told.peace,
     )
-    found = run(course, _say)
-    (folder / "remains.json").write_text(json.dumps(found.remains, indent=1))
-    return _report(found)
+    return _report(run(course, _say))
 
 
 def _cycles(told: argparse.Namespace, folder: Path) -> int:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -9,6 +10,11 @@ from tests.chaos.plans import Plan
 from tests.chaos.records import Entry, Note, Run, Seen
 
 TERMINAL: Final = frozenset({"succeeded", "failed", "cancelled", "expired"})
+
+
+def seconds(told: str) -> float:
+    """Return the moment that the API told, as the records have it."""
+    return datetime.fromisoformat(told).timestamp()
 
 
 class Case:

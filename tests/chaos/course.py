@@ -1,6 +1,7 @@
 """One run: work and harm for a while, then peace, then the question what became of everything."""
 
 import contextlib
+import json
 import random
 import threading
 from collections.abc import Callable
@@ -68,6 +69,7 @@ def run(course: Course, say: Callable[[str], None], observer: Observer | None = 
     history = [Note(**told) for told in read(folder / "history.jsonl")]
     ledger = entries(read(place.ledger))
     found["daemons"] = daemons(ledger)
+    (folder / "remains.json").write_text(json.dumps(found))
     return Run(history, ledger, blows, seen, found)
 
 
@@ -78,6 +80,7 @@ def load(folder: Path) -> Run:
         entries(read(folder / "ledger.jsonl")),
         [Blow(**told) for told in read(folder / "blows.jsonl")],
         [Seen.from_json(told) for told in read(folder / "observation.jsonl")],
+        next(read(folder / "remains.json"), {}),
     )
 
 

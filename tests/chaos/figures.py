@@ -4,10 +4,9 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
-from tests.chaos.case import TERMINAL, Case
+from tests.chaos.case import TERMINAL, Case, seconds
 from tests.chaos.records import Blow, Run
 
 
@@ -79,8 +78,8 @@ def _stays(case: Case) -> Iterator[_Stay]:
         over = attempt["finished_at"]
         yield _Stay(
             where.get(f"{seen.job['id']} {attempt['number']}", ""),
-            _seconds(attempt["claimed_at"]),
-            _seconds(over) if over else math.inf,
+            seconds(attempt["claimed_at"]),
+            seconds(over) if over else math.inf,
             starts[0].at if starts else None,
         )
 
@@ -93,10 +92,6 @@ def _holds(stay: _Stay, blow: Blow) -> bool:
 def _before_start(stay: _Stay, blow: Blow) -> bool:
     """Tell whether a blow fell after the grant, and before the command began to run."""
     return _holds(stay, blow) and (stay.started is None or blow.at < stay.started)
-
-
-def _seconds(told: str) -> float:
-    return datetime.fromisoformat(told).timestamp()
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -32,6 +32,7 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "I16 answers are documented": (surroundings.answers, surroundings.mistakes, surroundings.logs),
     "I18 events in their order": (outputs.events_in_order,),
     "G5 no hidden retries": (attempts.no_hidden_retries, attempts.once_is_once),
+    "G8 no result is lost": (attempts.none_forgotten,),
     "G11 a cancel holds": (ends.cancel_holds,),
 }
 

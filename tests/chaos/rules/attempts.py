@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Final
 
-from tests.chaos.case import Case
+from tests.chaos.case import Case, seconds
 
 EXITED: Final = frozenset({"succeeded", "failed"})
+UNACCOUNTED: Final = frozenset({"lost", "indeterminate"})
+LEASE_S: Final = 60.0
+"""No attempt is lost before its worker was away for so long; renewals are a part of it apart."""
 FREE: Final = frozenset({"lost", "indeterminate", "released", "preempted"})
 """Outcomes after which another attempt may come without being a retry."""
 
@@ -75,6 +78,22 @@ def no_hidden_retries(case: Case) -> Iterator[str]:
         if len(own) > allowed:
             told = ", ".join(_told(attempt) for attempt in seen.job["attempts"])
             yield f"{seen.job['id']} ({seen.job['name']}): {len(own)} own attempts ({told})"
+
+
+def none_forgotten(case: Case) -> Iterator[str]:
+    """G8: what started is accounted for, unless its shim was killed or its lease ran out."""
+    where = case.run.remains.get("where", {})
+    shims = [blow for blow in case.run.blows if (blow.what, blow.target) == ("kill", "shim")]
+    for seen, attempt in case.attempts():
+        key = (seen.job["id"], attempt["number"])
+        if attempt["outcome"] not in UNACCOUNTED or key not in case.starts:
+            continue
+        began, over = case.starts[key][0].at, seconds(attempt["finished_at"])
+        host = where.get(f"{key[0]} {key[1]}")
+        shot = any(blow.host == host and began <= blow.at <= over for blow in shims)
+        if not shot and over - began < LEASE_S / 2:
+            name, outcome = seen.job["name"], attempt["outcome"]
+            yield f"{key[0]} attempt {key[1]} ({name}): ran, and is {outcome}"
 
 
 def once_is_once(case: Case) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.chaos.judge import judge
-from tests.chaos.records import Note, Output, Run
+from tests.chaos.records import Blow, Note, Output, Run
 from tests.unit.chaos.forgery import Forger, good_run, place, prefix_of, retold
 
 Spoil = Callable[[Run], object]
@@ -44,6 +44,11 @@ def _third_try(run: Run) -> None:
     later = "2026-02-01T00:00:00+00:00"
     second = first | {"number": 2, "claimed_at": later, "finished_at": later}
     run.seen[0].job["attempts"].append(second)
+
+
+def _forgotten(run: Run) -> None:
+    """Let nobody know of an attempt that ran, though nobody killed its shim."""
+    _attempt(run).update(outcome="indeterminate", reason="outcome_unknown")
 
 
 def _once(run: Run) -> None:
@@ -151,6 +156,7 @@ FORGED: list[tuple[str, str, Spoil]] = [
     ("started before it was claimed", "I18", _swapped),
     ("a hidden retry", "G5", _third_try),
     ("a job for once ran twice", "G5", _once),
+    ("a command that ran is forgotten", "G8", _forgotten),
     ("a cancelled job went on", "G11", _late_cancel),
 ]
 
@@ -194,5 +200,7 @@ def test_a_lost_attempt_may_be_followed_by_another() -> None:
     run.entries.pop(1)
     _attempt(run).update(outcome="lost", reason="worker_lost", exit_code=None)
     run.seen[0].out["1"] = prefix_of(run, 0, 50)
+    run.remains["where"] = {f"{run.seen[0].job['id']} 1": "host-0"}
+    run.blows.append(Blow(run.entries[0].at, "kill", "shim", "host-0", 7))
 
-    assert judge(run).is_clean
+    assert judge(run).complaints == {}
