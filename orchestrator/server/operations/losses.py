@@ -27,7 +27,7 @@ SELECT_HELD: Final = f"""
 """Live attempts with their jobs; `job.session_id` says who holds them."""
 STATED: Final = frozenset({Outcome.LOST, Outcome.INDETERMINATE, Outcome.RELEASED})
 """Ends that the server may have stated: a worker that still speaks of the attempt must stop it."""
-_SELECT_HELD_BY: Final = f"{SELECT_HELD} WHERE job.session_id = :session_id"
+_SELECT_HELD_BY: Final = f"{SELECT_HELD} WHERE job.session_id = :session_id ORDER BY job.id"
 
 
 def held_of(values: Sequence[Any]) -> Held:

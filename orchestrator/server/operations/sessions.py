@@ -47,6 +47,7 @@ _UPDATE_MACHINE: Final = """
 _SAME_SPOOL: Final = f"""
     {SELECT_HELD} JOIN session ON session.id = job.session_id
     WHERE session.worker_id = :worker_id AND session.spool_id = :spool_id
+    ORDER BY job.id
 """
 _SETTLED: Final = """
     SELECT attempt.job_id, attempt.number, attempt.outcome, attempt.late_result IS NULL AS unheard

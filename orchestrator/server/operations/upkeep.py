@@ -27,7 +27,7 @@ _SELECT_OVER: Final = f"""
     {SELECT_HELD} JOIN session ON session.id = job.session_id
     WHERE attempt.claimed_lease_us + job.reattach_us <= :over
         AND session.renewed_lease_us + job.reattach_us <= :over
-    ORDER BY job.session_id LIMIT :limit
+    ORDER BY job.session_id, job.id LIMIT :limit
 """
 
 
