@@ -138,3 +138,14 @@ async def test_its_own_failure_is_final(world: World) -> None:
     await worker.tell(failed(grant, 75))
 
     assert (await world.job(grant.job_id)).reason is Reason.EXIT_NONZERO
+
+
+async def test_the_window_runs_from_the_later_of_claim_and_last_word(world: World) -> None:
+    """A claim is a word of the worker: what it took late is waited for as long as anything else."""
+    worker = await world.worker()
+    await world.submit(**ONCE, reattach_window_s=100)
+    await world.pass_time(50)
+    await worker.claim_one()
+
+    assert await world.pass_time(85) == 0
+    assert await world.pass_time(35) == 1
