@@ -34,7 +34,7 @@ def test_a_busy_worker_is_the_reason_until_it_is_free(home: Path) -> None:
         assert "held (held)" in house.cli("jobs", "explain", job_id).stdout.decode()
         refused = house.cli("jobs", "hold", counting.job_id)
         assert refused.returncode == 1
-        assert b"cannot have put_on_hold" in refused.stderr
+        assert b"it is running; only a job that has not begun" in refused.stderr
         counting.finish()
         assert house.job(job_id)["state"] == "held"
 

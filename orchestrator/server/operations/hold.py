@@ -22,7 +22,11 @@ def hold(tx: Transaction, ids: Iterable[str], *, by: str, comment: str | None = 
     """Keep jobs back. What has begun or is over is refused, one by one; twice is once."""
 
     def decided(job: JobRecord, _: int | None) -> Change:
-        return decide(job.rules(), HoldAsked(), now_us=tx.now_us)
+        try:
+            return decide(job.rules(), HoldAsked(), now_us=tx.now_us)
+        except IllegalTransition as error:
+            what = f"it is {job.state}; only a job that has not begun can be kept back"
+            raise IllegalTransition(what) from error
 
     return _Orders(tx, JobEventType.HELD, by, comment).give(ids, decided)
 

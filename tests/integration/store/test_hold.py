@@ -73,6 +73,7 @@ async def test_many_are_held_and_each_refusal_is_told(world: World) -> None:
         (done.job_id, "not_waiting"),
         (nobody, "not_found"),
     ]
+    assert reply.refused[0].detail.startswith("it is running; only a job that has not begun")
     assert again.items == reply.items
     assert (await world.told(waits.id)).count("held") == 1
 
