@@ -1,7 +1,7 @@
 """A real PostgreSQL for tests: one server for the run, a clean database whenever one is asked for.
 
 The server comes out of a wheel. Run as root it becomes `nobody`, because it refuses to be root;
-where `nobody` cannot reach it, it gets a user namespace of its own. Nothing outside its temporary
+where `nobody` cannot reach it, it is copied to where it can. Nothing outside its temporary
 folder is touched, and it dies with the test run, however that ends.
 """
 
@@ -57,7 +57,6 @@ class PostgresServer:
         self._binaries = _binaries()
         self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
         self._environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "HOME": str(self.folder)}
-        self._prefix: tuple[str, ...] = ()
         self._who: dict[str, Any] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._count = 0
@@ -87,12 +86,21 @@ class PostgresServer:
         os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
         try:
             self._run("postgres", "--version")
-        except (PermissionError, subprocess.CalledProcessError):
-            self._prefix, self._who = ("unshare", "--user", "--map-user=1000"), {}
-            os.chown(self.folder, 0, 0)
+        except PermissionError:
+            self._binaries = self._brought_here()
+
+    def _brought_here(self) -> Path:
+        """Copy the programs to where `nobody` may go, with the libraries that lie beside them."""
+        installed = self._binaries.parent
+        package, here = installed.parent, self.folder / "programs"
+        libraries = f"{package.name}.libs"
+        there = here / package.name / installed.name
+        shutil.copytree(installed, there, symlinks=True)
+        shutil.copytree(package.parent / libraries, here / libraries, symlinks=True)
+        return there / "bin"
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [*self._prefix, str(self._binaries / program), *arguments]
+        command = [str(self._binaries / program), *arguments]
         subprocess.run(
             command,
             check=True,
@@ -108,7 +116,7 @@ class PostgresServer:
         place = ["-D", "data", "-k", str(self.folder), "-h", "127.0.0.1", "-p", str(self.port)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._prefix, str(self._binaries / "postgres"), *place, *options],
+                [str(self._binaries / "postgres"), *place, *options],
                 env=self._environment,
                 cwd=self.folder,
                 stdout=log,
