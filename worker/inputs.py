@@ -19,6 +19,7 @@ from orchestrator.kernel.errors import (
     RequestInvalid,
     StateUnavailable,
 )
+from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.ziparchive import extract
 from orchestrator.protocol.jobs import Input
 from orchestrator.protocol.words import Reason
@@ -71,8 +72,10 @@ class Inputs:
 
     async def _place_one(self, key: Key, item: Input, folder: Path) -> None:
         fetched = await self._fetch(key, item.file, folder)
+        reached("inputs.fetched")
         try:
             await to_thread.run_sync(_put, fetched, item, folder / FILES)
+            reached("inputs.placed")
         except RequestInvalid as error:
             raise Unavailable(Reason.INPUT_UNAVAILABLE, _sentence(error)) from error
         except FileExistsError as error:

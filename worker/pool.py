@@ -20,6 +20,7 @@ import anyio
 
 from orchestrator.kernel import descriptors, packets
 from orchestrator.kernel.errors import LauncherGone, LaunchFailed, invariant
+from orchestrator.kernel.failpoints import reached
 from worker.capacity import SPOOL_MAX_BYTES, Capacity
 from worker.records import Cause
 from worker.shim import layout
@@ -181,6 +182,7 @@ class ShimPool:
         while True:
             shim = self._idle.pop() if self._idle else await self._grow()
             try:
+                reached("grant.before_send")
                 shim.grant(order)
             except (ConnectionError, BlockingIOError):
                 # It was killed, or stopped, while it was idle: it has nothing that could be lost.

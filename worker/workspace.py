@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.kernel.errors import StateUnavailable
+from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.files import private_dir
 from worker.logic.attempt import Key
 
@@ -58,6 +59,7 @@ class Workspaces:
         """Remove an attempt's workspace, if it has one; `StateUnavailable` says what stays."""
         name = _name(key)
         try:
+            reached("workspace.before_wipe")
             _wipe(self._folder, name)
         except FileNotFoundError:
             return

@@ -40,6 +40,7 @@ from typing import Final, NamedTuple, NoReturn
 from orchestrator.kernel import linux, packets
 from orchestrator.kernel.brood import FIRST_FD, SIGNALS, Brood, Ended, spawn
 from orchestrator.kernel.errors import PeerBroken, invariant
+from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.kernel.packets import Message
 
@@ -257,6 +258,7 @@ class _Loop:
         descriptors is the answer: the worker reads an end.
         """
         try:
+            reached("launcher.before_fork")
             pid = os.fork()
         except OSError as error:
             if request is not None:
@@ -267,6 +269,7 @@ class _Loop:
                 os.setsid()  # a shim does that itself
             self._forget_all_but(work.fds)
             return True
+        reached("launcher.forked")
         self._brood.add(pid, None if request is None else request["id"])
         if request is not None:
             self._say("started", request, pid=pid)
@@ -293,6 +296,7 @@ class _Loop:
         self._checks = self._checks + 1 if orphans else 0
         if not orphans or self._checks > _KILLED_CHECKS:
             for ended in self._ended:
+                reached("launcher.reaped")
                 news = {"pid": ended.pid, "code": ended.code, "signal": ended.signal}
                 self._say("exited", {"id": ended.number}, **news)
             self._ended.clear()

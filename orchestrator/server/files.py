@@ -19,6 +19,7 @@ from typing import IO, Final, TypeVar
 import anyio
 from anyio import to_thread
 
+from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.files import private_dir, sync_dir
 from orchestrator.server.edge.refusals import Declined
 
@@ -93,7 +94,9 @@ class FileStore:
         target = self.path_of(sha256)
         private_dir(target.parent)
         temporary.replace(target)
+        reached("upload.renamed")
         sync_dir(target.parent)
+        reached("upload.dir_synced")
 
     def names(self) -> list[str]:
         """Return the names of all files that are in place."""
@@ -135,6 +138,7 @@ def _finish(file: IO[bytes], digest: "hashlib._Hash", data: bytes) -> None:
     _append(file, digest, data)
     file.flush()
     os.fsync(file.fileno())
+    reached("upload.tmp_written")
 
 
 @contextmanager

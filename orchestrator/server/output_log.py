@@ -19,6 +19,7 @@ from typing import Final
 
 from orchestrator.kernel import logs
 from orchestrator.kernel.errors import RequestInvalid, StoreBusy
+from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.files import sync_dir
 from orchestrator.protocol.frames import HEAD_BYTES, MAX_DATA, decode
 from orchestrator.server.edge.refusals import Declined
@@ -161,7 +162,9 @@ class OutputFiles:
             while rest:
                 written = os.pwrite(descriptor, rest, at)
                 rest, at = rest[written:], at + written
+            reached("output.appended")
             os.fsync(descriptor)
+            reached("output.synced")
         finally:
             os.close(descriptor)
 

@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 from orchestrator.kernel import logs
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.errors import OrchestratorError, PeerBroken
+from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.launching import Child as Process
 from orchestrator.kernel.launching import Exit
 from orchestrator.kernel.lifeline import ParentEnd
@@ -137,6 +138,7 @@ class ChildService:
             return None  # it ended while this was on its way
         match effect:
             case Effect.TELL_DRAIN:
+                reached("supervisor.draining")
                 await running.line.tell({"do": "drain"})
             case Effect.TELL_STOP:
                 await running.line.tell({"do": "stop"})
@@ -156,6 +158,7 @@ class ChildService:
             self._happened(Ended(self._exit.code))
             return
         self._silent = anyio.Event()
+        reached("supervisor.spawned")
         self._happened(Appeared())
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._hear, running)

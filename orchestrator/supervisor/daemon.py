@@ -32,6 +32,7 @@ from anyio.abc import TaskGroup
 from orchestrator.kernel import logs, paths
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.errors import cause
+from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.files import Lock, private_dir
 from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.kernel.launching import Launcher
@@ -173,6 +174,7 @@ class Daemon:
 
     async def _stop(self, service: ChildService) -> None:
         """See a child off, as patiently as the phase says."""
+        reached("supervisor.stopping")
         if self._launcher.is_gone:
             service.want(Wanted.LEAVE)
         elif service is self._worker:

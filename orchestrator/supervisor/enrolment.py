@@ -13,6 +13,7 @@ from typing import Final
 from orchestrator.client.http import AsyncApi
 from orchestrator.kernel import host
 from orchestrator.kernel.errors import StateUnavailable
+from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.files import write_private
 from orchestrator.protocol.wire import EnrolReply, EnrolRequest, Host
 
@@ -37,6 +38,7 @@ async def enrol(*, url: str, key_file: Path, name: str, folder: Path) -> str:
     )
     async with AsyncApi(url, key, connections=1) as api:
         reply = await api.call(PATH, request, EnrolReply)
+    reached("supervisor.enrolled")
     return reply.token
 
 

@@ -52,6 +52,7 @@ PRODUCT_BANS = {
         {
             "orchestrator/cli.py": "takes it from the process, once, for everybody",
             "orchestrator/kernel/brood.py": "hands on its own, unread",
+            "orchestrator/kernel/failpoints.py": "is asked by developers, before any settings",
             "worker/settings.py": "keeps what a job may see of it",
         },
     ),

@@ -4,6 +4,7 @@ A document that repeats what the source knows (a table, a diagram, a list of wor
 generated from it or tested against it; nothing else keeps it true.
 """
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import orchestrator
 from orchestrator import cli
 from orchestrator.core.job_lifecycle import TRANSITIONS, mermaid
+from orchestrator.kernel import failpoints
 from orchestrator.protocol import limits
 from orchestrator.protocol.words import JobState, Outcome, PendingReason, Reason
 from orchestrator.server.access.table import PUBLIC, RULES
@@ -22,12 +24,15 @@ from tests.support import documents
 from tests.support.source import ROOT, product
 
 MANUAL = "ORCHESTRATOR.md"
+TESTING = "docs/reliability.md"
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
     for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md")
     for path in ROOT.glob(pattern)
 )
 EVENT = re.compile(r"[a-z]+\.[a-z_]+")
+REACHED = "orchestrator.kernel.failpoints.reached"
+FAILPOINTS = {failpoints.SPEC, failpoints.FOLDER}
 VARIABLE = re.compile(r"\bORCHESTRATOR_[A-Z0-9_]*[A-Z0-9]\b")
 SIZES = {"KiB": limits.KIB, "MiB": limits.MIB, "GiB": 1024 * limits.MIB}
 
@@ -70,11 +75,30 @@ def test_the_exit_codes_are_those_of_the_programs() -> None:
 
 
 def test_the_settings_are_those_of_the_programs() -> None:
-    """Every variable that a program reads or sets is in the manual, and every one there exists."""
+    """Every variable that a program reads or sets is in the manual, and every one there exists.
+
+    Those of failpoints are for developers, so the manual does not have them.
+    """
     told = set(VARIABLE.findall(documents.text(MANUAL)))
     used = {name for source in product() for name in VARIABLE.findall(source.text)}
 
-    assert told == used
+    assert told == used - FAILPOINTS
+    assert set(VARIABLE.findall(documents.section(TESTING, "Failpoints"))) == FAILPOINTS
+
+
+def test_the_failpoints_are_those_of_the_source() -> None:
+    """Every place is listed, stands in the source, and is told in words, in the same order."""
+    table = documents.rows(documents.section(TESTING, "Sites"))
+    called = {
+        node.args[0].value
+        for source in product()
+        for node in source.nodes
+        if isinstance(node, ast.Call) and source.dotted(node.func) == REACHED
+        if isinstance(node.args[0], ast.Constant)
+    }
+
+    assert called == set(failpoints.SITES)
+    assert [row[0].strip("`") for row in table] == list(failpoints.SITES)
 
 
 def test_the_routes_are_those_of_the_server() -> None:

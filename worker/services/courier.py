@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from orchestrator.kernel import logs
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.errors import OrchestratorError, PeerBroken, RequestInvalid
+from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.wire import Ack, Ended, Released, ReportRequest, Started
 from orchestrator.protocol.words import Directive
 from worker.contact import Tries
@@ -121,7 +122,9 @@ class Courier:
                 self.outbox.land(batch.keys)
                 await self._keeper.trouble(claims, error, tries)
                 continue
+            reached("deliver.sent")
             await self._hear(claims, batch.keys, reply.acks, addressee, tries)
+            reached("deliver.acked")
 
     async def upload(self, addressee: Addressee) -> None:
         """Send uploads for ever; run it `UPLOADERS` times."""
@@ -141,6 +144,7 @@ class Courier:
                 self.outbox.land([upload.key])
                 await self._keeper.trouble(claims, error, tries)
                 continue
+            reached("deliver.uploaded")
             await self._hear(claims, [upload.key], [ack], addressee, tries)
 
     def _refused(self, keys: list[Key], error: RequestInvalid, addressee: Addressee) -> None:

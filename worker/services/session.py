@@ -14,6 +14,7 @@ from orchestrator.kernel import logs
 from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.errors import OrchestratorError
+from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.wire import HeldAttempt, HeldVerdict, SessionReply, SessionRequest
 from worker.contact import Contact, Tries
 from worker.link import Link
@@ -72,6 +73,7 @@ class SessionKeeper:
             tries.succeeded()
             if self.has_left():
                 return
+            reached("session.opened")
             judge(reply.verdicts)
             self._open(reply)
             await self._changed.until(lambda: self.claims is None)

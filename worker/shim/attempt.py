@@ -9,6 +9,7 @@ import os
 import time
 from typing import Final
 
+from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.frames import FrameType
 from worker.records import Cause
 from worker.shim import layout
@@ -45,6 +46,7 @@ def run(grant: Grant, office: Office) -> bool:
         return _finish(grant, office, {"cause": Cause.DISK_FULL, "message": message})
     if grant.durable:
         office.journal.sync()
+        reached("grant.after_sync")
     output = Output(office.journal, office.poll)
     began, started_us = time.monotonic(), wall_us()
     try:
@@ -53,6 +55,7 @@ def run(grant: Grant, office: Office) -> bool:
         output.close()
         return _finish(grant, office, {"cause": Cause.SPAWN_ERROR, "message": str(error)})
     try:
+        reached("shim.spawned")
         office.journal.began(pid, started_us)
     except OSError as error:
         output.stop_writing(error)
@@ -89,12 +92,14 @@ def _finish(grant: Grant, office: Office, outcome: Record) -> bool:
     give_up_at = time.monotonic() + _FULL_PATIENCE_S
     while not _written(record, office, last_try=time.monotonic() > give_up_at):
         time.sleep(_FULL_RETRY_S)
+    reached("shim.exit_written")
     office.line.say(layout.ended_bell(grant.job, grant.attempt))
     return True
 
 
 def _written(record: Record, office: Office, *, last_try: bool) -> bool:
     try:
+        reached("shim.exit_before_record")
         office.journal.exit(record)
     except OSError as error:
         if last_try or not is_full(error):

@@ -13,6 +13,7 @@ import time
 from typing import Final
 
 from orchestrator.kernel import linux
+from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.frames import FrameType, encode
 from worker.shim import layout
 from worker.shim.room import Room
@@ -114,13 +115,17 @@ class Journal:
             "grace_s": grace_s,
             "at_us": wall_us(),
         }
-        return self._note(FrameType.GRANT, self._grant)
+        reached("grant.before_write")
+        has_room = self._note(FrameType.GRANT, self._grant)
+        reached("grant.after_write")
+        return has_room
 
     def began(self, pid: int, at_us: int) -> None:
         """Write down which process the command is: with its start time, never anybody else's."""
         started = linux.start_time(pid)
         self._process = {**self._identity, "pid": pid, "start_time": started, "at_us": at_us}
         self._note(FrameType.PID, self._process)
+        reached("shim.started_recorded")
 
     def output(self, frame_type: FrameType, data: bytes) -> None:
         """Write what the command said, now; `OSError` when there is no room for it."""

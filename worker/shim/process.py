@@ -13,6 +13,7 @@ import select
 import socket
 
 from orchestrator.kernel import linux
+from orchestrator.kernel.failpoints import reached
 from worker.shim import layout
 from worker.shim.alerts import Alerts
 from worker.shim.attempt import run
@@ -29,6 +30,7 @@ def main(args: dict[str, object], fds: list[int]) -> None:
     spool = str(args["spool"])
     line = Line(socket.socket(fileno=fds[0]))
     try:
+        reached("shim.forked")
         null = _detach(spool)
         alerts = Alerts(_ORDERS)
         journal = Journal(spool, int(str(args["spool_max_bytes"])))

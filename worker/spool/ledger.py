@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.files import sync_dir
 from orchestrator.protocol.frames import EMPTY_DIGEST, FrameType, decode, encode
 from worker.records import Log
@@ -82,10 +83,12 @@ class Ledger:
         """Write what is new. When there is no room it stays new."""
         if not self._new_segments and not self._new_removed:
             return
+        reached("ledger.before_write")
         if self._size > self._full_at:
             self._compact()
         else:
             self._size = _append(self._fd, self._size, self._new_segments, self._new_removed)
+        reached("ledger.written")
         self._new_segments, self._new_removed = {}, {}
 
     def sync(self) -> None:

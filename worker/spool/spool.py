@@ -16,6 +16,7 @@ import anyio
 from anyio import to_thread
 
 from orchestrator.kernel.errors import StateUnavailable
+from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.files import Lock, private_dir, sync_dir, write_private
 from orchestrator.protocol.frames import EMPTY_DIGEST
 from worker.records import Log
@@ -101,6 +102,7 @@ class Spool:
             if pidfd is not None and survey.pieces[-1].key in settled:
                 os.close(pidfd)
         search.remove_unfinished(self.directory)
+        reached("spool.reattached")
         self._ledger.keep(self._segments.keys(), found.keys())
         logs = [self._reattached(key, pieces) for key, pieces in found.items()]
         # Only now does each segment hold what is in it: before, it would count as needed by nobody.
@@ -207,6 +209,7 @@ class Spool:
     async def _sync(self, segments: list[Segment]) -> None:
         try:
             await to_thread.run_sync(_sync_all, [segment.path for segment in segments])
+            reached("spool.synced")
             if not all(segment.named_durably for segment in segments):
                 await to_thread.run_sync(sync_dir, self.directory)
         except OSError as error:
@@ -241,7 +244,9 @@ class Spool:
                 # Removed already: a shim that has gone may name one that it had left long before.
                 continue
             if segment.disposable:
+                reached("spool.before_unlink")
                 segment.path.unlink(missing_ok=True)
+                reached("spool.unlinked")
                 segment.close()
                 del self._segments[segment.name]
                 self._ledger.forget(segment.name)

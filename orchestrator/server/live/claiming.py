@@ -5,6 +5,7 @@ from functools import partial
 import anyio
 from starlette.types import Receive
 
+from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.wire import ClaimReply, ClaimRequest, HeartbeatReply, HeartbeatRequest
 from orchestrator.server.live.bus import Bus
 from orchestrator.server.live.dispatch import Dispatch, Waiter
@@ -33,6 +34,7 @@ async def wait_for_work(
                 # It took nothing that it knows of; what it was woken for must not lie.
                 dispatch.pass_on(promised)
                 raise
+            reached("claim.after_commit")
             if not given.fresh or len(given.grants) >= request.slots:
                 # It may have taken other work than it was woken for; what is left must not lie.
                 dispatch.pass_on(promised)
@@ -55,6 +57,7 @@ async def wait_for_orders(
     with bus.watch(request.session_id) as watch:
         while True:
             reply = await store.write(partial(heartbeat, request=request, worker_id=worker_id))
+            reached("heartbeat.after_commit")
             left = until - anyio.current_time()
             if reply.orders or left <= 0 or bus.is_closing():
                 return reply

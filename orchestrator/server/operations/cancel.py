@@ -4,6 +4,7 @@ from typing import Final
 
 from orchestrator.core.job import CancelAsked, decide
 from orchestrator.kernel.errors import NotFound
+from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.views import JobView
 from orchestrator.protocol.words import JobEventType, Outcome, Reason
 from orchestrator.server.facts import OrderPending
@@ -48,6 +49,7 @@ def cancel(
     view = view_job(tx, job_id)
     if view is None:
         raise not_found(job_id)
+    reached("cancel.before_commit")
     return view
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
 
+from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.wire import ClaimRequest, Grant
 from orchestrator.protocol.words import JobEventType
 from orchestrator.server.facts import JobChanged
@@ -96,6 +97,7 @@ def claim(tx: Transaction, request: ClaimRequest, *, worker_id: str) -> Given:
     if rows:
         rows.sort(key=lambda row: (row["rank"], row["job_id"]))
         _record(tx, request, rows, worker_id=worker_id)
+    reached("claim.before_commit")
     return Given([_grant(row) for row in rows], fresh=True)
 
 

@@ -6,6 +6,7 @@ The bytes are under their SHA-256 in `server/files.py`, durable before their row
 from typing import Final
 
 from orchestrator.kernel.errors import NotFound
+from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.base import moment
 from orchestrator.protocol.views import FileView
 from orchestrator.server.operations.ownership import AttemptKey, own_session
@@ -29,6 +30,7 @@ _SELECT_INPUT: Final = """
 def record_file(tx: Transaction, *, sha256: str, size: int) -> FileView:
     """Note that a file is stored, or was used again."""
     (row,) = tx.rows(_RECORD, sha256=sha256, size=size, now=tx.now_us)
+    reached("upload.row")
     return _view(row)
 
 

@@ -7,6 +7,7 @@ not settled, so a grant of that claim or an earlier one that it does not list wa
 
 from typing import Final
 
+from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.wire import HeartbeatReply, HeartbeatRequest, LiveAttempt, Order
 from orchestrator.protocol.words import Directive, JobEventType, JobState
 from orchestrator.server.operations.changes import Changes
@@ -50,6 +51,7 @@ def heartbeat(tx: Transaction, request: HeartbeatRequest, *, worker_id: str) -> 
         *(_order(pair, Directive.CANCEL) for pair in _to_cancel(live, listed)),
         *(_order(pair, Directive.ABANDON) for pair in _to_abandon(tx, request, live)),
     ]
+    reached("heartbeat.before_commit")
     return HeartbeatReply(server_time_us=tx.now_us, orders=orders)
 
 

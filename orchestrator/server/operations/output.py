@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from orchestrator.kernel.errors import invariant
+from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.wire import Ack
 from orchestrator.protocol.words import Directive
 from orchestrator.server.facts import OutputGrew
@@ -154,6 +155,7 @@ def commit_output(tx: Transaction, key: AttemptKey, growth: Growth, *, worker_id
     if now.length != growth.before.length:
         return Ack(job_id=key.job_id, attempt=key.attempt, output_offset=now.length)
     save_output(tx, [(key, growth)])
+    reached("output.row")
     return Ack(job_id=key.job_id, attempt=key.attempt, output_offset=growth.after.length)
 
 

@@ -19,6 +19,7 @@ from pydantic_core import to_json
 from orchestrator.core import job as core
 from orchestrator.kernel import logs
 from orchestrator.kernel.errors import IllegalTransition, RequestInvalid
+from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.limits import OUTPUT_INLINE_BYTES, RESULT_BYTES
 from orchestrator.protocol.wire import (
     Ack,
@@ -95,6 +96,7 @@ def report(tx: Transaction, request: ReportRequest, *, worker_id: str) -> Report
         batch = _Batch(tx, request.session_id, worker_id, batch.refused)
         acks = batch.take_all(grouped)
     batch.save()
+    reached("report.before_commit")
     return ReportReply(acks=acks)
 
 

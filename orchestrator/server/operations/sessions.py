@@ -11,6 +11,7 @@ from typing import Final
 
 from orchestrator.core.matching import Offer
 from orchestrator.kernel.errors import AlreadyExists, NotFound
+from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.limits import HEARTBEAT_S, LEASE_S
 from orchestrator.protocol.wire import (
     GoodbyeRequest,
@@ -81,6 +82,7 @@ def open_session(
     _insert(tx, request, offer, session_id=session_id, lease_now=clock.now)
     verdicts = _judge(tx, request, worker_id=worker_id, session_id=session_id)
     tx.announce(SessionOpened(session_id, match_session(tx, session_id, offer)))
+    reached("session.before_commit")
     return SessionReply(
         session_id=session_id,
         server_time_us=tx.now_us,

@@ -8,6 +8,7 @@ from pydantic_core import to_json
 from orchestrator.core.lease import patience_us
 from orchestrator.core.rank import rank
 from orchestrator.kernel.errors import RequestInvalid
+from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.base import microseconds, moment, moment_or_none
 from orchestrator.protocol.jobs import JobSpec
 from orchestrator.protocol.views import JobView
@@ -86,6 +87,7 @@ def submit(
         tx.announce(Claimable(requirement, 1))
     else:
         tx.announce(Scheduled(place.due_us))
+    reached("submit.before_commit")
     return JobView(
         id=job_id,
         kind=spec.kind,

@@ -9,6 +9,7 @@ from typing import Final
 
 from orchestrator.core.job import FellDue, decide
 from orchestrator.core.lease import OFFLINE_US, advanced
+from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.words import JobEventType, Outcome
 from orchestrator.server.operations.changes import Changes
 from orchestrator.server.operations.lease_clock import LeaseClock, read_lease_clock
@@ -62,6 +63,7 @@ def begin(tx: Transaction) -> None:
     tx.execute("UPDATE lease_clock SET floor_lease_us = now_lease_us WHERE one = 1")
     tx.execute(_TELL_ALL_LIVE, now=tx.now_us)
     tx.execute(_TOUCH_ALL_LIVE)
+    reached("startup.recovery")
 
 
 def tick(tx: Transaction, *, elapsed_us: int) -> Tick:
@@ -73,6 +75,7 @@ def tick(tx: Transaction, *, elapsed_us: int) -> Tick:
     changes = Changes(tx)
     lose(tx, changes, [held_of(row) for row in rows], Outcome.LOST)
     changes.save()
+    reached("reaper.mid_batch")
     silent = _note_silence(tx, clock)
     return Tick(lost=len(rows), more=len(rows) == BATCH or silent == SILENT)
 

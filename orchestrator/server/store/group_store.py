@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 import anyio.to_thread
 
 from orchestrator.kernel.clock import Clock
+from orchestrator.kernel.failpoints import reached
 from orchestrator.server.facts import Fact
 from orchestrator.server.store.interface import Operation, Query, Subscriber
 from orchestrator.server.store.writer import Call, Engine, Fatal, Writer
@@ -70,6 +71,7 @@ class GroupStore:
     def _close(self) -> None:
         self._writer.close()
         self._readers.close()
+        reached("store.closing")
         self._let_go()
 
     def _deliver(self, calls: Sequence[Call], facts: Sequence[Fact]) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import JournalCorrupt, VersionUnsupported
+from orchestrator.kernel.failpoints import reached
 from orchestrator.server.store.group_store import GroupStore
 from orchestrator.server.store.migration import LEDGER, ours, still_to_take
 from orchestrator.server.store.sqlite_connection import (
@@ -95,6 +96,7 @@ def _migrate(raw: sqlite3.Connection, clock: Clock) -> None:
         with _transaction(raw):
             for statement in step.statements():
                 raw.execute(statement)
+                reached("migrate.statement")
             raw.execute(
                 "INSERT INTO migration VALUES (?, ?, ?, ?)",
                 (step.number, step.name, step.checksum, round(clock.now() * 1_000_000)),

@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 
 from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import Broken, OrchestratorError, StoreBusy, Unavailable
+from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.logs import event
 from orchestrator.server.facts import Fact
 from orchestrator.server.store.interface import Operation, Transaction
@@ -225,7 +226,9 @@ class Writer:
 
     def _made_durable(self, group: list[Call]) -> bool:
         try:
+            reached("commit.before")
             self._engine.commit()
+            reached("commit.after")
         except TryAgain:
             raise
         except StoreBusy as error:

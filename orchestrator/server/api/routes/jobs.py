@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.kernel.errors import NotFound, RequestInvalid
+from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol import limits
 from orchestrator.protocol.ids import is_id
 from orchestrator.protocol.jobs import PARAMS, CancelRequest, JobSpec
@@ -92,6 +93,7 @@ class SubmitJob:
                 tx, key, lambda: submit(tx, job_id=job_id, owner=principal.name, spec=spec)
             )
         )
+        reached("submit.after_commit")
         headers = {"location": f"{JOBS}/{from_json(reply)['id'] if replayed else job_id}"}
         await json_answer(reply, 201, headers | _replayed(replayed))(scope, receive, send)
 
@@ -157,6 +159,7 @@ def routes(services: Services) -> APIRouter:
                 repeatable=True,
             )
         )
+        reached("cancel.after_commit")
         return json_answer(reply, headers=_replayed(replayed))
 
     return router

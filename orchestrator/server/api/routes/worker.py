@@ -15,6 +15,7 @@ from starlette.responses import FileResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator.kernel.errors import InvariantViolated
+from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol import limits
 from orchestrator.protocol.base import JobId, Reply
 from orchestrator.protocol.tokens import SECRET_BYTES, make_token
@@ -107,7 +108,7 @@ class WorkerCalls:
     async def sessions(self, scope: Scope, receive: Receive) -> BaseModel:
         """Begin a session."""
         request = await read_model(scope, receive, SessionRequest)
-        return await self._store.write(
+        reply = await self._store.write(
             partial(
                 open_session,
                 request=request,
@@ -115,6 +116,8 @@ class WorkerCalls:
                 session_id=self._services.new_id("session"),
             )
         )
+        reached("session.after_commit")
+        return reply
 
     async def claim(self, scope: Scope, receive: Receive) -> BaseModel:
         """Give attempts, waiting for them if need be."""
@@ -128,7 +131,9 @@ class WorkerCalls:
         request = await read_model(scope, receive, ReportRequest, limit=limits.REPORT_BYTES)
         worker_id = worker_of(scope)
         await self._intake.take_large(request, worker_id=worker_id)
-        return await self._store.write(partial(report, request=request, worker_id=worker_id))
+        reply = await self._store.write(partial(report, request=request, worker_id=worker_id))
+        reached("report.after_commit")
+        return reply
 
     async def heartbeat(self, scope: Scope, receive: Receive) -> BaseModel:
         """Renew a session, waiting for orders if need be."""
