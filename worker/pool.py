@@ -187,6 +187,7 @@ class ShimPool:
             except (ConnectionError, BlockingIOError):
                 # It was killed, or stopped, while it was idle: it has nothing that could be lost.
                 self.let_go(shim)
+                self._spool.retire(shim.segment)
                 continue
             except OSError as error:
                 self.take_back(shim)
@@ -202,10 +203,13 @@ class ShimPool:
         self._idle.append(shim)
 
     def let_go(self, shim: PooledShim) -> None:
-        """Hang up on a shim that has gone, or that should."""
+        """Hang up on a shim that has gone, or that should.
+
+        Its segment is the business of whoever read its log: in a long attempt the shim has left the
+        one in which that began, and it may have been removed.
+        """
         shim.close()
         self._shims.discard(shim)
-        self._spool.retire(shim.segment)
 
     def close(self) -> None:
         """Hang up on all: the idle ones end, the others when their attempt has."""

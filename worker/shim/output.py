@@ -48,6 +48,7 @@ class Output:
         self._poll = poll
         self._pipes: dict[int, FrameType] = {}
         self._scraps = 0
+        self._heard = 0
         self._read_at = 0.0
         self.full: OSError | None = None
         """Why no more is written, once there was no room."""
@@ -87,9 +88,9 @@ class Output:
             self._close(fd)
             return False
         self._scraps = self._scraps + 1 if len(data) < _SCRAP_BYTES else 0
+        self._heard += len(data)
         if self._gap is not None:
-            self._gap += len(data)
-            self.missed += len(data)
+            self._miss(len(data))
         else:
             self._write(self._pipes[fd], data)
             if self.full is not None:
@@ -106,6 +107,9 @@ class Output:
     def _must_wait(self) -> bool:
         """Tell whether nothing can be read now, because there is nowhere to put it."""
         now = time.monotonic()
+        if self.look_at < math.inf:
+            # The other pipe was found to be ready by the same look.
+            return True
         if self.full is not None or now < self._gap_look_at:
             return False
         if self._journal.has_way():
@@ -141,13 +145,19 @@ class Output:
             self._poll.register(fd, select.POLLIN)
 
     def _begin_gap(self) -> None:
-        self._write(FrameType.NOTE, _BEGIN.encode())
         self._gap = 0
 
+    def _miss(self, size: int) -> None:
+        if not self._gap:
+            self._write(FrameType.NOTE, _BEGIN.encode())
+        self._gap = (self._gap or 0) + size
+        self.missed += size
+
     def _end_gap(self) -> None:
-        if self._gap is not None:
+        """Keep what is said again. A gap in which nothing was said leaves no note."""
+        if self._gap:
             self._write(FrameType.NOTE, _END.format(self._gap).encode())
-            self._gap, self._gap_look_at = None, 0.0
+        self._gap, self._gap_look_at = None, 0.0
 
     def _let_it_gather(self) -> None:
         """Wait a moment before reading, if a flood of scraps comes in.
@@ -170,14 +180,14 @@ class Output:
 
     def read_rest(self) -> None:
         """Take what the dead have left in their pipes, and close them."""
-        limit = self._journal.output_bytes + _REST_BYTES
+        limit = self._heard + _REST_BYTES
         self._patience_s = 0.0
         if self.look_at < math.inf:
             self._listen()
         for fd in list(self._pipes):
             last = select.poll()
             last.register(fd, select.POLLIN)
-            while fd in self and last.poll(0) and self._journal.output_bytes + self.lost < limit:
+            while fd in self and last.poll(0) and self._heard < limit:
                 self.read(fd)
         self.close()
 

@@ -114,7 +114,7 @@ class AttemptLog:
     def _note(self, record: Record, tail: Tail) -> None:
         match record:
             case Wrote():
-                self._keeper.wrote(self, tail.segment)
+                self._keeper.wrote(self, tail.source)
             case Began():
                 self.phase = "running"
             case Exited():

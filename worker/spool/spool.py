@@ -240,9 +240,6 @@ class Spool:
     def _tidy(self) -> None:
         """Remove what nobody needs, and note what is settled in the rest."""
         for segment in self._changed:
-            if self._segments.get(segment.name) is not segment:
-                # Removed already: a shim that has gone may name one that it had left long before.
-                continue
             if segment.disposable:
                 reached("spool.before_unlink")
                 segment.path.unlink(missing_ok=True)

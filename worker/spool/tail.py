@@ -35,6 +35,8 @@ class Tail:
         self._key = key
         self._follow = follow
         self.segment, self.position, log = place
+        self.source = self.segment
+        """Where the records that are being yielded were read; it may have gone on since."""
         self._length, self._digest = log.length, log.digest
         self.phase: Phase = "granted"
         self.granted = False
@@ -71,6 +73,7 @@ class Tail:
         """
         records: list[Record] = []
         base, segment = self.position, self.segment
+        self.source = segment
         run_start, run_offset = -1, 0
         for frame in frames:
             start = frame.end - frame.size

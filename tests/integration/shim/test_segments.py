@@ -1,15 +1,17 @@
 """Segments are followed by others before they grow large, and removed when nobody needs them."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from orchestrator.protocol.frames import decode
+from orchestrator.protocol.frames import FrameType, decode
 from tests.integration.shim.test_output import FLOOD, flood
 from tests.integration.shim.workshop import come_true, launcher, opened, told, workshop
 from tests.support.processes import python
 from worker.records import Wrote
 from worker.shim import layout
+from worker.shim.journal import Journal
 from worker.spool import Spool
 
 WAIT = "\nwhile not os.path.exists('stop'): pass"
@@ -85,3 +87,24 @@ async def test_a_long_attempt_is_found_in_all_its_segments(tmp_path: Path) -> No
         assert len(found.places) == 3
         spool.close()
         assert segments(spool) == []
+
+
+def test_a_shim_syncs_what_it_leaves_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A segment that it will not write to again is its own to sync: perhaps nobody else will."""
+    synced: list[str] = []
+    monkeypatch.setattr(layout, "ROTATE_BYTES", 1000)
+    monkeypatch.setattr(
+        os, "fdatasync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+    )
+    journal = Journal(str(tmp_path), 1_000_000)
+    first = journal.name
+
+    journal.output(FrameType.OUT, b"a" * 1000)
+    journal.output(FrameType.OUT, b"b")
+
+    assert journal.name == layout.successor(first)
+    assert synced == [first]
+    os.close(journal._fd)
+    os.close(journal._directory)

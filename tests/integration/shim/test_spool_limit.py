@@ -90,3 +90,27 @@ async def test_a_flood_that_is_fetched_is_whole(tmp_path: Path) -> None:
         assert said.out == flood(BLOCKS)
         assert notes(said) == []
         assert said.end.message is None
+
+
+@pytest.mark.timeout(60)
+async def test_a_shim_that_is_killed_far_on_leaves_the_spool_in_order(tmp_path: Path) -> None:
+    """It began in a segment that was fetched and removed long ago: nobody asks for that again."""
+    say = SAY + "\nwhile not os.path.exists('stop'): pass"
+    async with workshop(tmp_path, slots=1, spool_max_bytes=LIMIT) as shop:
+        blocks = 3 * layout.ROTATE_BYTES // 65_536
+        log = await shop.start(*python("-S", "-c", say, str(blocks)), cwd=str(tmp_path))
+        read = 0
+        async for record in log.records():
+            if isinstance(record, Wrote):
+                read += sum(len(frame.data) for frame in decode(record.frames))
+                log.acknowledged(record.offset + len(record.frames))
+            if read == blocks * 65_536:
+                break
+        await come_true(lambda: len(list(shop.spool.directory.glob("seg-*"))) == 1)
+
+        [shim] = shop.shims
+        shim.kill()
+        assert (await told(log)).vanished.may_have_run
+
+        await come_true(lambda: not list(shop.spool.directory.glob("seg-*")))
+        assert (await shop.run("sh", "-c", "exit 3")).end.code == 3

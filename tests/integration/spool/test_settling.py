@@ -255,6 +255,33 @@ def test_a_spool_without_room_for_a_ledger_says_so(tmp_path: Path) -> None:
             Spool(tmp_path / "spool")
 
 
+async def test_output_is_synced_in_the_segment_that_it_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the same look that found it has shown where the log goes on."""
+    synced: set[str] = set()
+    real = os.fdatasync
+
+    def fdatasync(fd: int) -> None:
+        real(fd)
+        synced.add(Path(f"/proc/self/fd/{fd}").readlink().name)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    monkeypatch.setattr(spool_module, "OUTPUT_SYNC_S", 0.0)
+    parts = _long_attempt(tmp_path)
+    spool = Spool(tmp_path / "spool")
+    [log] = await spool.reattach()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(spool.keep)
+        await read(log)
+        await until(_idle(spool))
+        group.cancel_scope.cancel()
+    spool.close()
+
+    assert synced == {path.name for path in parts.paths}
+
+
 def test_a_ledger_is_read_back(tmp_path: Path) -> None:
     """The last word about each thing counts, after a restart as before it."""
     ledger = Ledger(tmp_path / "ledger")
