@@ -12,6 +12,8 @@ import pytest
 from tests.support.postgres import PostgresServer
 
 E2E_TIMEOUT_S = 120.0
+POSTGRES_TIMEOUT_S = 60.0
+"""The first test that asks also waits for the server to be made; if it gave up, all would fail."""
 DATABASES = ("sqlite", "postgresql")
 HERE = Path(__file__).parent
 
@@ -47,11 +49,14 @@ def anyio_backend() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies in `tests/e2e/`, and give it the time that real programs need.
+    """Mark what lies in `tests/e2e/`, and give the slow the time that they need.
 
     First in the list, so that a timeout which a test states itself still wins.
     """
     for item in items:
+        asks = {"postgres", "database"} & set(getattr(item, "fixturenames", ()))
+        if asks and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(POSTGRES_TIMEOUT_S))
         if item.path.is_relative_to(HERE / "e2e"):
             item.add_marker(pytest.mark.e2e)
             if item.get_closest_marker("timeout") is None:
