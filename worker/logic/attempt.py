@@ -50,6 +50,8 @@ class Attempt:
     state: AttemptState = S.PREPARING
     stop: Cause | None = None
     cancelling: bool = False
+    end: Ended | None = None
+    """What was said of its end, as long as the server may not have it."""
 
     @property
     def phase(self) -> Phase:
@@ -229,7 +231,9 @@ def _recorded(attempt: Attempt) -> Decision:
 def _last_word(attempt: Attempt, event: AttemptEvent, word: Ended | Released) -> Decision:
     """It is over: say so, unless there is nothing that anybody could learn from it."""
     moved, _ = _moved(attempt, event)
-    return moved, (Settle(),) if moved.state is S.SETTLED else (Say(word),)
+    if moved.state is S.SETTLED:
+        return moved, (Settle(),)
+    return replace(moved, end=word if isinstance(word, Ended) else None), (Say(word),)
 
 
 def _began(attempt: Attempt, alive: Alive) -> Decision:
@@ -258,6 +262,12 @@ def _ending(attempt: Attempt, cause: Cause) -> Effect:
 
 
 def _abandon(attempt: Attempt) -> Decision:
+    """End it. An end that was on its way is said once more, without all that stood before it."""
+    if attempt.state is S.ENDED:
+        if attempt.end is None:
+            return _moved(attempt, E.ACKNOWLEDGED, Settle())
+        end = attempt.end.model_copy(update={"output_final": True})
+        return _moved(attempt, E.ABANDON, Say(end))
     moved, _ = _moved(attempt, E.ABANDON)
     if moved.state is S.SETTLED:
         return moved, (Settle(),)

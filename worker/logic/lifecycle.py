@@ -1,10 +1,11 @@
 """The life of an attempt as its worker sees it, as one table.
 
     preparing ─prepared─► starting ─began─► running ─over, vanished─► ended ─acknowledged─► settled
-      │  │ └─announced─► announced ─recorded─► starting                 │  └─── abandon ────►┘
-      │  └── refused, withdrawn ───────────────────────────────────────►┘                    │
-      └── abandon, from each before the end ──► abandoned ── over, vanished ──► late ────────┤
-                                                    └────── refused, withdrawn ─────────────►┘
+      │  │ └─announced─► announced ─recorded─► starting                 │                      ▲
+      │  └── refused, withdrawn ───────────────────────────────────────►┘                      │
+      └── abandon, from each of these ──► abandoned ── over, vanished ──► late ◄─abandon─ ended │
+                                              │                             └──────────────────►│
+                                              └────── refused, withdrawn ──────────────────────►┘
 
 The table is the truth: what is not in it cannot happen. It knows only states and events.
 
@@ -71,7 +72,7 @@ TRANSITIONS: Final[Mapping[tuple[AttemptState, AttemptEvent], AttemptState]] = M
         (S.RUNNING, E.VANISHED): S.ENDED,
         (S.RUNNING, E.ABANDON): S.ABANDONED,
         (S.ENDED, E.ACKNOWLEDGED): S.SETTLED,
-        (S.ENDED, E.ABANDON): S.SETTLED,
+        (S.ENDED, E.ABANDON): S.LATE,  # it may not have been heard: output stood before it
         (S.ABANDONED, E.ABANDON): S.ABANDONED,  # said again, because our answer crossed it
         (S.ABANDONED, E.BEGAN): S.ABANDONED,
         (S.ABANDONED, E.REFUSED): S.SETTLED,

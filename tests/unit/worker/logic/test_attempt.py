@@ -88,7 +88,7 @@ def _effects(attempt: Attempt, *happenings: Happening) -> tuple[Attempt, list[Ef
 @pytest.mark.parametrize(("state", "event"), list(product(AttemptState, AttemptEvent)))
 def test_what_is_not_in_the_table_cannot_happen(state: AttemptState, event: AttemptEvent) -> None:
     """Every pair of state and event has its row or is refused, by the rules as by the table."""
-    attempt = _attempt(state, once=event is E.ANNOUNCED)
+    attempt = _attempt(state, once=event is E.ANNOUNCED, end=ENDED)
     if (state, event) in TRANSITIONS:
         moved, _ = decide(attempt, HAPPENINGS[event])
         assert moved.state is TRANSITIONS[state, event] is next_state(state, event)
@@ -285,11 +285,21 @@ def test_what_is_stopped_and_then_abandoned_is_not_interrupted_twice() -> None:
     assert effects == [Interrupt(Cause.CANCELLED, 3.0), late]
 
 
-def test_an_end_that_nobody_wants_is_forgotten_at_once() -> None:
-    """An abandoned attempt without processes needs no waiting."""
-    _, effects = _effects(_attempt(S.ENDED), Abandon())
+def test_an_end_that_came_too_late_is_said_once_more() -> None:
+    """It may have waited behind output that nobody takes any more; then it is forgotten."""
+    attempt, effects = _effects(_attempt(S.RUNNING), OVER, Abandon())
 
-    assert effects == [Settle()]
+    late = ENDED.model_copy(update={"output_final": True})
+    assert effects == [Say(ENDED), Say(late)]
+    assert (attempt.state, attempt.is_ours) == (S.LATE, False)
+    assert _effects(attempt, Abandon())[1] == [Settle()]
+
+
+def test_what_was_given_back_and_is_not_ours_is_forgotten_at_once() -> None:
+    """Nothing ran, so there is nothing that anybody could learn."""
+    _, effects = _effects(_attempt(), Withdrawn(), Abandon())
+
+    assert effects == [Say(Released(job_id=JOB, attempt=2)), Settle()]
 
 
 @pytest.mark.parametrize(
