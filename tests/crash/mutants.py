@@ -21,6 +21,7 @@ from orchestrator.server.store.interface import Transaction
 from orchestrator.server.store.sqlite_connection import prepare_writer
 from orchestrator.server.store.writer import Call
 from worker import cli as worker_cli
+from worker.shim import journal
 from worker.spool import ledger, spool
 
 
@@ -93,6 +94,11 @@ def _segment_name_unsynced() -> None:
     _replace("sync_dir", spool, by=_nothing)
 
 
+def _grant_unsynced() -> None:
+    """Start what may be started only once before that is on the disk."""
+    _replace("sync", journal.Journal, by=_nothing)
+
+
 def _ledger_unsynced() -> None:
     """Remove output before it is on the disk that the server has it."""
     _replace("sync", ledger.Ledger, by=_nothing)
@@ -114,6 +120,7 @@ MUTANTS: Final = {
     "upload-unsynced": Mutant("server", _unsynced_below("/incoming/")),
     "exit-unsynced": Mutant("worker", _exit_unsynced),
     "segment-name-unsynced": Mutant("worker", _segment_name_unsynced),
+    "grant-unsynced": Mutant("worker", _grant_unsynced),
     "ledger-unsynced": Mutant("worker", _ledger_unsynced),
 }
 

@@ -24,10 +24,11 @@ _SPOOL: Final = "spool"
 
 @dataclass(frozen=True, slots=True)
 class _Promise:
-    """From this moment on an attempt's end is on the disk."""
+    """From this moment on an attempt's end is on the disk, or at least that it was begun."""
 
     moment: int
     job_id: str
+    what: str = "end"
 
 
 class SpoolExaminer:
@@ -35,11 +36,13 @@ class SpoolExaminer:
 
     def __init__(self, recording: SpoolRecording) -> None:
         self._jobs = recording.jobs
-        self._promises = sorted(_promises(recording), key=lambda promise: promise.moment)
+        self._told = _told(recording)
+        promises = [*_starts(recording), *_promises(recording)]
+        self._promises = sorted(promises, key=lambda promise: promise.moment)
         self._moments = [promise.moment for promise in self._promises]
         self.broken = [
             f"the end of {job_id} was never synced"
-            for job_id in recording.unheard - {promise.job_id for promise in self._promises}
+            for job_id in recording.unheard - {p.job_id for p in promises if p.what == "end"}
         ]
         """Promises that were not even given in time."""
 
@@ -53,17 +56,19 @@ class SpoolExaminer:
         (folder / _SPOOL).mkdir(mode=0o700, exist_ok=True)
         spool = Spool(folder / _SPOOL)
         found: list[str] = []
-        ended: set[str] = set()
+        known: set[tuple[str, str]] = set()
         try:
             for log in await spool.reattach():
                 records = [record async for record in log.records()]
-                found += _lies(log, records, self._jobs)
+                told = cut > self._told.get(log.job_id, cut)
+                found += _lies(log, records, self._jobs, told=told)
+                known.add(("start", log.job_id))
                 if isinstance(records[-1], Exited):
-                    ended.add(log.job_id)
+                    known.add(("end", log.job_id))
         finally:
             spool.close()
-        given = {promise.job_id for promise in self._promises[: self.promised(cut)]}
-        return found + [f"the end of {job_id} is lost" for job_id in given - ended]
+        given = {(p.what, p.job_id) for p in self._promises[: self.promised(cut)]}
+        return found + [f"the {what} of {job_id} is lost" for what, job_id in given - known]
 
 
 def _forget_processes() -> None:
@@ -76,7 +81,10 @@ def _forget_processes() -> None:
     remains._processes = nobody  # the one thing here that looks beyond the folder
 
 
-def _lies(log: AttemptLog, records: list[Record], jobs: dict[str, Job]) -> Iterable[str]:
+def _lies(
+    log: AttemptLog, records: list[Record], jobs: dict[str, Job], *, told: bool
+) -> Iterable[str]:
+    """Yield what is not true; of an end that was `told` before, nobody asks for the digest."""
     job = jobs.get(log.job_id)
     if job is None or log.attempt != 1:
         yield f"{log.key} was never granted"
@@ -92,11 +100,11 @@ def _lies(log: AttemptLog, records: list[Record], jobs: dict[str, Job]) -> Itera
     elif isinstance(last, Exited) and said != truth and not hole:
         yield f"{log.job_id} has ended, and its output from {begins} on is not complete"
     if isinstance(last, Exited):
-        yield from _lies_about_the_end(last, job, hole=hole)
+        yield from _lies_about_the_end(last, job, whole=not hole and not told)
 
 
-def _lies_about_the_end(end: Exited, job: Job, *, hole: bool) -> Iterable[str]:
-    if job.frames and not hole and end.log.digest != _digest(job.frames):
+def _lies_about_the_end(end: Exited, job: Job, *, whole: bool) -> Iterable[str]:
+    if job.frames and whole and end.log.digest != _digest(job.frames):
         yield "a digest is not that of the output"
     if end.code != job.code:
         yield f"an end is told with {end.code}, not with {job.code}"
@@ -121,6 +129,26 @@ def _digest(frames: bytes) -> bytes:
 
 def _own_bytes(frames: bytes) -> bytes:
     return b"".join(f.data for f in decode(frames) if f.type in {FrameType.OUT, FrameType.ERR})
+
+
+def _told(recording: SpoolRecording) -> dict[str, int]:
+    """Return when each job's end was first told to the server."""
+    told: dict[str, int] = {}
+    for event in recording.events:
+        if event.path.startswith("tcp:") and b'"ended"' in event.data:
+            for job_id in recording.jobs:
+                if job_id.encode() in event.data:
+                    told.setdefault(job_id, event.counts)
+    return told
+
+
+def _starts(recording: SpoolRecording) -> list[_Promise]:
+    """Return, for each program that may be started only once, when it was."""
+    return [
+        _Promise(event.begins, recording.once[event.path], "start")
+        for event in recording.events
+        if event.name == "execve" and event.path in recording.once
+    ]
 
 
 def _promises(recording: SpoolRecording) -> list[_Promise]:

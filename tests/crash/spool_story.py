@@ -45,9 +45,11 @@ class SpoolRecording:
 
     folder: Path
     events: list[Event]
-    jobs: dict[str, Job] = field(default_factory=dict)
-    unheard: set[str] = field(default_factory=set)
+    jobs: dict[str, Job]
+    unheard: set[str]
     """Jobs that ended while the server was away: nobody but the spool knows of it."""
+    once: dict[str, str]
+    """The programs that may be started only once, and their jobs."""
 
 
 @dataclass(slots=True)
@@ -78,6 +80,15 @@ class _Place:
         self.jobs[job_id] = Job(output, code)
         return job_id
 
+    def submit_once(self) -> tuple[str, str]:
+        """Queue a program of its own that may be started only once; return it and its job."""
+        program = self.home / "once"
+        program.write_text("#!/bin/sh\nexec sleep 300\n")
+        program.chmod(0o700)
+        job_id = self.server.submit(argv=[str(program)], execution="at_most_once", timeout_s=600.0)
+        self.jobs[job_id] = Job(b"", -1)
+        return str(program), job_id
+
     def open(self, name: str) -> None:
         """Let the jobs go on that wait for this."""
         (self.home / name).touch()
@@ -92,7 +103,7 @@ def _worker(place: _Place, record: Path, mutant: str) -> Iterator[None]:
     (place.home / "project").mkdir()
     command = [
         *(sys.executable, "-m", "tests.crash.mutants", mutant, "worker", "run"),
-        *(f"--server-url={place.server.url}", f"--token-file={token}", "--slots=3"),
+        *(f"--server-url={place.server.url}", f"--token-file={token}", "--slots=4"),
         *(f"--directory={place.home / 'project'}", f"--state-dir={place.state}"),
     ]
     env = clean_environment(place.home, PYTHONPATH=str(_ROOT))
@@ -114,8 +125,11 @@ def _worker(place: _Place, record: Path, mutant: str) -> Iterator[None]:
             psutil.wait_procs(everybody, timeout=PATIENCE_S)
 
 
-def _tell(place: _Place, record: Path) -> set[str]:
-    """Run jobs that are heard of, a long one among them; then some that nobody hears of."""
+def _tell(place: _Place, record: Path) -> tuple[set[str], dict[str, str]]:
+    """Run jobs that are heard of, a long one among them; then some that nobody hears of.
+
+    Return the latter, and the program that may be started only once.
+    """
     server = place.server
     heard = [place.submit(size) for size in (0, 40, 3_000, 90_000, ROTATING_BYTES, 40)]
     for job_id in heard:
@@ -123,12 +137,13 @@ def _tell(place: _Place, record: Path) -> set[str]:
         place.jobs[job_id].frames = bytes(server.attempts[job_id, 1].output)
     unheard = [place.submit(size, when="away") for size in (20, 60_000)]
     running = place.submit(2_000, when="away", ends=False)
-    for job_id in (*unheard, running):
+    program, once = place.submit_once()
+    for job_id in (*unheard, running, once):
         server.running(job_id, timeout_s=PATIENCE_S)
     server.stop()
     place.open("away")
     _wait_until_synced(place, record)
-    return set(unheard)
+    return set(unheard), {program: once}
 
 
 def _wait_until_synced(place: _Place, record: Path) -> None:
@@ -164,7 +179,7 @@ def record_worker(workplace: Path, *, seed: int, mutant: str = "none") -> SpoolR
         server.number_from(seed * 1_000_000 + os.getpid())
         place = _Place(home, server, random.Random(seed))
         with _worker(place, record, mutant):
-            unheard = _tell(place, record)
+            unheard, once = _tell(place, record)
         events = trace.read(record, place.state)
         record.unlink()
-    return SpoolRecording(place.state, events, place.jobs, unheard)
+    return SpoolRecording(place.state, events, place.jobs, unheard, once)
