@@ -7,7 +7,10 @@ last one `Exited` or `Vanished`. A command that could not be started has only it
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
+
+PREEMPT_GRACE_S: Final = 20.0
+"""The longest that an interrupted command may go on: a supervisor kills us after 35 seconds."""
 
 
 class Cause(StrEnum):

@@ -12,13 +12,10 @@ from orchestrator.protocol.wire import Ended, Released, Started
 from orchestrator.protocol.words import Outcome, Reason
 from worker.logic.lifecycle import PHASES, AttemptEvent, AttemptState, next_state
 from worker.logic.outcome import End
-from worker.records import Cause, Log, Phase
+from worker.records import PREEMPT_GRACE_S, Cause, Log, Phase
 
 S = AttemptState
 E = AttemptEvent
-PREEMPT_GRACE_S: Final = 20.0
-"""The longest that an interrupted command may go on: a supervisor kills us after 35 seconds."""
-
 
 _STOPPABLE: Final = frozenset({S.PREPARING, S.ANNOUNCED, S.STARTING, S.RUNNING})
 _NOT_BEGUN: Final = {

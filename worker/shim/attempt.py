@@ -40,7 +40,7 @@ _EVERY_EXIT: Final[Record] = {
 
 def run(grant: Grant, office: Office) -> bool:
     """Do all that was granted; tell whether this shim can take another attempt."""
-    if not office.journal.grant(grant.job, grant.attempt, grant.grace_s):
+    if not office.journal.grant(grant.job, grant.attempt, grant.grace_s, grant.timeout_s):
         _close(grant.stdin)
         message = "the disk of the worker's spool is full: nothing was started, make room on it"
         return _finish(grant, office, {"cause": Cause.DISK_FULL, "message": message})

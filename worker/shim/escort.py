@@ -12,7 +12,7 @@ import signal
 import time
 from typing import Final
 
-from worker.records import Cause
+from worker.records import PREEMPT_GRACE_S, Cause
 from worker.shim import layout, tree
 from worker.shim.chime import Chime
 from worker.shim.journal import Record, wall_us
@@ -38,6 +38,7 @@ class Escort:
         self._pid = pid
         self._output = output
         self._office = office
+        self._grace_s = grant.grace_s
         self._began = self._ended = began
         self._watch = Watch(
             self._began,
@@ -108,7 +109,7 @@ class Escort:
             self._obey(now)
         else:
             for number in self._office.alerts.take():
-                self._stop(_CAUSES[number], now)
+                self._stop(_CAUSES[number], now, self._grace_for(_CAUSES[number]))
             self._reap()
 
     def _reap(self) -> None:
@@ -139,6 +140,10 @@ class Escort:
                 os.killpg(self._pid, signal.SIGTERM)
                 # A stopped process hears nothing before it goes on.
                 os.killpg(self._pid, signal.SIGCONT)
+
+    def _grace_for(self, cause: Cause) -> float:
+        """Return the grace of an order that names none."""
+        return min(self._grace_s, PREEMPT_GRACE_S if cause is Cause.PREEMPTED else math.inf)
 
     def _group_alive(self) -> bool:
         return tree.in_group(self._pid)

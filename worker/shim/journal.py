@@ -102,8 +102,11 @@ class Journal:
         os.fdatasync(old)
         os.close(old)
 
-    def grant(self, job_id: str, attempt: int, grace_s: float) -> bool:
+    def grant(self, job_id: str, attempt: int, grace_s: float, timeout_s: float | None) -> bool:
         """Write down what was asked for, before anything of it is done.
+
+        With it goes when all of it must be over, by the clock of this boot: a worker that finds us
+        sees to it if we cannot.
 
         Tell whether there is room for what it may say: if not, there is still some for its end.
         """
@@ -113,6 +116,7 @@ class Journal:
             "job": job_id,
             "attempt": attempt,
             "grace_s": grace_s,
+            "over_by": None if timeout_s is None else time.monotonic() + timeout_s + grace_s,
             "at_us": wall_us(),
         }
         reached("grant.before_write")

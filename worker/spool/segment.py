@@ -7,6 +7,7 @@ in any other it is where the shim was killed.
 
 import fcntl
 import json
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -48,6 +49,8 @@ class Piece:
     """Where the next attempt begins, once this one has ended."""
     grace_s: float = 0.0
     """What its processes have between the order to end and their end."""
+    over_by: float = math.inf
+    """When all of it must be over, by the clock of the boot in which it was granted."""
 
 
 @dataclass(slots=True)
@@ -73,8 +76,10 @@ class Survey:
                     grant = json.loads(frame.data)
                     key = (grant["job"], grant["attempt"])
                     start = self.place - frame.size
-                    grace_s = grant.get("grace_s", 0.0)
-                    self.pieces.append(Piece(key, start, grant.get("offset", 0), grace_s=grace_s))
+                    piece = Piece(key, start, grant.get("offset", 0))
+                    piece.grace_s = grant.get("grace_s", 0.0)
+                    piece.over_by = grant.get("over_by") or math.inf
+                    self.pieces.append(piece)
                 case FrameType.PID:
                     self.pieces[-1].phase = "running"
                 case FrameType.EXIT:

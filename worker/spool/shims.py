@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 import anyio
 
-from worker.records import Cause
+from worker.records import PREEMPT_GRACE_S, Cause
 from worker.shim import layout
 from worker.spool.segment import Segment
 
@@ -71,10 +71,10 @@ class FoundShim:
     It has no socket to us, so its file is looked at, and its end is seen by the pidfd.
     """
 
-    def __init__(self, pidfd: int, grace_s: float) -> None:
+    def __init__(self, pidfd: int, grace_s: float, over_by: float) -> None:
         self._pidfd = pidfd
         self._grace_s = grace_s
-        self._kill_at = math.inf
+        self._kill_at = over_by + OVERDUE_S
         self._pause_s = _FIRST_LOOK_S
 
     async def more(self, *, news: bool) -> bool:
@@ -89,8 +89,10 @@ class FoundShim:
         return True
 
     def cancel(self, cause: Cause, grace_s: float) -> None:  # noqa: ARG002 – it has its own
-        """Signal the shim. It keeps the grace of its grant, whatever `grace_s` is."""
-        self._kill_at = anyio.current_time() + self._grace_s + OVERDUE_S
+        """Signal the shim. It keeps the grace of its grant, or what an interruption allows."""
+        longest_s = PREEMPT_GRACE_S if cause is Cause.PREEMPTED else math.inf
+        over_by = anyio.current_time() + min(self._grace_s, longest_s)
+        self._kill_at = min(self._kill_at, over_by + OVERDUE_S)
         self._signal(layout.CANCEL_SIGNAL if cause is Cause.CANCELLED else layout.PREEMPT_SIGNAL)
         self._signal(signal.SIGCONT)
 

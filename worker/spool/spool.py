@@ -25,7 +25,7 @@ from worker.spool import search
 from worker.spool.attempt_log import AttemptLog
 from worker.spool.ledger import Ledger
 from worker.spool.segment import BUFFER_BYTES, Key, Piece, Segment
-from worker.spool.shims import FoundShim, NoShim
+from worker.spool.shims import FoundShim, NoShim, Shim
 from worker.spool.tail import Place
 
 _TICK_S: Final = 0.1
@@ -123,9 +123,9 @@ class Spool:
             Place(segment, piece.start, Log(piece.offset, _UNKNOWN) if place else begin)
             for place, (piece, segment, _) in enumerate(found)
         ]
-        shim = (
-            FoundShim(pidfd, last.grace_s) if last.end is None and pidfd is not None else NoShim()
-        )
+        shim: Shim = NoShim()
+        if last.end is None and pidfd is not None:
+            shim = FoundShim(pidfd, last.grace_s, last.over_by)
         log = AttemptLog(key, self, shim, places, last.phase)
         log.end = last.end
         return log

@@ -18,7 +18,7 @@ from tests.integration.shim.workshop import (
 from tests.support.processes import python
 from worker import pool
 from worker.records import Cause
-from worker.spool import Spool
+from worker.spool import Spool, shims
 
 SELF = "echo up; kill -STOP $$"
 GROUP = "sleep 60 & echo up; kill -STOP 0"
@@ -95,4 +95,45 @@ async def test_a_found_shim_that_was_stopped_obeys(tmp_path: Path) -> None:
         said = await told(found)
 
         assert (said.end.cause, said.end.signal) == ("cancelled", signal.SIGTERM)
+        spool.close()
+
+
+async def test_a_found_shim_that_is_never_let_go_on_does_not_escape_its_timeout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How long it may take is in the spool, so a worker that finds it ends it when that is over."""
+    monkeypatch.setattr(shims, "OVERDUE_S", 0.5)
+    with launcher() as process:
+        async with opened(tmp_path, process) as shop:
+            job = python("-c", DEBUGGER, str(tmp_path / "held"))
+            log = await shop.start(*job, timeout_s=2.0, grace_s=0.0)
+            pid = await began(log)
+            await come_true((tmp_path / "held").exists)
+            if (tmp_path / "held").read_text() != "0":
+                pytest.skip("processes may not be debugged here")
+        spool = Spool(tmp_path / "spool")
+        [found] = await spool.reattach()
+
+        said = await told(found)
+
+        assert said.vanished.may_have_run
+        await come_true(lambda: not psutil.pid_exists(pid), "the job has ended")
+        spool.close()
+
+
+async def test_a_found_command_has_no_more_grace_than_an_interruption_allows(
+    tmp_path: Path,
+) -> None:
+    """Whoever stops a worker waits for it, and a grace may be an hour."""
+    with launcher(first="from worker.shim import escort; escort.PREEMPT_GRACE_S = 0.5") as process:
+        async with opened(tmp_path, process) as shop:
+            stubborn = "trap '' TERM; echo up; while :; do sleep 0.1; done"
+            await heard(await shop.start("sh", "-c", stubborn, grace_s=3600.0), b"up")
+        spool = Spool(tmp_path / "spool")
+        [found] = await spool.reattach()
+
+        found.cancel(Cause.PREEMPTED, 10.0)
+        said = await told(found)
+
+        assert (said.end.cause, said.end.signal) == ("preempted", signal.SIGKILL)
         spool.close()

@@ -28,18 +28,22 @@ from worker.spool import AttemptLog, Spool
 SHIM = "worker.shim:main"
 _LAUNCHER = (
     "import socket, sys\n"
+    "exec(sys.argv[2])\n"
     "from orchestrator.kernel import launcher\n"
     "launcher.serve(socket.socket(fileno=int(sys.argv[1])))\n"
 )
 
 
 @contextlib.contextmanager
-def launcher(*, cwd: Path = ROOT) -> Iterator[LauncherProcess]:
-    """Give a launcher of its own, so that the tests' process need not fork."""
+def launcher(*, cwd: Path = ROOT, first: str = "") -> Iterator[LauncherProcess]:
+    """Give a launcher of its own, so that the tests' process need not fork.
+
+    What it does `first` is true for all its shims.
+    """
     ours, theirs = packets.pair()
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     with theirs:
-        argv = [sys.executable, "-c", _LAUNCHER, str(theirs.fileno())]
+        argv = [sys.executable, "-c", _LAUNCHER, str(theirs.fileno()), first]
         process = subprocess.Popen(
             argv, pass_fds=[theirs.fileno()], cwd=cwd, env=environment, start_new_session=True
         )
