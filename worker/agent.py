@@ -45,6 +45,8 @@ from worker.workspace import Workspaces
 LOGGER: Final = logging.getLogger(__name__)
 LEFT: Final = 75
 """The exit code of a worker that nobody gives orders any more: start me again."""
+REQUESTS_EACH: Final = 2**20
+"""Room between the numbers of two processes' requests for a session: one a second for days."""
 FAREWELL_S: Final = 10.0
 """How long a worker that has finished waits for the server's word about the last ends. What it does
 not get is in the spool, and told at the next start."""
@@ -91,9 +93,7 @@ class Agent:
             "delay": Delay(around.clock),
         }
         self._contact = Contact(around.draw, BACKOFF_HERE if link.local else BACKOFF)
-        self._keeper = SessionKeeper(
-            link, self._contact, _introduction(settings, around.spool.id, kinds)
-        )
+        self._keeper = SessionKeeper(link, self._contact, _introduction(settings, around, kinds))
         self._courier = Courier(link, self._keeper)
         self._workspaces = Workspaces(settings.state_dir / "workspaces")
         inputs = Inputs(link, self._keeper, self._workspaces)
@@ -207,10 +207,11 @@ class _Ending:
     heart: Heart
 
 
-def _introduction(settings: WorkerSettings, spool_id: str, kinds: Kinds) -> SessionRequest:
+def _introduction(settings: WorkerSettings, around: Surroundings, kinds: Kinds) -> SessionRequest:
     return SessionRequest(
         version=__version__,
-        spool_id=spool_id,
+        spool_id=around.spool.id,
+        number=around.spool.count_opening(around.clock.now()) * REQUESTS_EACH,
         slots=settings.slots,
         kinds=sorted(kinds),
         tags=list(settings.tags),

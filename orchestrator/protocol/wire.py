@@ -57,10 +57,15 @@ class HeldAttempt(Request):
 
 
 class SessionRequest(Request):
-    """A worker process begins. `spool_id` names its memory on disk, not the process."""
+    """A worker process begins. `spool_id` names its memory on disk, not the process.
+
+    `number` rises with each request that a spool asks with, over all its processes: one that comes
+    late, or again, is known by it. A request with 0 is believed whenever it comes.
+    """
 
     version: Label = Field(max_length=64)
     spool_id: Label = Field(min_length=8, max_length=64)
+    number: int = Field(default=0, ge=0, lt=2**62)
     slots: int = Field(ge=1, le=limits.SLOTS_MAX)
     kinds: list[Text] = Field(max_length=256)
     tags: list[Tag] = Field(default=[], max_length=limits.TAGS)

@@ -60,9 +60,10 @@ class SessionKeeper:
         judge: Callable[[list[HeldVerdict]], None],
     ) -> None:
         """Have a session open until told to leave; `judge` hears the verdicts before anybody."""
-        tries = self.contact.tries()
+        tries, number = self.contact.tries(), self._introduction.number
         while not self.has_left():
-            request = self._introduction.model_copy(update={"held": held()})
+            number += 1
+            request = self._introduction.model_copy(update={"held": held(), "number": number})
             try:
                 reply = await self._link.open_session(request)
             except OrchestratorError as error:

@@ -68,6 +68,17 @@ class Spool:
         """Parts of output that may go once the ledger's word about them is on the disk."""
         self._work = anyio.Event()
 
+    def count_opening(self, now_s: float) -> int:
+        """Return a number that is higher than in every earlier process with this spool.
+
+        The clock is asked as well, for a spool that was restored from an old copy.
+        """
+        path = self.directory / "openings"
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            now_s = max(now_s, int(path.read_text(encoding="ascii")) + 1)
+        write_private(path, str(int(now_s)))
+        return int(now_s)
+
     def find(self, name: str) -> Segment | None:
         """Return a segment by its name, if there is one."""
         if name not in self._segments:

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import Final
 
 from orchestrator.core.matching import Offer
-from orchestrator.kernel.errors import AlreadyExists, NotFound
+from orchestrator.kernel.errors import AlreadyExists, LeaseLost, NotFound
 from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.limits import HEARTBEAT_S, LEASE_S
 from orchestrator.protocol.wire import (
@@ -35,10 +35,10 @@ from orchestrator.server.store.pairs import Pair, tuples_of_pairs
 __all__ = ["goodbye", "heartbeat", "open_session"]
 
 _INSERT: Final = """
-    INSERT INTO session (id, worker_id, spool_id, version, slots, platform, kinds, tags, opened_us,
-        renewed_us, renewed_lease_us)
-    VALUES (:id, :worker_id, :spool_id, :version, :slots, :platform, :kinds, :tags, :now,
-        :now, :lease_now)
+    INSERT INTO session (id, worker_id, spool_id, number, version, slots, platform, kinds, tags,
+        opened_us, renewed_us, renewed_lease_us)
+    VALUES (:id, :worker_id, :spool_id, :number, :version, :slots, :platform, :kinds, :tags,
+        :now, :now, :lease_now)
 """
 _UPDATE_MACHINE: Final = """
     UPDATE machine SET hostname = :hostname, platform = :platform, arch = :arch,
@@ -70,6 +70,7 @@ def open_session(
     worker = tx.row("SELECT name FROM worker WHERE id = :id", id=worker_id)
     if worker is None:
         raise NotFound(f"there is no worker {worker_id}", hint="enrol the worker again")
+    _refuse_what_is_old(tx, request, worker_id)
     clock = read_lease_clock(tx)
     _end_the_one_before(tx, request, worker_id, clock)
     offer = Offer(
@@ -90,6 +91,26 @@ def open_session(
         lease_s=LEASE_S,
         verdicts=verdicts,
     )
+
+
+def _refuse_what_is_old(tx: Transaction, request: SessionRequest, worker_id: str) -> None:
+    """Refuse a request that was overtaken: it does not list what its worker was given since.
+
+    Networks delay, and proxies repeat. Believing it would end the session of the process that
+    lives, and take away every attempt of it.
+    """
+    newest = tx.row(
+        "SELECT max(number) AS number FROM session "
+        "WHERE worker_id = :worker_id AND spool_id = :spool_id",
+        worker_id=worker_id,
+        spool_id=request.spool_id,
+    )
+    if newest is not None and request.number and request.number <= (newest["number"] or 0):
+        raise LeaseLost(
+            "a later request of this worker's has opened a session already",
+            hint="ask again, with a higher number",
+            code="session_overtaken",
+        )
 
 
 def _end_the_one_before(
@@ -130,6 +151,7 @@ def _insert(
         id=session_id,
         worker_id=offer.worker_id,
         spool_id=request.spool_id,
+        number=request.number,
         version=request.version,
         slots=request.slots,
         platform=offer.platform,

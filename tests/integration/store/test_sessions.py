@@ -279,6 +279,22 @@ async def test_nobody_ends_anothers_session(world: World) -> None:
     await worker.heartbeat()
 
 
+async def test_a_request_that_was_overtaken_ends_nothing(world: World) -> None:
+    """A session request that comes late, or again, is refused: what its worker does goes on."""
+    worker = await world.worker(number=7)
+    await world.submit()
+    grant = await worker.claim_one()
+    session = worker.session
+
+    for number in (7, 6):
+        with pytest.raises(LeaseLost, match="later request"):
+            await worker.connect(number=number)
+
+    assert (await world.job(grant.job_id)).state is JobState.LEASED
+    assert (await worker.connect(held(grant, "granted"), number=8)).session_id != session
+    assert (await world.job(grant.job_id)).state is JobState.LEASED
+
+
 async def test_a_worker_that_is_not_enrolled_gets_no_session(world: World) -> None:
     """A session needs a worker that is known."""
     worker = await world.worker()

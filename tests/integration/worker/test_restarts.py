@@ -46,6 +46,23 @@ def test_a_successor_takes_up_what_runs(place: Workplace) -> None:
     assert (job, 2) not in server.attempts
 
 
+def test_a_successor_asks_with_a_higher_number(place: Workplace) -> None:
+    """A request of an earlier process that arrives late can be told, also from a restored spool."""
+    numbers = []
+    for _ in range(3):
+        place.start()
+        assert place.server.session is not None
+        numbers.append(place.server.session.number)
+        place.kill()
+    (place.state / "spool" / "openings").write_text("7")
+    place.start()
+    assert place.server.session is not None
+    numbers.append(place.server.session.number)
+
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] > 0
+
+
 def test_what_ended_while_nobody_looked_is_told(place: Workplace) -> None:
     """The command ends without worker and without server; its output and code arrive later."""
     place.start()
