@@ -23,10 +23,14 @@ class Options(TypedDict):
 
 @click.group("server", cls=LazyGroup)
 def server() -> None:
-    """Run the control server."""
+    """Run the control server, save its data, bring them back."""
 
 
-server.members = {"run": "orchestrator.commands.server:run_server"}
+server.members = {
+    "run": "orchestrator.commands.server:run_server",
+    "backup": "orchestrator.commands.backup:backup",
+    "restore": "orchestrator.commands.backup:restore",
+}
 
 
 @click.command("run")

@@ -81,8 +81,22 @@ class ReleaseAsked:
     due_us: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The database is a backup's: what became of the job since it was made, nobody knows."""
+
+
 Happening = (
-    Claimed | Started | Released | Ended | Lost | FellDue | CancelAsked | HoldAsked | ReleaseAsked
+    Claimed
+    | Started
+    | Released
+    | Ended
+    | Lost
+    | FellDue
+    | CancelAsked
+    | HoldAsked
+    | ReleaseAsked
+    | Restored
 )
 
 
@@ -90,7 +104,8 @@ Happening = (
 class Change:
     """The path taken, and what the job's row says after it.
 
-    `due_us` is set only for `scheduled`; `reason` only for a terminal state.
+    `due_us` is set only for `scheduled`; `reason` only for a terminal state, or for a job that is
+    held because it was restored.
     """
 
     path: tuple[JobEvent, ...]
@@ -107,7 +122,9 @@ class Change:
         return self.state in TERMINAL
 
 
-def decide(job: Job, happened: Happening, *, now_us: int, draw: float = 0.0) -> Change:
+def decide(  # noqa: C901 - a case for each
+    job: Job, happened: Happening, *, now_us: int, draw: float = 0.0
+) -> Change:
     """Return what becomes of the job, or raise `IllegalTransition` when it cannot happen now.
 
     `draw` is a uniform number from [0, 1) for the jitter of a retry.
@@ -125,6 +142,8 @@ def decide(job: Job, happened: Happening, *, now_us: int, draw: float = 0.0) -> 
             return _hold(job)
         case ReleaseAsked():
             return _let_go(job, happened, now_us=now_us)
+        case Restored():
+            return _restored(job)
         case Released():
             return _released(job)
         case Lost():
@@ -180,6 +199,16 @@ def _let_go(job: Job, asked: ReleaseAsked, *, now_us: int) -> Change:
     begun = job.failures + job.lost > 0
     pending = PendingReason.BACKOFF if begun else PendingReason.NOT_BEFORE
     return replace(_walk(job, E.UNHELD_EARLY, pending_reason=pending), due_us=asked.due_us)
+
+
+def _restored(job: Job) -> Change:
+    """What was not over waits for somebody to look at it; a cancel that was promised is kept.
+
+    It is never tried again by itself: its worker may have run it after the backup was made.
+    """
+    if job.state is S.CANCELLING:
+        return _walk(job, E.CANCEL_FORCED, reason=Reason.CANCELLED_BY_USER)
+    return _walk(job, E.RESTORED, reason=Reason.RESTORED, pending_reason=PendingReason.HELD)
 
 
 def _released(job: Job) -> Change:

@@ -41,6 +41,7 @@ class JobEvent(StrEnum):
     CANCEL_CONFIRMED = "cancel_confirmed"
     CANCEL_FORCED = "cancel_forced"
     EXPIRED = "expired"
+    RESTORED = "restored"
 
 
 E = JobEvent
@@ -84,6 +85,14 @@ TRANSITIONS: Final = MappingProxyType(
         (S.WAITING, E.CANCEL_ORDERED): S.CANCELLING,
         (S.CANCELLING, E.CANCEL_CONFIRMED): S.CANCELLED,
         (S.CANCELLING, E.CANCEL_FORCED): S.CANCELLED,
+        # A backup was brought back, and nobody knows what has happened since it was made.
+        (S.SCHEDULED, E.RESTORED): S.HELD,
+        (S.BLOCKED, E.RESTORED): S.HELD,
+        (S.HELD, E.RESTORED): S.HELD,
+        (S.QUEUED, E.RESTORED): S.HELD,
+        (S.LEASED, E.RESTORED): S.HELD,
+        (S.RUNNING, E.RESTORED): S.HELD,
+        (S.WAITING, E.RESTORED): S.HELD,
     }
 )
 

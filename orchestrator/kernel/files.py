@@ -118,14 +118,17 @@ class Lock:
         self.path = path
         self._descriptor: int | None = None
 
-    def take(self, what: str) -> Self:
-        """Take it, or raise `AlreadyRunning`, which says that `what` runs and names its pid."""
+    def take(self, what: str, *, wait: bool = False) -> Self:
+        """Take it, or raise `AlreadyRunning`, which says that `what` runs and names its pid.
+
+        With `wait` it is waited for, so only what never lasts may hold it.
+        """
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise StateUnavailable(f"cannot open {self.path}: {error.strerror}") from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
             holder = os.pread(descriptor, _PID_BYTES, 0).decode(errors="replace").strip()
             os.close(descriptor)

@@ -15,7 +15,8 @@ from orchestrator.protocol.base import JobId, Label, Reply, Request, Text
 from orchestrator.protocol.jobs import Input, Tag
 from orchestrator.protocol.words import Directive, Execution, Outcome, Reason, Verdict
 
-AttemptNumber = Annotated[int, Field(ge=1, le=2**31)]
+AttemptNumber = Annotated[int, Field(ge=1, le=2**53)]
+"""Exact in every JSON parser; after a restore they count on from its moment, in milliseconds."""
 Time = Annotated[int, Field(ge=0, lt=2**62)]
 """Microseconds since the epoch, by the worker's own clock."""
 SessionId = Annotated[str, Field(pattern=r"^session_[0-9a-z]{26}$")]

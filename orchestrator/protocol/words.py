@@ -143,5 +143,6 @@ class JobEventType(StrEnum):
     SERVER_RESTARTED = "server_restarted"
     HELD = "held"
     RELEASED_BY_USER = "released_by_user"
+    RESTORED = "restored"
     LATE_RESULT = "late_result"
     FINISHED = "finished"

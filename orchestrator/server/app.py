@@ -24,6 +24,7 @@ from orchestrator.kernel.listening import bind, bound_to, url_of
 from orchestrator.server.access.credentials import Credentials
 from orchestrator.server.access.first_keys import provide_first_keys
 from orchestrator.server.api.application import application
+from orchestrator.server.backup.making import LOCK
 from orchestrator.server.chance import Chance
 from orchestrator.server.edge.listener import Listener
 from orchestrator.server.facts import Fact
@@ -102,7 +103,13 @@ async def run_services(
     """Start every service, say that the server is ready, and stop in the reverse order."""
     stop = anyio.Event()
     alarm = Alarm(services.store, services.clock)
-    keeper = Housekeeping(services.store, services.outputs, services.files, services.clock)
+    keeper = Housekeeping(
+        services.store,
+        services.outputs,
+        services.files,
+        services.clock,
+        lock=services.settings.data_dir / LOCK,
+    )
     memory = Memory(services.store, services.dispatch)
     unsubscribe = _listen_to_facts(services, alarm, memory)
     listener = Listener(application(services), listening)

@@ -11,6 +11,7 @@ from orchestrator.kernel.errors import cause
 from orchestrator.kernel.files import Lock, private_dir
 from orchestrator.kernel.lifeline import Lifeline
 from orchestrator.server.app import serve
+from orchestrator.server.backup.staging import LOCK, require_restored
 from orchestrator.server.settings import ServerSettings
 
 _UMASK: Final = 0o077
@@ -33,7 +34,8 @@ def run(
     if listen_fd is not None:
         passed = listening.from_fd(listen_fd, insecure_http=settings.insecure_http)
     folder = private_dir(settings.data_dir)
-    with Lock(folder / "lock").take("a server"):
+    with Lock(folder / LOCK).take("a server"):
+        require_restored(folder)
         try:
             anyio.run(serve, settings, lifeline, passed)
         except BaseExceptionGroup as group:

@@ -128,7 +128,8 @@ class OutputFiles:
     def _home(self, job_id: str) -> Path:
         return self._folder / job_id[-_SHARD_CHARS:] / job_id
 
-    def _path(self, job_id: str, attempt: int, start: int) -> Path:
+    def path(self, job_id: str, attempt: int, start: int) -> Path:
+        """Return where a part is, or would be."""
         return self._home(job_id) / f"{attempt}.{start}"
 
     def write(self, job_id: str, attempt: int, pieces: Sequence[Piece]) -> None:
@@ -154,7 +155,7 @@ class OutputFiles:
 
     def _write_piece(self, job_id: str, attempt: int, piece: Piece) -> None:
         """Write and sync one piece."""
-        path = self._path(job_id, attempt, piece.start)
+        path = self.path(job_id, attempt, piece.start)
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
         try:
@@ -170,9 +171,7 @@ class OutputFiles:
 
     def gone(self, state: OutputState) -> int | None:
         """Return where the first part begins that has no file; `None` when all are there."""
-        files = (
-            (part, self._path(state.job_id, state.attempt, part.start)) for part in state.parts
-        )
+        files = ((part, self.path(state.job_id, state.attempt, part.start)) for part in state.parts)
         return next((part.start for part, path in files if not path.is_file()), None)
 
     def read(
@@ -201,7 +200,7 @@ class OutputFiles:
     def _read_part(
         self, state: OutputState, part: Part, *, offset: int, limit: int
     ) -> Chunk | None:
-        path = self._path(state.job_id, state.attempt, part.start)
+        path = self.path(state.job_id, state.attempt, part.start)
         wanted = min(max(limit, HEAD_BYTES), part.end - offset)
         try:
             with path.open("rb") as file:
@@ -218,7 +217,7 @@ class OutputFiles:
     def drop(self, job_id: str, attempt: int, starts: Iterable[int]) -> None:
         """Remove parts that no committed row names any more."""
         for start in starts:
-            self._path(job_id, attempt, start).unlink(missing_ok=True)
+            self.path(job_id, attempt, start).unlink(missing_ok=True)
 
     def remove(self, job_id: str) -> None:
         """Remove everything of a job."""

@@ -80,6 +80,11 @@ def _late(data: Data, _: AttemptView | None) -> str:
     return f"its worker came back late and says: {data.get('outcome')}"
 
 
+def _restored(data: Data, _: AttemptView | None) -> str:
+    made_at = data.get("made_at") or "an earlier moment"
+    return f"brought back {data.get('was')} from a backup of {made_at}, and held for a look"
+
+
 def _finished(data: Data, _: AttemptView | None) -> str:
     reason = f" ({data['reason']})" if data.get("reason") else ""
     return f"the job is {data.get('state')}{reason}"
@@ -106,6 +111,7 @@ _TOLD: Final[Mapping[JobEventType, Callable[[Data, AttemptView | None], str]]] =
     E.SERVER_RESTARTED: _plain("the server was started again"),
     E.HELD: _by("put on hold"),
     E.RELEASED_BY_USER: _by("let go"),
+    E.RESTORED: _restored,
     E.LATE_RESULT: _late,
     E.FINISHED: _finished,
 }

@@ -8,12 +8,13 @@ because a refusal after the upload would cost the upload.
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
 from orchestrator.commands import output
+from orchestrator.commands.progress import progress
 from orchestrator.commands.remote import Remote
 from orchestrator.commands.upload import archive
 from orchestrator.kernel import ziparchive
@@ -23,7 +24,6 @@ from orchestrator.protocol.views import FileView
 _PIECE: Final = 256 * 1024
 _LINKS_SHOWN: Final = 10
 _TOO_LARGE: Final = "body_too_large"
-Advance = Callable[[int], None]
 
 
 def send(remote: Remote, path: Path, excluded: Sequence[str]) -> FileView:
@@ -55,7 +55,7 @@ def _opened(path: Path, excluded: Sequence[str]) -> Iterator[IO[bytes]]:
         content = archive.look(path, excluded)
         _tell_links(content.left_out)
         with tempfile.TemporaryFile() as file:
-            with _progress(_packing(content), content.size) as advance:
+            with progress(_packing(content), content.size) as advance:
                 for size in archive.pack(content, file):
                     advance(size)
             file.flush()
@@ -98,7 +98,7 @@ def _upload(remote: Remote, file: IO[bytes]) -> FileView:
         nonlocal digest
         digest = hashlib.sha256()
         file.seek(0)
-        with _progress("uploading", size) as advance:
+        with progress("uploading", size) as advance:
             while piece := file.read(_PIECE):
                 digest.update(piece)
                 yield piece
@@ -111,28 +111,3 @@ def _upload(remote: Remote, file: IO[bytes]) -> FileView:
             hint="the upload was damaged on its way: try again",
         )
     return stored
-
-
-@contextmanager
-def _progress(what: str, total: int) -> Iterator[Advance]:
-    """Show a bar on standard error while a person looks at it."""
-    if not output.people_read_words():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    columns = (
-        *(TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True)),
-        *(TransferSpeedColumn(), TimeRemainingColumn()),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda size: progress.advance(task, size)

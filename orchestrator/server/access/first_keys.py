@@ -8,6 +8,7 @@ new one written, because who owns the data directory is the administrator anyway
 
 import logging
 import secrets
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,7 +20,13 @@ from orchestrator.kernel.files import write_private
 from orchestrator.protocol.ids import RANDOM_BYTES, make_id
 from orchestrator.protocol.tokens import SECRET_BYTES, make_token, token_hash
 from orchestrator.protocol.words import Scope
-from orchestrator.server.operations.keys import NewKey, ensure_first_keys, has_keys, replace_key
+from orchestrator.server.operations.keys import (
+    NewKey,
+    create_key,
+    ensure_first_keys,
+    has_keys,
+    replace_key,
+)
 from orchestrator.server.store.interface import Store
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -53,6 +60,13 @@ async def provide_first_keys(store: Store, folder: Path, clock: Clock) -> None:
         return
     keys = [await _written(folder / first.file, clock, first) for first in _FIRST]
     await store.write(lambda tx: ensure_first_keys(tx, keys))
+
+
+async def provide_more_keys(store: Store, folder: Path, clock: Clock) -> None:
+    """Make keys beside those that are there, whose words only their holders know: a backup's."""
+    for first in _FIRST:
+        key = await _written(folder / first.file, clock, first)
+        await store.write(partial(create_key, key=key))
 
 
 async def _replace(store: Store, folder: Path, clock: Clock, first: _First) -> None:

@@ -33,7 +33,7 @@ CHUNK_BYTES: Final = 256 * 1024
 READS_AT_ONCE: Final = 4
 _ALL: Final = CHUNK_BYTES
 """More frames than a chunk can hold."""
-_CURSOR: Final = re.compile(r"([0-9]{1,10})\.([0-9]{1,18})")
+_CURSOR: Final = re.compile(r"([0-9]{1,16})\.([0-9]{1,18})")
 _LAST_MOMENT_US: Final = 253_402_300_799_999_999
 """The end of the year 9999: a worker's clock may say anything, a date may not."""
 

@@ -20,7 +20,8 @@ from orchestrator.server.store.interface import Row, Transaction
 from orchestrator.server.store.statement import Statement
 
 _TAKE: Final = """)
-    UPDATE job SET state = 'leased', pending_reason = 'starting', attempt = attempt + 1,
+    UPDATE job SET state = 'leased', pending_reason = 'starting',
+        attempt = 1 + CASE WHEN attempt_floor > attempt THEN attempt_floor ELSE attempt END,
         session_id = :session_id, worker_id = :worker_id, event_seq = event_seq + 1,
         started_us = NULL
     WHERE state = 'queued' AND id IN (SELECT id FROM pick)

@@ -29,6 +29,7 @@ from orchestrator.server.operations.losses import SELECT_HELD, give_back, held_b
 from orchestrator.server.operations.ownership import own_session
 from orchestrator.server.operations.records import Held
 from orchestrator.server.operations.requirements import match_session
+from orchestrator.server.operations.restoration import note_unknown
 from orchestrator.server.store.interface import Transaction
 from orchestrator.server.store.pairs import Pair, tuples_of_pairs
 
@@ -186,6 +187,7 @@ def _judge(
         (job_id, attempt): length
         for job_id, attempt, length in tuples_of_pairs(tx, _LENGTHS, pairs)
     }
+    note_unknown(tx, pairs, worker_id=worker_id, session_id=session_id)
     wanted = _wanted_late(tx, pairs, worker_id)
     return [
         HeldVerdict(

@@ -35,7 +35,7 @@ def open_sqlite(path: Path, clock: Clock, *, fatal: Fatal = end_process) -> Grou
         )
     try:
         if path.exists() and path.stat().st_size:
-            _refuse_what_is_not_ours(path)
+            refuse_what_is_not_ours(path)
         else:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         raw = connect(path, writable=True)
@@ -62,7 +62,7 @@ def _unusable(path: Path, error: sqlite3.Error) -> Exception:
     return translated(error)
 
 
-def _refuse_what_is_not_ours(path: Path) -> None:
+def refuse_what_is_not_ours(path: Path) -> None:
     """Look at a file through a connection that cannot write, and raise if it is not for us.
 
     A journal is there if the very first start was cut off: nobody reads through that without

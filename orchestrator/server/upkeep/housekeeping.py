@@ -1,7 +1,9 @@
 """Housekeeping: old jobs, unused files and what crashes left are removed, a few at a time."""
 
 import logging
+from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -9,7 +11,8 @@ from anyio import to_thread
 
 from orchestrator.kernel import logs
 from orchestrator.kernel.clock import Clock
-from orchestrator.kernel.errors import Unavailable
+from orchestrator.kernel.errors import AlreadyRunning, Unavailable
+from orchestrator.kernel.files import Lock
 from orchestrator.server.files import FileStore
 from orchestrator.server.operations.files import find_file
 from orchestrator.server.operations.retention import (
@@ -31,7 +34,17 @@ _LOGGER: Final = logging.getLogger(__name__)
 class Housekeeping:
     """Everything that is kept for a while, and where it lies."""
 
-    def __init__(self, store: Store, outputs: OutputFiles, files: FileStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        outputs: OutputFiles,
+        files: FileStore,
+        clock: Clock,
+        *,
+        lock: Path | None = None,
+    ) -> None:
+        """Stay away while somebody else holds `lock`: whoever saves the data."""
+        self._lock = lock
         self._store = store
         self._outputs = outputs
         self._files = files
@@ -41,8 +54,9 @@ class Housekeeping:
         """Clean up now and then every hour, until cancelled."""
         while True:
             try:
-                await self.clean()
-            except (Unavailable, OSError) as error:
+                with Lock(self._lock).take("a backup") if self._lock else nullcontext():
+                    await self.clean()
+            except (AlreadyRunning, Unavailable, OSError) as error:
                 logs.event(_LOGGER, logging.WARNING, "housekeeping.delayed", reason=str(error))
             await anyio.sleep(PERIOD_S)
 

@@ -47,7 +47,7 @@ class FollowQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    attempt: int | None = Field(default=None, ge=1, le=2**31)
+    attempt: int | None = Field(default=None, ge=1, le=2**53)
 
 
 class RawQuery(FollowQuery):

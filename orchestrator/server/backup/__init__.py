@@ -1,0 +1,1 @@
+"""Saving an installation's data while it works, and bringing them back."""

@@ -1,0 +1,186 @@
+"""A backup that is brought back: nothing of it runs again by itself, and no number comes twice."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from orchestrator.protocol.views import JobView
+from orchestrator.protocol.wire import Ended, Grant, HeldAttempt
+from orchestrator.protocol.words import JobState, Outcome, PendingReason, Reason, Verdict
+from orchestrator.server.backup.restoring import hold_all
+from orchestrator.server.operations.hold import hold, release
+from orchestrator.server.operations.restoration import BATCH
+from tests.integration.store.world import Worker, World, ended, held, live
+from tests.support.builders import command
+
+LATER = "2100-01-01T00:00:00Z"
+
+
+async def restore(world: World) -> int:
+    """Take the database for a backup's."""
+    return await hold_all(world.store, None)
+
+
+async def let_go(world: World, job_id: str) -> JobView:
+    """Look at a held job, and let it go."""
+    (job,) = (await world.write(partial(release, ids=[job_id], by="ada"))).items
+    return job
+
+
+async def test_what_waited_is_held(world: World) -> None:
+    """Queued and scheduled jobs come back held, with the reason that tells why."""
+    queued, scheduled = await world.submit(), await world.submit(run_at=LATER)
+
+    assert await restore(world) == 2
+
+    for asked in (queued, scheduled):
+        job = await world.job(asked.id)
+        assert (job.state, job.reason) == (JobState.HELD, Reason.RESTORED)
+        assert job.pending_reason is PendingReason.HELD
+        assert (await world.events(asked.id))[-1].data == {"was": asked.state}
+    assert await (await world.worker()).claim() == []
+
+
+@pytest.mark.parametrize(
+    "policy", [{"retry": {"max_attempts": 5}}, {"execution": "at_most_once"}], ids=["least", "most"]
+)
+async def test_what_ran_is_held_and_its_try_is_over(
+    world: World, worker: Worker, policy: dict[str, Any]
+) -> None:
+    """Nobody knows what became of a try that was under way, so the job is not tried again."""
+    grant = await worker.running(**policy)
+
+    await restore(world)
+
+    job = await world.job(grant.job_id)
+    assert (job.state, job.reason, job.attempt) == (JobState.HELD, Reason.RESTORED, 1)
+    [attempt] = job.attempts
+    assert (attempt.outcome, attempt.reason) == (Outcome.INDETERMINATE, Reason.RESTORED)
+    assert (await world.told(job.id))[-2:] == ["restored", "lost"]
+    assert await world.pass_time(7200) == 0
+    assert (await world.job(job.id)).state is JobState.HELD
+
+
+async def test_a_promised_cancel_is_kept(world: World, worker: Worker) -> None:
+    """A job that was being cancelled is cancelled, and nobody saw its processes end."""
+    grant = await worker.running()
+    await world.cancel(grant.job_id)
+
+    await restore(world)
+
+    job = await world.job(grant.job_id)
+    assert (job.state, job.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
+    assert job.confirmed is False
+
+
+async def test_what_was_over_stays_as_it_was(world: World, worker: Worker) -> None:
+    """A finished job never changes, whatever is brought back."""
+    grant = await worker.running()
+    await worker.tell(ended(grant))
+    before = await world.job(grant.job_id)
+
+    assert await restore(world) == 0
+
+    assert await world.job(grant.job_id) == before
+
+
+async def test_many_jobs_are_held(world: World) -> None:
+    """There is no number of jobs that are too many to be held."""
+    for _ in range(BATCH + 3):
+        await world.submit(command("true"))
+
+    assert await restore(world) == BATCH + 3
+
+
+async def test_sessions_of_before_are_over(world: World, worker: Worker) -> None:
+    """A worker has to say anew what it holds, and what it knew is no session any more."""
+    grant = await worker.running()
+
+    await restore(world)
+    reply = await worker.connect(held(grant))
+
+    assert [verdict.verdict for verdict in reply.verdicts] == [Verdict.ABANDON]
+
+
+async def test_a_try_that_the_backup_knew_is_heard_of_late(world: World, worker: Worker) -> None:
+    """Its worker ran it to its end meanwhile: the result is kept beside it, and starts nothing."""
+    grant = await worker.running()
+    await restore(world)
+
+    reply = await worker.connect(held(grant, "ended"))
+    ack = await worker.tell(ended(grant, exit_code=0))
+
+    assert [verdict.verdict for verdict in reply.verdicts] == [Verdict.REPORT]
+    assert ack.directive is not None
+    job = await world.job(grant.job_id)
+    assert (job.state, len(job.attempts)) == (JobState.HELD, 1)
+    assert job.attempts[0].late_result is not None
+    assert job.attempts[0].late_result["outcome"] == "succeeded"
+
+
+async def test_a_try_that_the_backup_did_not_know_is_heard_of_as_well(
+    world: World, worker: Worker
+) -> None:
+    """What was granted after the backup was made gets a row when its worker tells of it."""
+    job = await world.submit()
+    await restore(world)
+    unknown = HeldAttempt(job_id=job.id, attempt=1, phase="ended")
+
+    reply = await worker.connect(unknown)
+    await worker.report(
+        Ended(job_id=job.id, attempt=1, at_us=2**60, outcome=Outcome.SUCCEEDED, exit_code=0)
+    )
+
+    assert [verdict.verdict for verdict in reply.verdicts] == [Verdict.REPORT]
+    shown = await world.job(job.id)
+    assert (shown.state, shown.attempt) == (JobState.HELD, 0)
+    [attempt] = shown.attempts
+    assert (attempt.number, attempt.worker) == (1, "w1")
+    assert (attempt.outcome, attempt.reason) == (Outcome.INDETERMINATE, Reason.RESTORED)
+    assert attempt.late_result is not None
+
+
+async def test_a_try_of_a_job_that_was_never_restored_gets_no_row(
+    world: World, worker: Worker
+) -> None:
+    """A worker cannot invent tries."""
+    job = await world.submit()
+
+    reply = await worker.connect(HeldAttempt(job_id=job.id, attempt=1, phase="ended"))
+
+    assert [verdict.verdict for verdict in reply.verdicts] == [Verdict.ABANDON]
+    assert (await world.job(job.id)).attempts == []
+
+
+async def test_no_number_of_a_try_comes_twice(world: World, worker: Worker) -> None:
+    """Tries go on behind all numbers that a worker may have seen, after each restore anew."""
+    job = await world.submit()
+
+    async def brought_back() -> Grant:
+        await restore(world)
+        world.clock.seconds += 1
+        await let_go(world, job.id)
+        await worker.connect()
+        return await worker.claim_one()
+
+    first, second = await brought_back(), await brought_back()
+
+    assert first.attempt > 1_000_000
+    assert second.attempt > first.attempt + 999
+    assert (await worker.heartbeat(live(second))).orders == []
+    assert await worker.claim(number=1) == [second]
+    await worker.report(ended(second))
+    assert (await world.job(job.id)).state is JobState.SUCCEEDED
+
+
+async def test_a_job_that_is_let_go_waits_for_what_it_waited_for(world: World) -> None:
+    """A moment that has not come is waited for, whether or not somebody had held the job."""
+    jobs = [await world.submit(run_at=LATER) for _ in range(2)]
+    await world.write(partial(hold, ids=[jobs[0].id], by="ada"))
+    await restore(world)
+
+    for job in jobs:
+        shown = await let_go(world, job.id)
+        assert (shown.state, shown.reason) == (JobState.SCHEDULED, None)
+        assert shown.pending_reason is PendingReason.NOT_BEFORE
