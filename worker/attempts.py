@@ -102,7 +102,7 @@ class Attempts:
         return [
             LiveAttempt(job_id=key.job_id, attempt=key.number, cancelling=runner.attempt.cancelling)
             for key, runner in self._runners.items()
-            if runner.attempt.is_ours
+            if runner.attempt.is_ours and not self._tools.courier.is_silent(key)
         ]
 
     def held(self) -> list[HeldAttempt]:
@@ -110,7 +110,7 @@ class Attempts:
         return [
             HeldAttempt(job_id=key.job_id, attempt=key.number, phase=runner.phase)
             for key, runner in self._runners.items()
-            if runner.attempt.is_ours
+            if runner.attempt.is_ours and not self._tools.courier.is_silent(key)
         ]
 
     def judge(self, verdicts: Iterable[HeldVerdict]) -> None:

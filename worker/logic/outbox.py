@@ -164,6 +164,11 @@ class Outbox:
                 standing = min(standing, lane.standing)
         return standing
 
+    def is_silent(self, key: Key) -> bool:
+        """Tell whether nothing more is said of an attempt, because nothing was understood."""
+        lane = self._lanes.get(key)
+        return lane is not None and lane.standing is Standing.SILENT
+
     def resume(self, key: Key, offset: int) -> None:
         """Go on in a new session, whose server has `offset` bytes of the output."""
         if lane := self._lanes.get(key):

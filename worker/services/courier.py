@@ -36,7 +36,7 @@ _TOLD_AS: Final[Mapping[Standing, tuple[str, int, str]]] = {
     Standing.SILENT: (
         "attempt.given_up",
         logging.ERROR,
-        "nothing more is said of it; its log stays in the spool and is told at the next start",
+        "a new session counts it as lost; its log stays in the spool and is told at the next start",
     ),
 }
 
@@ -116,7 +116,7 @@ class Courier:
             try:
                 reply = await self._link.report(request)
             except RequestInvalid as error:
-                self._refused(batch.keys, error, addressee)
+                self._refused(claims, batch.keys, error, addressee)
                 continue
             except OrchestratorError as error:
                 self.outbox.land(batch.keys)
@@ -138,7 +138,7 @@ class Courier:
             try:
                 ack = await self._link.upload(claims.session_id, upload)
             except RequestInvalid as error:
-                self._refused([upload.key], error, addressee)
+                self._refused(claims, [upload.key], error, addressee)
                 continue
             except OrchestratorError as error:
                 self.outbox.land([upload.key])
@@ -147,7 +147,13 @@ class Courier:
             reached("deliver.uploaded")
             await self._hear(claims, [upload.key], [ack], addressee, tries)
 
-    def _refused(self, keys: list[Key], error: RequestInvalid, addressee: Addressee) -> None:
+    def is_silent(self, key: Key) -> bool:
+        """Tell whether nothing will be said of an attempt, because nothing was understood."""
+        return self.outbox.is_silent(key)
+
+    def _refused(
+        self, claims: Claims, keys: list[Key], error: RequestInvalid, addressee: Addressee
+    ) -> None:
         """Find out whose words the server does not understand, and go on with all others.
 
         To wait or to begin anew would help nobody: the same words would be refused again.
@@ -162,6 +168,9 @@ class Courier:
             names = {"job": key.job_id, "attempt": key.number}
             logs.event(LOGGER, level, event, **names, reason=reason, next=goes_on)
             addressee.refused(key)
+        if standing is Standing.SILENT:
+            # As long as this session lasts the server would take it for running.
+            self._keeper.refused(claims, error)
         self._work.ring()
         self._room.ring()
 

@@ -97,7 +97,10 @@ def test_an_attempt_of_which_nothing_is_understood_is_given_up(place: Workplace)
     assert [server.end(job).exit_code for job in others] == list(range(6))
     wait_until(lambda: "attempt.given_up" in place.worker.stderr)
     assert refusing.times <= 4
+    wait_until(lambda: len(server.named("sessions")) == 2, what="a session without it")
+    assert culprit not in str(server.named("sessions")[-1].request)
     assert server.end(server.sh("exit 9")).exit_code == 9
+    wait_until(lambda: culprit not in str(server.named("heartbeat")[-1].request))
     assert refusing.times <= 4
 
     server.faults.clear()
