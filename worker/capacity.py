@@ -53,7 +53,8 @@ class Disk:
         if free < floor * relief:
             left = f"{free // MIB} MiB left, and {floor // MIB} are kept free"
             return f"the disk of {self.folder} has {left}"
-        if spooled * relief > self.spool_max_bytes:
+        # As the shims see it: what runs has no room to go on in another segment.
+        if spooled * relief + layout.ROTATE_BYTES > self.spool_max_bytes:
             return f"{spooled // MIB} MiB wait in {self.folder} for the server, as much as may"
         return None
 

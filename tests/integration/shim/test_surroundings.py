@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.shim.workshop import Workshop, order, told, workshop
+from tests.integration.shim.workshop import Workshop, heard, order, told, workshop
 from tests.support.processes import python
 
 LOOK = """
@@ -191,3 +191,20 @@ async def test_a_signal_is_exact(tmp_path: Path, number: signal.Signals) -> None
         said = await shop.run("sh", "-c", f"kill -{int(number)} $$")
 
     assert (said.end.cause, said.end.code, said.end.signal) == ("exited", None, number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE])
+async def test_a_signal_that_is_no_order_ends_no_shim(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """Whatever else a shim is sent, its job goes on."""
+    async with workshop(tmp_path) as shop:
+        script = "echo up; while [ ! -e stop ]; do sleep 0.01; done; exit 3"
+        log = await shop.start("sh", "-c", script, cwd=str(tmp_path))
+        await heard(log, b"up")
+
+        for shim in shop.shims:
+            shim.send_signal(number)
+        (tmp_path / "stop").touch()
+
+        assert (await told(log)).end.code == 3

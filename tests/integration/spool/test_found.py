@@ -29,6 +29,7 @@ from tests.integration.spool.files import (
     whole,
     write,
 )
+from tests.support.processes import open_descriptors
 from worker.records import Began, Cause, Exited, Log, Vanished, Wrote
 from worker.shim import layout
 from worker.spool import Spool
@@ -332,3 +333,19 @@ async def test_unfinished_segments_are_removed(tmp_path: Path) -> None:
 
     spool.close()
     assert not list((tmp_path / "spool").glob(".new-*"))
+
+
+async def test_segments_that_nobody_writes_hold_no_descriptors(tmp_path: Path) -> None:
+    """After a long outage there are many, and a machine allows few files."""
+    for number in range(300):
+        write(tmp_path / "spool", f"seg-{number:016}-0", header(), whole(number))
+    before = len(open_descriptors())
+    spool = Spool(tmp_path / "spool")
+
+    logs = await spool.reattach()
+    for log in logs[:10]:
+        await read(log)
+
+    assert len(logs) == 300
+    assert len(open_descriptors()) - before <= 2  # its lock and its ledger
+    spool.close()

@@ -7,9 +7,11 @@ import pytest
 from orchestrator.kernel import descriptors
 from orchestrator.protocol.words import Outcome
 from tests.integration.shim.test_disk_full import MIB, fill, small_disk
+from tests.support.fake_http import Problem
 from tests.support.fake_server import FakeAttempt
 from tests.support.waiting import wait_until
 from tests.support.workers import Workplace
+from worker.shim import layout
 
 GATE = "while [ ! -e gate ]; do sleep 0.05; done"
 
@@ -96,6 +98,49 @@ def test_a_full_disk_costs_no_end_and_takes_no_job(place: Workplace) -> None:
 
         assert place.server.end(later).exit_code == 7
         place.end()
+
+
+@pytest.mark.timeout(60)
+def test_a_full_spool_takes_no_job_until_the_server_has_it(place: Workplace) -> None:
+    """What waits fills the spool: nothing more is claimed, and all of it is again afterwards."""
+    place.server.fault("output", *[Problem(503, "overloaded", (("Retry-After", "1"),))] * 10_000)
+    place.start("--spool-max", "32")
+    flood = place.server.sh("head -c 40000000 /dev/zero")
+    wait_until(lambda: "slots.limited" in place.worker.stderr, timeout_s=20)
+    # The question that was open then is the last.
+    settled(place, [place.server.sh("exit 6")])
+
+    later = place.server.sh("exit 7")
+    heard = len(place.server.named("heartbeat"))
+    wait_until(lambda: len(place.server.named("heartbeat")) > heard + 1)
+    assert (later, 1) not in place.server.attempts
+
+    place.server.faults.clear()
+
+    assert place.server.end(later).exit_code == 7
+    assert place.server.end(flood).exit_code == 0
+    wait_until(lambda: "slots.restored" in place.worker.stderr)
+
+
+def _told(place: Workplace, event: str) -> int:
+    return place.worker.stderr.count(event)
+
+
+@pytest.mark.timeout(60)
+def test_what_the_server_has_fills_no_spool(place: Workplace) -> None:
+    """Shims that have nothing to do keep no more than a part of it, and jobs are taken."""
+    place.start("--spool-max", "32")
+    together = [place.server.sh(GATE + "; head -c 8300000 /dev/zero") for _ in range(4)]
+    for job in together:
+        place.server.running(job)
+    (place.directory / "gate").touch()
+
+    for job in together:
+        assert place.server.end(job).exit_code == 0
+
+    wait_until(lambda: layout.spooled_bytes(place.state / "spool") < 8 * MIB)
+    wait_until(lambda: _told(place, "slots.limited") == _told(place, "slots.restored"))
+    assert place.server.end(place.server.sh("exit 3")).exit_code == 3
 
 
 def test_as_many_files_may_be_open_as_the_machine_allows(place: Workplace) -> None:
