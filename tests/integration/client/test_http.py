@@ -242,7 +242,7 @@ async def test_an_asynchronous_call_sends_a_model_and_returns_a_model(fake: Fake
     [asked] = fake.asked
     assert view.state == "queued"
     assert asked.headers["authorization"] == f"Worker {TRIPLE}"
-    assert asked.json() == {"comment": "no"}
+    assert asked.json() == {"comment": "no", "force": False}
     assert TRIPLE not in repr(api)
 
 
