@@ -207,7 +207,7 @@ def test_a_new_session_abandons_what_is_not_ours(place: Workplace, server: FakeS
     [
         (Problem(401, "unauthenticated"), 77),
         (Problem(403, "forbidden"), 77),
-        (Problem(426, "version_unsupported"), 1),
+        (Problem(426, "version_unsupported"), 78),
     ],
 )
 def test_a_refused_token_ends_the_worker(place: Workplace, problem: Problem, code: int) -> None:
