@@ -69,6 +69,8 @@ def test_two_data_directories_have_two_connection_files(tmp_path: Path) -> None:
         with run(tmp_path / "second", more=state) as second:
             second.wait_until_ready()
             assert len(list(folder.iterdir())) == 2
+            second.process.signal(2)
+            assert second.process.wait() == 0
 
         assert list(folder.iterdir()) == [path]
         assert path.read_text() == before
