@@ -6,6 +6,10 @@ a launcher starts, so no job finds itself with more descriptors than `select` ca
 
 import resource
 from pathlib import Path
+from typing import Final
+
+MANY: Final = 2**31
+"""As good as no limit."""
 
 
 def raise_limit(wanted: int) -> None:
@@ -16,14 +20,20 @@ def raise_limit(wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def limit() -> int:
+    """Return how many files this process may have open; many, where there is no limit."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MANY if soft == resource.RLIM_INFINITY else soft
+
+
 def left() -> int:
     """Return how many more files this process may open; many, where nobody can say."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return 2**31
+    allowed = limit()
+    if allowed == MANY:
+        return allowed
     try:
-        return soft - len(list(Path("/dev/fd").iterdir()))
+        return allowed - len(list(Path("/dev/fd").iterdir()))
     except FileNotFoundError:
-        return soft
+        return allowed
     except OSError:
         return 0

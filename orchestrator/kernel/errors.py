@@ -13,7 +13,9 @@
     ├─ Unavailable        75   not now; try again, with backoff
     │   ├─ ServerUnreachable  69
     │   ├─ StateUnavailable   73   a folder, file or port of ours cannot be had
-    │   └─ StoreBusy · Overloaded · LaunchFailed
+    │   ├─ StoreBusy
+    │   │   └─ StorageFull         somebody has to make room
+    │   └─ Overloaded · LaunchFailed
     ├─ PeerBroken         70   the other side broke the protocol
     └─ Broken             70   an invariant of ours does not hold: crash
         └─ InvariantViolated · JournalCorrupt · LauncherGone
@@ -152,6 +154,15 @@ class StoreBusy(Unavailable):
     """The database did not answer in time."""
 
     code = "store_busy"
+
+
+class StorageFull(StoreBusy):
+    """A disk has no room: nothing was stored."""
+
+    code = "storage_full"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint or "make room on the disk of the data directory")
 
 
 class Overloaded(Unavailable):

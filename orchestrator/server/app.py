@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +37,7 @@ from orchestrator.server.live.sse import StreamLimits
 from orchestrator.server.operations.requirements import session_requirements
 from orchestrator.server.operations.upkeep import begin
 from orchestrator.server.output_log import OutputFiles
+from orchestrator.server.reserve import Reserve
 from orchestrator.server.services import Services
 from orchestrator.server.settings import ServerSettings, shown_database
 from orchestrator.server.store.opening import open_store
@@ -45,6 +47,7 @@ from orchestrator.server.upkeep.pulse import Pulse
 from orchestrator.server.upkeep.reaper import reap
 
 DATABASE: Final = "orchestrator.db"
+RESERVE: Final = "reserve"
 STOP_ORDERS: Final = frozenset({"stop", "drain"})
 """A server has nothing to drain: its requests are short, and its streams resume."""
 _LOGGER: Final = logging.getLogger(__name__)
@@ -72,7 +75,11 @@ async def opened_services(
     settings: ServerSettings, folder: Path, clock: Clock
 ) -> AsyncIterator[Services]:
     """Open everything that lies on the disk, and let go of it at the end."""
-    store = await to_thread.run_sync(open_store, settings.database, folder / DATABASE, clock)
+    reserve = Reserve(folder / RESERVE, settings.reserve_bytes)
+    await to_thread.run_sync(reserve.open)
+    path = folder / DATABASE
+    opening = partial(open_store, settings.database, path, clock, make_room=reserve.release)
+    store = await to_thread.run_sync(opening)
     try:
         files = FileStore(private_dir(folder / "files"))
         await to_thread.run_sync(files.open)
@@ -91,6 +98,7 @@ async def opened_services(
             dispatch=dispatch,
             streams=StreamLimits(),
             pulse=Pulse(),
+            reserve=reserve,
             chance=Chance(),
         )
     finally:
@@ -126,6 +134,7 @@ async def run_services(
             group.start_soon(alarm.run)
             group.start_soon(memory.run)
             group.start_soon(keeper.run)
+            group.start_soon(services.reserve.run)
             await group.start(serve_http)
             url = url_of(listening)
             listen = bound_to(listening)

@@ -19,9 +19,9 @@ from typing import IO, Final, TypeVar
 import anyio
 from anyio import to_thread
 
+from orchestrator.kernel.errors import StorageFull
 from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.files import private_dir, sync_dir
-from orchestrator.server.edge.refusals import Declined
 
 T = TypeVar("T")
 
@@ -143,15 +143,13 @@ def _finish(file: IO[bytes], digest: "hashlib._Hash", data: bytes) -> None:
 
 @contextmanager
 def _room_told() -> Iterator[None]:
-    """Tell a client that the disk is full, in words of HTTP."""
+    """Tell a client that the disk is full."""
     try:
         yield
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
-        raise Declined(
-            507,
-            "disk_full",
-            "the server has no room for this file",
-            hint="free space where the server keeps its data, then send the file again",
+        raise StorageFull(
+            "the disk of the server has no room for this file",
+            hint="make room on the disk of the data directory, then send the file again",
         ) from error

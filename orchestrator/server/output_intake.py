@@ -21,6 +21,7 @@ from orchestrator.server.operations.output import commit_output, writable_log
 from orchestrator.server.operations.output_plan import Growth, OutputLog, grown
 from orchestrator.server.operations.ownership import AttemptKey
 from orchestrator.server.output_log import OutputFiles
+from orchestrator.server.reserve import Reserve
 from orchestrator.server.store.interface import Store
 
 AT_ONCE: Final = 4
@@ -38,8 +39,9 @@ class _Turn:
 class OutputIntake:
     """Output logs, from the side of those who send."""
 
-    def __init__(self, store: Store, logs: OutputFiles) -> None:
+    def __init__(self, store: Store, logs: OutputFiles, reserve: Reserve) -> None:
         self._store = store
+        self._reserve = reserve
         self._logs = logs
         self._limiter = anyio.CapacityLimiter(AT_ONCE)
         self._turns: WeakValueDictionary[tuple[str, int], _Turn] = WeakValueDictionary()
@@ -79,6 +81,7 @@ class OutputIntake:
     ) -> Growth | None:
         growth = grown(log, offset, frames)
         if growth is not None and growth.pieces:
+            self._reserve.require_half()
             self._logs.write(key.job_id, key.attempt, growth.pieces)
         return growth
 

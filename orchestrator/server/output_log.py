@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.kernel import logs
-from orchestrator.kernel.errors import RequestInvalid, StoreBusy
+from orchestrator.kernel.errors import RequestInvalid, StorageFull, StoreBusy
 from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.files import sync_dir
 from orchestrator.protocol.frames import HEAD_BYTES, MAX_DATA, decode
@@ -252,11 +252,7 @@ def _no_beginning(offset: int) -> RequestInvalid:
 
 def _unwritable(error: OSError) -> StoreBusy:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return StoreBusy(
-            "the disk is full: the output was not stored",
-            code="storage_full",
-            hint="make room on the disk of the data directory",
-        )
+        return StorageFull("the disk of the server is full: the output was not stored")
     return StoreBusy(
         f"the output cannot be stored: {error.strerror}",
         code="storage_failed",

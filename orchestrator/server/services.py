@@ -11,6 +11,7 @@ from orchestrator.server.live.bus import Bus
 from orchestrator.server.live.dispatch import Dispatch
 from orchestrator.server.live.sse import StreamLimits
 from orchestrator.server.output_log import OutputFiles
+from orchestrator.server.reserve import Reserve
 from orchestrator.server.settings import ServerSettings
 from orchestrator.server.store.interface import Store
 from orchestrator.server.upkeep.pulse import Pulse
@@ -30,6 +31,7 @@ class Services:
     dispatch: Dispatch
     streams: StreamLimits
     pulse: Pulse
+    reserve: Reserve
     chance: Chance
 
     def new_id(self, prefix: str) -> str:

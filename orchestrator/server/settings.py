@@ -18,7 +18,12 @@ DEFAULT_LISTEN: Final = "127.0.0.1:8700"
 MAX_UPLOAD: Final = "ORCHESTRATOR_MAX_UPLOAD_BYTES"
 ALLOWED_HOSTS: Final = "ORCHESTRATOR_ALLOWED_HOSTS"
 DATABASE: Final = "ORCHESTRATOR_DATABASE"
+DISK_RESERVE: Final = "ORCHESTRATOR_DISK_RESERVE_BYTES"
 _UPLOAD_CEILING: Final = 1024**4
+_RESERVE_BYTES: Final = 32 * 1024 * 1024
+"""Four thousand ends of jobs that print the 8 KiB which a report carries."""
+_RESERVE_FLOOR: Final = 1024 * 1024
+_RESERVE_CEILING: Final = 1024**3
 _LISTEN: Final = re.compile(
     r"(?:\[(?P<six>[0-9a-fA-F:.%]+)\]|(?P<name>[^:\s\[\]]+)):(?P<port>[0-9]{1,5})"
 )
@@ -39,6 +44,8 @@ class ServerSettings:
     max_upload_bytes: int = UPLOAD_BYTES
     database: str | None = field(default=None, repr=False)
     """The address of a PostgreSQL database, maybe with its password; `None` for a file."""
+    reserve_bytes: int = _RESERVE_BYTES
+    """Room on the disk that is kept back for what becomes of jobs."""
 
 
 def load(
@@ -60,8 +67,9 @@ def load(
         port,
         insecure_http,
         _hosts(environ.get(ALLOWED_HOSTS, "")),
-        _upload(environ.get(MAX_UPLOAD)),
+        _bytes(environ, MAX_UPLOAD, UPLOAD_BYTES, range(1, _UPLOAD_CEILING + 1)),
         _typed(database) or _database(environ.get(DATABASE), DATABASE),
+        _bytes(environ, DISK_RESERVE, _RESERVE_BYTES, range(_RESERVE_FLOOR, _RESERVE_CEILING + 1)),
     )
 
 
@@ -86,13 +94,14 @@ def _hosts(text: str) -> tuple[str, ...]:
     return names
 
 
-def _upload(text: str | None) -> int:
+def _bytes(environ: Mapping[str, str], name: str, default: int, allowed: range) -> int:
+    text = environ.get(name)
     if text is None:
-        return UPLOAD_BYTES
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:20]) <= _UPLOAD_CEILING:
+        return default
+    if not text.isascii() or not text.isdigit() or int(text[:20]) not in allowed:
         raise ConfigInvalid(
-            f"{MAX_UPLOAD}: {text!r} is not a number of bytes",
-            hint=f"write a whole number from 1 to {_UPLOAD_CEILING}, for example {UPLOAD_BYTES}",
+            f"{name}: {text[:100]!r} is not a number of bytes that can be meant",
+            hint=f"write a whole number from {allowed[0]} to {allowed[-1]}, for example {default}",
         )
     return int(text)
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orchestrator.kernel.errors import Forbidden, NotFound
+from orchestrator.kernel.errors import Forbidden, NotFound, StorageFull
 from orchestrator.server.access.credentials import Credentials
 from orchestrator.server.access.table import (
     PUBLIC,
@@ -21,6 +21,7 @@ from orchestrator.server.edge.connection import CONNECTION
 from orchestrator.server.edge.head import SEEN, Seen
 from orchestrator.server.edge.refusals import Declined, body_too_large
 from orchestrator.server.operations.keys import Principal
+from orchestrator.server.reserve import Reserve
 
 PRINCIPAL: Final = "orchestrator.principal"
 """The key of who is asking, in a request's scope."""
@@ -33,10 +34,11 @@ def principal_of(scope: Scope) -> Principal:
 
 
 class Doorkeeper:
-    """Asks for a credential, then for the right to this route."""
+    """Asks for a credential, then for the right to this route, and whether it must wait."""
 
-    def __init__(self, app: ASGIApp, credentials: Credentials) -> None:
+    def __init__(self, app: ASGIApp, credentials: Credentials, reserve: Reserve) -> None:
         self._app = app
+        self._reserve = reserve
         self._credentials = credentials
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,6 +65,10 @@ class Doorkeeper:
             )
         if seen.content_length is not None and seen.content_length > rule.body > 0:
             raise body_too_large(rule.body)
+        if rule.may_wait and not self._reserve.is_held:
+            raise StorageFull(
+                "the disk of the server is full: it takes in what becomes of jobs, and nothing new"
+            )
         scope[PRINCIPAL] = principal
 
 

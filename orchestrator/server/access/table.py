@@ -30,11 +30,18 @@ class Rule:
     scope: Scope
     body: int = 0
     shows: Scope | None = None
+    vital: bool = False
+    """Taken in also while the disk is full, from the room that is kept back for it."""
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
         """Return all scopes that it asks for."""
         return (self.scope,) if self.shows is None else (self.scope, self.shows)
+
+    @property
+    def may_wait(self) -> bool:
+        """Tell whether it is refused while the disk is full."""
+        return self.method not in PUBLIC_METHODS and not self.vital
 
 
 _JSON: Final = limits.JSON_BODY_BYTES
@@ -45,7 +52,14 @@ RULES: Final = (
     Rule("POST", "/api/v1/jobs", Scope.JOBS_WRITE, _JSON),
     Rule("GET", "/api/v1/jobs", Scope.JOBS_READ),
     Rule("GET", "/api/v1/jobs/{job_id}", Scope.JOBS_READ),
-    Rule("POST", "/api/v1/jobs/{job_id}/cancel", Scope.JOBS_CANCEL, _JSON, Scope.JOBS_READ),
+    Rule(
+        "POST",
+        "/api/v1/jobs/{job_id}/cancel",
+        Scope.JOBS_CANCEL,
+        _JSON,
+        Scope.JOBS_READ,
+        vital=True,
+    ),
     Rule("POST", "/api/v1/jobs/{job_id}/retry", Scope.JOBS_WRITE, _JSON, Scope.JOBS_READ),
     Rule("POST", "/api/v1/jobs/hold", Scope.JOBS_WRITE, _JSON, Scope.JOBS_READ),
     Rule("POST", "/api/v1/jobs/release", Scope.JOBS_WRITE, _JSON, Scope.JOBS_READ),
@@ -60,12 +74,12 @@ RULES: Final = (
     Rule("GET", "/api/v1/workers", Scope.WORKERS_READ),
     Rule("GET", "/api/openapi.json", Scope.JOBS_READ),
     Rule("POST", "/api/worker/v1/enrol", Scope.WORKER_ENROL, _JSON),
-    Rule("POST", "/api/worker/v1/sessions", Scope.WORKER, _JSON),
+    Rule("POST", "/api/worker/v1/sessions", Scope.WORKER, _JSON, vital=True),
     Rule("POST", "/api/worker/v1/claim", Scope.WORKER, _JSON),
-    Rule("POST", "/api/worker/v1/report", Scope.WORKER, limits.REPORT_BYTES),
-    Rule("POST", "/api/worker/v1/heartbeat", Scope.WORKER, _JSON),
-    Rule("POST", "/api/worker/v1/goodbye", Scope.WORKER, _JSON),
-    Rule("POST", "/api/worker/v1/output", Scope.WORKER, limits.OUTPUT_POST_BYTES),
+    Rule("POST", "/api/worker/v1/report", Scope.WORKER, limits.REPORT_BYTES, vital=True),
+    Rule("POST", "/api/worker/v1/heartbeat", Scope.WORKER, _JSON, vital=True),
+    Rule("POST", "/api/worker/v1/goodbye", Scope.WORKER, _JSON, vital=True),
+    Rule("POST", "/api/worker/v1/output", Scope.WORKER, limits.OUTPUT_POST_BYTES, vital=True),
     Rule("GET", "/api/worker/v1/files/{sha256}", Scope.WORKER),
 )
 

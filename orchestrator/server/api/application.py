@@ -78,7 +78,7 @@ def hot_calls(services: Services) -> dict[tuple[str, str], ASGIApp]:
 def application(services: Services) -> ASGIApp:
     """Return everything, from the outermost ring to the routes."""
     inner = Hot(hot_calls(services), framework_application(services))
-    guarded = Doorkeeper(inner, services.credentials)
+    guarded = Doorkeeper(inner, services.credentials, services.reserve)
     return Envelope(HeadChecks(guarded, Hosts(services.settings.allowed_hosts)))
 
 

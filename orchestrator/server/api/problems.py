@@ -19,6 +19,7 @@ from orchestrator.kernel.errors import (
     Overloaded,
     Refused,
     RequestInvalid,
+    StorageFull,
     Unauthenticated,
     Unavailable,
     VersionUnsupported,
@@ -29,6 +30,8 @@ from orchestrator.server.edge.refusals import Declined
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
 """What an unavailable server asks for when nobody knows better."""
+ROOM_AFTER_S: Final = 10
+"""A disk does not get empty in a second; the server looks every few."""
 STATUS: Final[Mapping[type[OrchestratorError], int]] = MappingProxyType(
     {
         RequestInvalid: 422,
@@ -67,6 +70,8 @@ def headers_of(error: OrchestratorError) -> dict[str, str]:
         return dict(error.headers)
     if isinstance(error, Overloaded):
         return {"retry-after": str(max(1, round(error.retry_after_s)))}
+    if isinstance(error, StorageFull):
+        return {"retry-after": str(ROOM_AFTER_S)}
     if isinstance(error, Unavailable):
         return {"retry-after": str(RETRY_AFTER_S)}
     return {}

@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from orchestrator.kernel import descriptors
 from orchestrator.protocol.views import Problem
 from orchestrator.server.edge.envelope import SAFE_HEADERS, problem_headers
 from orchestrator.server.edge.head import HEAD_BYTES, URI_BYTES
@@ -21,7 +22,9 @@ from orchestrator.server.edge.lobby import Lobby
 CONNECTION: Final = "orchestrator.connection"
 """The key of the connection in a request's scope."""
 CONNECTIONS: Final = 10_000
-"""Of everybody together; far below the descriptors that a server may have."""
+"""Of everybody together; far below the descriptors that a server usually may have."""
+KEPT_DESCRIPTORS: Final = 40
+"""Where it may have few: for the database, its readers and the files that are open at once."""
 HEAD_TIMEOUT_S: Final = 10.0
 BODY_GRACE_S: Final = 20.0
 """A body may hesitate this long before its rate is looked at."""
@@ -40,6 +43,7 @@ class GuardedConfig(uvicorn.Config):
 
     def __init__(self, app: Any, lobby: Lobby, **options: Any) -> None:  # noqa: ANN401  # uvicorn's
         self.lobby = lobby
+        self.connections = max(1, min(CONNECTIONS, descriptors.limit() - KEPT_DESCRIPTORS))
         super().__init__(app, **options)
 
 
@@ -70,7 +74,7 @@ class Connection(HttpToolsProtocol):
         """Let it into the lobby, or turn it away when that is full of strangers."""
         super().connection_made(transport)
         self._head_since = self._heard_at = self.loop.time()
-        full = len(self.connections) > CONNECTIONS
+        full = len(self.connections) > self.config.connections
         if full or not self.config.lobby.enter(self, now=self._heard_at):
             self._refuse(503, "too_many_connections", "too many connections are open", retry_s=1)
 

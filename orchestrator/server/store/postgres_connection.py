@@ -13,6 +13,7 @@ from orchestrator.kernel.errors import (
     InvariantViolated,
     OrchestratorError,
     RequestInvalid,
+    StorageFull,
     StoreBusy,
 )
 from orchestrator.server.store.interface import Row, Value
@@ -106,9 +107,8 @@ def _meaning(error: psycopg.Error, words: str) -> OrchestratorError | None:
             hint="a text must not contain NUL (\\u0000), a number must fit into 64 bits",
         )
     if isinstance(error, errors.DiskFull):
-        return StoreBusy(
+        return StorageFull(
             "the disk of the database is full: nothing was stored",
-            code="storage_full",
             hint="make room on the disk of the database server",
         )
     if isinstance(error, _WAITED):

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ from orchestrator.server.store.group_store import GroupStore
 from orchestrator.server.store.migration import LEDGER, ours, still_to_take
 from orchestrator.server.store.sqlite_connection import (
     APPLICATION_ID,
+    RESTORE,
     connect,
     prepare_writer,
     translated,
@@ -24,9 +25,24 @@ from orchestrator.server.store.writer import Fatal, end_process
 
 OLDEST_SQLITE: Final = (3, 37, 0)
 """RETURNING came with 3.35; the versions before this one had faults in it."""
+LOOK_S: Final = 0.5
+"""For so long a database is looked over before it is opened: all of a small one, and the first
+tables of one with a million jobs, whose start must be quick as well."""
+_STEPS_BETWEEN_LOOKS: Final = 10_000
 
 
-def open_sqlite(path: Path, clock: Clock, *, fatal: Fatal = end_process) -> GroupStore:
+def no_room() -> bool:
+    """Have nothing that could be given up."""
+    return False
+
+
+def open_sqlite(
+    path: Path,
+    clock: Clock,
+    *,
+    fatal: Fatal = end_process,
+    make_room: Callable[[], bool] = no_room,
+) -> GroupStore:
     """Open a database file, or make one, and take the steps that it lacks. Blocks."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise VersionUnsupported(
@@ -36,6 +52,7 @@ def open_sqlite(path: Path, clock: Clock, *, fatal: Fatal = end_process) -> Grou
     try:
         if path.exists() and path.stat().st_size:
             refuse_what_is_not_ours(path)
+            _refuse_what_is_damaged(path, clock)
         else:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         raw = connect(path, writable=True)
@@ -45,9 +62,8 @@ def open_sqlite(path: Path, clock: Clock, *, fatal: Fatal = end_process) -> Grou
         except BaseException:
             raw.close()
             raise
-        return GroupStore(
-            SqliteEngine(raw), Readers(path, clock), clock, let_go=raw.close, fatal=fatal
-        )
+        engine = SqliteEngine(raw, path, make_room=make_room)
+        return GroupStore(engine, Readers(path, clock), clock, let_go=raw.close, fatal=fatal)
     except sqlite3.Error as error:
         raise _unusable(path, error) from error
 
@@ -55,11 +71,15 @@ def open_sqlite(path: Path, clock: Clock, *, fatal: Fatal = end_process) -> Grou
 def _unusable(path: Path, error: sqlite3.Error) -> Exception:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
-        return JournalCorrupt(
-            f"{path} does not read back as a database: {error}",
-            hint="nothing was changed; keep the file, and restore a backup in its place",
-        )
+        return _corrupt(path, str(error))
     return translated(error)
+
+
+def _corrupt(path: Path, what: str) -> JournalCorrupt:
+    return JournalCorrupt(
+        f"{path} does not read back as a database: {what}",
+        hint=f"nothing was changed; {RESTORE}",
+    )
 
 
 def refuse_what_is_not_ours(path: Path) -> None:
@@ -78,6 +98,31 @@ def refuse_what_is_not_ours(path: Path) -> None:
                 hint="choose another data directory",
             )
         still_to_take(_ledger(raw), ours())
+
+
+def _refuse_what_is_damaged(path: Path, clock: Clock) -> None:
+    """Look a database over, and raise for what does not fit together."""
+    if path.with_name(f"{path.name}-journal").exists():
+        return
+    with contextlib.closing(connect(path, writable=False)) as raw:
+        damage = _damage(raw, clock)
+    if damage:
+        raise _corrupt(path, damage)
+
+
+def _damage(raw: sqlite3.Connection, clock: Clock) -> str | None:
+    """Return the first damage that a short look finds."""
+    until = clock.monotonic() + LOOK_S
+    raw.set_progress_handler(lambda: clock.monotonic() > until, _STEPS_BETWEEN_LOOKS)
+    try:
+        (found,) = raw.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+        return None
+    finally:
+        raw.set_progress_handler(None, 0)
+    return None if found == "ok" else str(found)
 
 
 def _ledger(raw: sqlite3.Connection) -> dict[int, str]:

@@ -14,8 +14,10 @@ from urllib.parse import quote
 from orchestrator.kernel.errors import (
     AlreadyExists,
     InvariantViolated,
+    JournalCorrupt,
     OrchestratorError,
     StateUnavailable,
+    StorageFull,
     StoreBusy,
 )
 from orchestrator.protocol.words import JobEventType, JobState, Outcome, PendingReason, Reason
@@ -32,10 +34,15 @@ WAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
 WRITER_CACHE_KIB: Final = 64 * 1024
 READER_CACHE_KIB: Final = 8 * 1024
 
+RESTORE: Final = (
+    "stop the server, keep the data directory as it is, and restore a backup: "
+    "orchestrator server restore"
+)
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT})
 _UNWRITABLE: Final = frozenset(
     {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 )
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _TAKEN: Final = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})
 
 
@@ -156,11 +163,9 @@ def translated(error: sqlite3.Error) -> OrchestratorError | sqlite3.Error:
     if isinstance(error, sqlite3.IntegrityError):
         return InvariantViolated(f"a rule of the database was broken: {error}")
     if is_full(error):
-        return StoreBusy(
-            "the disk is full: nothing was stored",
-            code="storage_full",
-            hint="make room on the disk of the data directory",
-        )
+        return StorageFull("the disk of the server is full: nothing was stored")
+    if code & 0xFF in _DAMAGED:
+        return JournalCorrupt(f"the database does not read back: {error}", hint=RESTORE)
     if code & 0xFF in _BUSY:
         return StoreBusy(f"the database did not answer in {BUSY_TIMEOUT_S:g} s: {error}")
     if code & 0xFF in _UNWRITABLE:

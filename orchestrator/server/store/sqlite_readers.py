@@ -48,13 +48,14 @@ class Readers:
         return await anyio.to_thread.run_sync(self._run, query, limiter=self._limiter)
 
     def _run(self, query: Query[T]) -> T:
-        raw = self._take()
         try:
-            return self._answer(raw, query)
+            raw = self._take()
+            try:
+                return self._answer(raw, query)
+            finally:
+                self._put_back(raw)
         except sqlite3.Error as error:
             raise translated(error) from error
-        finally:
-            self._put_back(raw)
 
     def _answer(self, raw: sqlite3.Connection, query: Query[T]) -> T:
         until = self._clock.monotonic() + QUERY_LIMIT_S
@@ -74,7 +75,11 @@ class Readers:
             if self._idle:
                 return self._idle.pop()
         raw = connect(self._path, writable=False)
-        prepare_reader(raw)
+        try:
+            prepare_reader(raw)
+        except sqlite3.Error:
+            raw.close()
+            raise
         return raw
 
     def _put_back(self, raw: sqlite3.Connection) -> None:

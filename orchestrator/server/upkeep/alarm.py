@@ -12,6 +12,7 @@ from orchestrator.kernel.errors import Unavailable
 from orchestrator.server.facts import Fact, NewsLost, Scheduled
 from orchestrator.server.operations.upkeep import next_due, queue_due
 from orchestrator.server.store.interface import Store
+from orchestrator.server.upkeep.delay import Delay
 
 LONGEST_SLEEP_S: Final = 30.0
 """The clock of the wall can be set forward, and nobody tells."""
@@ -27,6 +28,7 @@ class Alarm:
         self._clock = clock
         self._next_us: int | None = None
         self._earlier = anyio.Event()
+        self._delay = Delay()
 
     def hear(self, facts: Sequence[Fact]) -> None:
         """Wake up sooner for a job that falls due sooner, or that may do so."""
@@ -54,8 +56,10 @@ class Alarm:
                 pass
             due_us = await self._store.read(next_due)
         except Unavailable as error:
-            logs.event(_LOGGER, logging.WARNING, "alarm.delayed", reason=error.message)
+            if self._delay.begins(error):
+                logs.event(_LOGGER, logging.WARNING, "alarm.delayed", reason=error.message)
             return RETRY_S
+        self._delay.ends()
         if due_us is None:
             return LONGEST_SLEEP_S
         self._next_us = min(due_us, self._next_us or due_us)

@@ -16,10 +16,21 @@ class Pulse:
 
     def __init__(self) -> None:
         self._beat_at: float | None = None
+        self._problem: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Return the code of what the last tick met."""
+        return self._problem
+
+    def miss(self, problem: str) -> None:
+        """Note that a tick could not be committed."""
+        self._problem = problem
 
     def beat(self, *, now: float) -> None:
         """Note that a tick was committed."""
         self._beat_at = now
+        self._problem = None
 
     def stop(self) -> None:
         """Be not ready from now on."""
@@ -27,4 +38,5 @@ class Pulse:
 
     def is_ready(self, *, now: float) -> bool:
         """Tell whether requests can be served."""
-        return self._beat_at is not None and now - self._beat_at < STALE_S
+        has_beaten = self._beat_at is not None and now - self._beat_at < STALE_S
+        return has_beaten and self._problem is None

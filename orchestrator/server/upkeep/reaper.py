@@ -13,6 +13,7 @@ from orchestrator.kernel.errors import Unavailable
 from orchestrator.protocol.limits import REAPER_S
 from orchestrator.server.operations.upkeep import tick
 from orchestrator.server.store.interface import Store
+from orchestrator.server.upkeep.delay import Delay
 from orchestrator.server.upkeep.pulse import Pulse
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -28,14 +29,19 @@ async def reap(
 ) -> None:
     """Tick until cancelled; say *started* after the first tick that was committed."""
     last = clock.monotonic()
+    delay = Delay()
     while True:
         now = clock.monotonic()
         try:
             await _tick(store, elapsed_s=now - last)
         except Unavailable as error:
             # The lease clock stands still meanwhile, which costs nobody a lease.
-            logs.event(_LOGGER, logging.WARNING, "reaper.delayed", reason=error.message)
+            pulse.miss(error.problem_code)
+            if delay.begins(error):
+                logs.event(_LOGGER, logging.WARNING, "reaper.delayed", reason=error.message)
         else:
+            if delay.ends():
+                logs.event(_LOGGER, logging.INFO, "reaper.resumed")
             last = now
             pulse.beat(now=anyio.current_time())
             task_status.started()

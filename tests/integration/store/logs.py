@@ -7,6 +7,7 @@ from orchestrator.server.operations.output import output_state
 from orchestrator.server.operations.ownership import AttemptKey
 from orchestrator.server.output_intake import OutputIntake
 from orchestrator.server.output_log import OutputFiles, OutputState
+from orchestrator.server.reserve import Reserve
 from tests.integration.store.world import (
     Worker,
     World,
@@ -20,7 +21,7 @@ class Logs:
         self.world = world
         self.folder = folder
         self.files = OutputFiles(folder)
-        self.intake = OutputIntake(world.store, self.files)
+        self.intake = OutputIntake(world.store, self.files, Reserve(folder / "reserve", 4096))
 
     async def take(self, worker: Worker, grant: Grant, data: bytes, *, offset: int = 0) -> Ack:
         """Send frames by themselves."""

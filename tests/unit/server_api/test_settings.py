@@ -24,11 +24,13 @@ def test_settings_come_from_the_command_line_and_the_environment() -> None:
         environ={
             "ORCHESTRATOR_ALLOWED_HOSTS": "Build.example, [fd00::1] ,",
             "ORCHESTRATOR_MAX_UPLOAD_BYTES": "1000",
+            "ORCHESTRATOR_DISK_RESERVE_BYTES": "67108864",
         },
     )
 
     assert (plain.host, plain.port, plain.max_upload_bytes) == ("127.0.0.1", 8700, UPLOAD_BYTES)
     assert (chosen.host, chosen.port, chosen.max_upload_bytes) == ("::1", 9000, 1000)
+    assert (plain.reserve_bytes, chosen.reserve_bytes) == (32 * 1024 * 1024, 64 * 1024 * 1024)
     assert chosen.allowed_hosts == ("build.example", "[fd00::1]")
 
 
@@ -45,6 +47,7 @@ def test_settings_come_from_the_command_line_and_the_environment() -> None:
         ("h:1", {"ORCHESTRATOR_MAX_UPLOAD_BYTES": "0"}),
         ("h:1", {"ORCHESTRATOR_MAX_UPLOAD_BYTES": "9" * 5000}),
         ("h:1", {"ORCHESTRATOR_MAX_UPLOAD_BYTES": ""}),
+        ("h:1", {"ORCHESTRATOR_DISK_RESERVE_BYTES": "1024"}),
     ],
 )
 def test_wrong_settings_are_refused_with_an_example(listen: str, environ: dict[str, str]) -> None:

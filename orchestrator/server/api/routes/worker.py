@@ -93,7 +93,7 @@ class WorkerCalls:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._store = services.store
-        self._intake = OutputIntake(services.store, services.outputs)
+        self._intake = OutputIntake(services.store, services.outputs, services.reserve)
 
     async def enrol(self, scope: Scope, receive: Receive) -> BaseModel:
         """Let a worker in."""
