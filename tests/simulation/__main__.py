@@ -5,6 +5,7 @@ import sys
 import time
 
 from tests.simulation import runner
+from tests.simulation.mutants import MUTANTS
 from tests.simulation.runner import Sum
 
 
@@ -22,6 +23,10 @@ def main() -> int:
     traces = verbs.add_parser("traces", help="print what each seed's trace adds up to")
     traces.add_argument("first", type=int)
     traces.add_argument("end", type=int)
+    mutant = verbs.add_parser("mutant", help="look for the first seed that finds a planted bug")
+    mutant.add_argument("name")
+    mutant.add_argument("--from", dest="first", type=int, default=None)
+    mutant.add_argument("--seeds", type=int, default=2000)
     replay = verbs.add_parser("replay", help="run one seed, and tell its story")
     replay.add_argument("seed", type=int)
     replay.add_argument("--lines", type=int, default=200)
@@ -32,6 +37,8 @@ def main() -> int:
         case "batch":
             sys.stdout.write(runner.run_here(range(given.first, given.end)).to_json())
             return 0
+        case "mutant":
+            return _hunt(given.name, given.first, given.seeds)
         case "traces":
             for verdict in runner.verdicts(range(given.first, given.end)):
                 _say(f"{verdict.options.seed} {verdict.trace} {verdict.events}")
@@ -67,6 +74,18 @@ def _run(count: int, first: int | None, processes: int) -> int:
     _say("faults:     " + ", ".join(f"{name} {n}" for name, n in sorted(this.injected.items())))
     _say("situations: " + ", ".join(f"{name} {n}" for name, n in sorted(this.seen.items())))
     return 1 if this.failures else 0
+
+
+def _hunt(name: str, first: int | None, count: int) -> int:
+    """Try the seed that is known, and then all others."""
+    known = MUTANTS[name].seed if first is None else first
+    seeds = [known, *range(first or 0, (first or 0) + count)]
+    verdict = runner.found(name, seeds)
+    if verdict is None:
+        _say(f"{name}: not found in {count} seeds")
+        return 1
+    _say(f"{name}: {verdict.options.seed}: {verdict.violations[0]}")
+    return 0
 
 
 def _tell(what: str, found: Sum) -> None:

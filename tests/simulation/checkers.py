@@ -4,6 +4,7 @@ The rules are the invariants of the guarantees (I1 to I18). What really happened
 that the commands write; here it is compared with what the server believes.
 """
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.job_lifecycle import TERMINAL
@@ -12,9 +13,14 @@ from orchestrator.protocol.limits import LEASE_S
 from orchestrator.protocol.wire import Ended, ReportRequest
 
 if TYPE_CHECKING:
+    from tests.simulation.parts.host import Host
     from tests.simulation.scene import Scene
 
 SLACK_S: Final = 0.1
+SYNCED_S: Final = 1.0
+"""Much longer than a worker takes to start, and to sync an end."""
+HEALED_S: Final = 95.0
+"""A lease, the grace of a server that was just started, two ticks, and a worker's start."""
 _STATED: Final = ("lost", "indeterminate")
 FINAL: Final = frozenset(str(state) for state in TERMINAL)
 _ORDER: Final = {
@@ -39,11 +45,17 @@ class Checkers:
         self._renewed: dict[str, float] = {}
         self._claimed: dict[tuple[str, int], float] = {}
         self.server_began = 0.0
+        self.healed_at = math.inf
 
-    def state(self, job_id: str, state: str) -> None:
+    def told(self, line: str) -> None:
+        """Hear of a line in a timeline."""
+        self._world.sometimes(f"told: {line}")
+
+    def state(self, job_id: str, state: str, reason: str | None) -> None:
         """Hear that a job came into a state: a finished one is finished for good."""
         self._world.note("job", job_id, state)
         if state in FINAL:
+            self._world.sometimes(f"a job is {state}: {reason}")
             self.open.discard(job_id)
             self.finished.add(job_id)
         elif job_id in self.finished:
@@ -70,9 +82,14 @@ class Checkers:
         """No attempt is lost before one whole lease without a sign, and none as a server starts."""
         self._world.note("attempt ends", job_id, number, outcome)
         self._world.sometimes(f"an attempt ends {outcome}")
-        if outcome != "lost" or self._scene.server.operation != "upkeep":
-            return
         now = self._world.loop.now
+        operation = self._scene.server.operation
+        if outcome == "indeterminate" and operation == "open_session":
+            self._check_forgotten(job_id, number)
+        if outcome != "lost" or operation != "upkeep":
+            return
+        if now > self.healed_at + HEALED_S and not self._scene.is_once(job_id):
+            self._world.violated("G16", f"{job_id} {number} was lost though nothing is wrong")
         signs = (
             self._renewed.get(session_id, 0.0),
             self._claimed.get((job_id, number), 0.0),
@@ -82,6 +99,13 @@ class Checkers:
             self._world.violated(
                 "G13", f"{job_id} {number} was lost {now - max(signs):.1f} s after a sign of life"
             )
+
+    def _check_forgotten(self, job_id: str, number: int) -> None:
+        """A worker that comes back with its memory knows all that it was granted (FT16)."""
+        if self._scene.ledger.of(job_id, number).runs and self._scene.is_spool_whole(
+            job_id, number
+        ):
+            self._world.violated("G14", f"{job_id} {number} runs, and its worker does not say so")
 
     def reported(self, request: ReportRequest, settled: set[tuple[str, int]]) -> None:
         """What was reported of an attempt that was given up is kept beside it (I17)."""
@@ -175,6 +199,8 @@ class Checkers:
         """I4, I6: what is told of an end is what happened."""
         violated, name = self._world.violated, f"{job_id} {number}"
         truth = self._scene.ledger.of(job_id, number)
+        if outcome == "indeterminate" and truth.durable and not self._scene.spools_lost:
+            violated("G8", f"{name} is indeterminate, and its end was on the disk")
         if outcome == "released" and truth.started:
             violated("I4", f"{name} was given back as never started, and was started")
         succeeded = outcome == "succeeded" and self._is_command(job_id)
@@ -205,6 +231,8 @@ class Checkers:
             self._world.violated(
                 "I7", f"{job_id} {number}: {len(stored)} of {len(said)} bytes, and says complete"
             )
+        if missing:
+            self._world.sometimes("output is incomplete")
         if stored and len(stored) < len(said):
             self._world.sometimes("output ends early")
 
@@ -245,6 +273,18 @@ class Checkers:
             for process in host.machine.processes.values():
                 if process.name.startswith(("job", "left")) and process.environment:
                     self._world.violated("I11", f"{process} is left")
-        for stranger in self._scene.strangers:
-            if stranger.killed_by_us:
-                self._world.violated("I11", f"{stranger} was none of ours, and was killed")
+
+    def before_a_cut(self, host: "Host") -> None:
+        """Note which ends are on the disk by now: synced 200 ms after they were written (G8)."""
+        now, network = self._world.loop.now, self._world.injected
+        if network["sync fails"] or network["disk full"] or host.machine.frozen:
+            return
+        for (job_id, number), truth in self._scene.ledger.attempts.items():
+            worker = host.running.get(truth.worker)
+            if worker is None or not worker.alive or truth.machine != host.machine.name:
+                continue
+            calm_since = max(worker.began, worker.went_on, host.machine.went_on)
+            if worker.is_frozen or not calm_since + SYNCED_S < truth.recorded_at < now - SYNCED_S:
+                continue
+            self._world.note("on the disk", job_id, number)
+            truth.durable = True

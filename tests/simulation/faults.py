@@ -166,6 +166,7 @@ def cut(host: "Host", seconds: float) -> Fault:
     """Pull the cord of a machine."""
     host.wanted_up = False
     host.power_cuts += 1
+    host.scene.before_a_cut(host)
     host.machine.power_cut()
 
     def mend() -> None:
@@ -280,11 +281,8 @@ def _strangers(nemesis: Nemesis) -> Fault:
 
     def mend() -> None:
         for stranger in some:
-            if stranger.signal == signal.SIGKILL and not stranger.alive:
-                continue
             machine.end(stranger)
 
-    nemesis.scene.strangers += some
     return Fault(nemesis.seconds(1.0, 30.0), mend)
 
 

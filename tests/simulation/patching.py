@@ -29,6 +29,7 @@ import worker.spool.spool
 import worker.workspace
 from orchestrator.kernel import host, logs
 from orchestrator.kernel.errors import StateUnavailable
+from orchestrator.protocol.frames import decode
 from tests.simulation.world import syscalls
 from tests.simulation.world.paths import SimPath
 from tests.simulation.world.sockets import opened, pair
@@ -74,10 +75,16 @@ def install(world: "World") -> syscalls.Patches:
     linux = _linux_of(world, system)
     for module in (shim.journal, spool.remains, spool.segment):
         patches.set(module, "linux", linux)
+    patches.set(spool.remains, "_kill_some", _hunting(world, spool.remains._kill_some))
+    patches.set(shim.journal.Journal, "_begin", _beginning(world, shim.journal.Journal._begin))
+    patches.set(spool.shims.FoundShim, "__init__", _finding(world, spool.shims.FoundShim.__init__))
+    patches.set(spool.segment.Segment, "is_final", _tearing(world, spool.segment.Segment.is_final))
     patches.set(shim.room, "_fallocate", None)
     patches.set(kernel.descriptors, "left", lambda: 1000)
     # Looked at every second, they would be half of all that happens.
     patches.each([worker.capacity, worker.pool], "LOOK_S", 6.0)
+    # A mebibyte for each spool is written with zeros; no frame here is a tenth of this.
+    patches.set(spool.spool, "BUFFER_BYTES", 128 * 1024)
     patches.set(anyio.to_thread, "run_sync", syscalls.inline(world))
     patches.set(kernel.packets, "pair", _pair_of(world))
     patches.each([spool.spool, worker.workspace], "private_dir", lambda path: path)
@@ -91,6 +98,59 @@ def install(world: "World") -> syscalls.Patches:
     patches.set(logs, "event", lambda *_args, **_keys: None)
     patches.set(logs, "bound", lambda **_keys: contextlib.nullcontext())
     return patches
+
+
+def _beginning(world: "World", real: Any) -> Any:
+    def begin(journal: Any, name: str) -> None:
+        real(journal, name)
+        if not name.endswith("-0"):
+            world.sometimes("a segment is followed by another")
+
+    return begin
+
+
+def _finding(world: "World", real: Any) -> Any:
+    def found(self: Any, *about: Any) -> None:
+        world.sometimes("a shim is found again")
+        real(self, *about)
+
+    return found
+
+
+def _tearing(world: "World", real: Any) -> Any:
+    """Note when what is left of a dead shim's segment ends in a frame that is not whole."""
+
+    def is_final(segment: Any) -> bool:
+        final: bool = real(segment)
+        if final:
+            process = world.loop.current
+            assert process is not None
+            inode = process.machine.disk.names.get(str(segment.path))
+            data = b"" if inode is None else bytes(inode.data)
+            whole = [frame.end for frame in decode(data)]
+            if len(data) > (whole[-1] if whole else 0):
+                world.sometimes("an end is torn")
+        return final
+
+    return is_final
+
+
+def _hunting(world: "World", real: Any) -> Any:
+    """Let it be known whose remains are being killed."""
+
+    def kill_some(key: tuple[str, int], process: Any) -> Any:
+        hunter = world.loop.current
+        assert hunter is not None
+        hunter.hunts = key
+        try:
+            found = real(key, process)
+            if found:
+                world.sometimes("remains are killed")
+            return found
+        finally:
+            hunter.hunts = None
+
+    return kill_some
 
 
 def _linux_of(world: "World", system: syscalls.Os) -> Any:

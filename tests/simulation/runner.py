@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from tests.simulation.mutants import MUTANTS
 from tests.simulation.seed import Laboratory, Options, Verdict, options_of
 
 ROOT: Final = Path(__file__).parents[2]
@@ -84,6 +85,16 @@ def run_here(seeds: Iterable[int]) -> Sum:
     for verdict in verdicts(seeds):
         found.add(verdict)
     return found
+
+
+def found(name: str, seeds: Iterable[int]) -> Verdict | None:
+    """Return the first seed's verdict that finds a planted bug."""
+    laboratory = Laboratory()
+    for seed in seeds:
+        verdict = laboratory.run(options_of(seed), plant=MUTANTS[name].plant)
+        if verdict.violations:
+            return verdict
+    return None
 
 
 def verdicts(seeds: Iterable[int]) -> Iterator[Verdict]:

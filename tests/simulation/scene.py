@@ -1,6 +1,6 @@
 """One seed's scene: a server, a few machines with workers, people, and what is known of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.kernel.errors import OrchestratorError, PeerBroken, Unavailable
@@ -37,6 +37,7 @@ class Scene:
         self.database = database
         self.ledger = Ledger()
         self.plans: dict[int, Plan] = {}
+        self.before_a_cut: Callable[[Host], None] = lambda _host: None
         self.agents: dict[str, Agent] = {}
         self.network = Network(world)
         self.server = Server(world, world.machine("server"), self.network, database)
@@ -44,7 +45,6 @@ class Scene:
         self.desk = world.machine("desk")
         self.people = People(self, self.desk.spawn("people"))
         self.hosts = [self._host(number, slots) for number, slots in enumerate(hosts)]
-        self.strangers: list[Process] = []
 
     def _host(self, number: int, slots: Sequence[int]) -> Host:
         chance = self.world.chance
@@ -99,7 +99,9 @@ class Scene:
     def watch(self, checkers: "Checkers") -> None:
         """Let the checkers hear of everything."""
         self.server.checkers = checkers
+        self.before_a_cut = checkers.before_a_cut
         self.database.state = checkers.state
+        self.database.told = checkers.told
         self.database.claimed = checkers.claimed
         self.database.ended = checkers.ended
 
@@ -109,6 +111,16 @@ class Scene:
             if order.acked == job_id:
                 return order.plan
         return None
+
+    def is_once(self, job_id: str) -> bool:
+        """Tell whether a job may be started only once."""
+        plan = self.plan_of_job(job_id)
+        return plan is not None and plan.fields.get("execution") == "at_most_once"
+
+    @property
+    def spools_lost(self) -> bool:
+        """Tell whether the memory of any worker was taken away."""
+        return any(host.spools_lost for host in self.hosts)
 
     def is_spool_whole(self, job_id: str, attempt: int) -> bool:
         """Tell whether nothing was taken from the memory of the machine that ran it."""

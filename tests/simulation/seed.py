@@ -5,6 +5,7 @@ import random
 import sys
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,8 +16,10 @@ from tests.simulation.parts.database import Database
 from tests.simulation.parts.plan import drawn
 from tests.simulation.scene import Scene
 from tests.simulation.world.process import Killed
+from tests.simulation.world.syscalls import Patches
 from tests.simulation.world.world import World
 
+Plant = Callable[[Patches], None]
 SETTLE_S: Final = 900.0
 """Longer than the longest job with all its tries, and then a lease and a reaper's round."""
 QUIET_S: Final = 8.0
@@ -84,8 +87,10 @@ class Laboratory:
         gc.disable()
         sys.unraisablehook = _unraisable
 
-    def run(self, options: Options, *, telling: bool = False) -> Verdict:
-        """Return what comes of a seed."""
+    def run(
+        self, options: Options, *, telling: bool = False, plant: Plant | None = None
+    ) -> Verdict:
+        """Return what comes of a seed; `plant` puts a bug into the programs first."""
         self._count += 1
         if self._count % 20 == 0:
             gc.collect()
@@ -94,6 +99,8 @@ class Laboratory:
         self._database.violated = world.violated
         patches = patching.install(world)
         patches.set(patching.shim.layout, "ROTATE_BYTES", options.rotate_bytes)
+        if plant is not None:
+            plant(patches)
         try:
             self._play(world, options)
         except BaseException as error:  # noqa: BLE001 - a bug of ours or of theirs: told with its seed
@@ -126,6 +133,7 @@ class Laboratory:
             return
         world.note("healed")
         nemesis.heal()
+        checkers.healed_at = world.loop.now
         world.run(SETTLE_S, lambda: not checkers.open and not scene.people.busy)
         world.run(QUIET_S)
         if not world.violations:

@@ -32,6 +32,7 @@ class Command:
         machine = shim.machine
         self.process = machine.spawn(f"job-{plan.number}", parent=shim)
         self._left: Process | None = None
+        self.process.attempt = (grant.job, grant.attempt)
         self._attempt = grant.attempt
         self._truth = scene.ledger.of(grant.job, grant.attempt)
         scene.started(grant, self.process)
@@ -41,6 +42,7 @@ class Command:
         if plan.ignores_term:
             self.process.signals = lambda _number: None
         self.process.watchers.append(self._died)
+        self._truth.runs = True
         plan.starts += 1
         self._code = plan.code(plan.starts)
         self._begin()
@@ -50,6 +52,7 @@ class Command:
         if plan.leaves_child and not self.process.machine.is_crowded:
             left = self._left = self.process.machine.spawn(f"left-{plan.number}", parent=self._shim)
             left.environment = self.process.environment
+            left.attempt = self.process.attempt
             left.signals = lambda _number: None
         for index in range(plan.lines):
             delay = plan.seconds * (index + 1) / (plan.lines + 1)
@@ -69,6 +72,7 @@ class Command:
     def _died(self, process: Process) -> None:
         truth = self._truth
         truth.code, truth.signal = process.exit_code, process.signal
+        truth.runs = False
         if self._shim.alive:
             self._scene.world.loop.within(self._shim, self._told_end)
 

@@ -56,6 +56,12 @@ WATCHES: Final[dict[str, tuple[str, str, str]]] = {
         "OLD.late_result IS NOT NULL AND NEW.late_result IS NOT OLD.late_result",
         "'I17', 'a late result was lost: ' || OLD.job_id || ' ' || OLD.number",
     ),
+    "output_closed": (
+        "UPDATE ON output",
+        """EXISTS (SELECT 1 FROM attempt WHERE job_id = NEW.job_id AND number = NEW.attempt
+        AND outcome IS NOT NULL)""",
+        "'I7', 'output grew after its end: ' || OLD.job_id || ' ' || OLD.attempt",
+    ),
     "output_grows": (
         "UPDATE ON output",
         "NEW.length < OLD.length",
@@ -66,9 +72,11 @@ WATCHES: Final[dict[str, tuple[str, str, str]]] = {
 
 HEARD: Final = (
     """CREATE TEMP TRIGGER heard_new AFTER INSERT ON job
-    BEGIN SELECT state(NEW.id, NEW.state); END""",
+    BEGIN SELECT state(NEW.id, NEW.state, NEW.reason); END""",
     """CREATE TEMP TRIGGER heard_state AFTER UPDATE OF state ON job WHEN NEW.state <> OLD.state
-    BEGIN SELECT state(NEW.id, NEW.state); END""",
+    BEGIN SELECT state(NEW.id, NEW.state, NEW.reason); END""",
+    """CREATE TEMP TRIGGER heard_line AFTER INSERT ON job_event
+    BEGIN SELECT told(NEW.type); END""",
     """CREATE TEMP TRIGGER heard_claim AFTER INSERT ON attempt
     BEGIN SELECT claimed(NEW.job_id, NEW.number); END""",
     """CREATE TEMP TRIGGER heard_end AFTER UPDATE OF outcome ON attempt
@@ -89,8 +97,10 @@ class Database:
         _migrate(self.raw, _Epoch())
         self.violated: Callable[[str, str], None] = lambda _rule, _detail: None
         self.raw.create_function("violated", 2, self._hear("violated"))
-        self.state: Callable[[str, str], None] = lambda _job, _state: None
-        self.raw.create_function("state", 2, self._hear("state"))
+        self.state: Callable[[str, str, str | None], None] = lambda _job, _state, _why: None
+        self.raw.create_function("state", 3, self._hear("state"))
+        self.told: Callable[[str], None] = lambda _type: None
+        self.raw.create_function("told", 1, self._hear("told"))
         self.claimed: Callable[[str, int], None] = lambda _job, _number: None
         self.ended: Callable[[str, int, str, str], None] = lambda _job, _number, _by, _how: None
         self.raw.create_function("claimed", 2, self._hear("claimed"))
@@ -140,6 +150,14 @@ class Database:
             raise
         self.raw.execute("COMMIT")
         return result, tx.facts
+
+    def rehearse(self, operation: Operation[T], now_us: int) -> T:
+        """Return what an operation would return, and take back what it did."""
+        self.raw.execute("BEGIN")
+        try:
+            return operation(SqliteTransaction(self.raw, now_us))
+        finally:
+            self.raw.execute("ROLLBACK")
 
     def read(self, query: Query[T]) -> T:
         """Run a query."""

@@ -1,5 +1,6 @@
 """What a job's command will do, and what is known of what it did: the truth to compare with."""
 
+import math
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -47,7 +48,11 @@ class Truth:
     code: int | None = None
     signal: int | None = None
     by_itself: bool = False
-    recorded: bool = False
+    recorded_at: float = math.inf
+    durable: bool = False
+    """Whether its end was synced before the power was cut."""
+    worker: str = ""
+    runs: bool = False
     machine: str = ""
 
 

@@ -36,6 +36,7 @@ class Shim:
         self.world = scene.world
         self.process = process
         self._spool = spool
+        self.worker = spool.split("/")[2]
         self._socket = socket
         self._line = Line(socket)  # type: ignore[arg-type]
         self._attempt: _Attempt | None = None
@@ -138,6 +139,7 @@ class _Attempt:
         self._grant = grant
         self._world = shim.world
         self._truth = shim.scene.ledger.of(grant.job, grant.attempt)
+        self._truth.worker = shim.worker
         self._chime = Chime(shim.line)
         self._command: Command | None = None
         self._watch: Watch | None = None
@@ -308,9 +310,10 @@ class _Attempt:
             if shim.now() > give_up_at or not is_full(error):
                 shim.process.machine.end(shim.process, code=1)
                 return
+            self._world.sometimes("an end waits for room")
             shim.later(_FULL_RETRY_S, self._write_exit, record, give_up_at)
             return
-        self._truth.recorded = True
+        self._truth.recorded_at = self._world.loop.now
         self._world.reach(shim.process, "exited")
         shim.line.say(layout.ended_bell(self._grant.job, self._grant.attempt))
         shim.over()

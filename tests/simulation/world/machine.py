@@ -46,9 +46,10 @@ class Machine:
         self.clocks = clocks
         self.disk = Disk(self)
         self.frozen = False
-        self.frozen_at = 0.0
+        self.frozen_at = self.went_on = 0.0
         self.boot = 1
         self.processes: dict[int, Process] = {}
+        self._used: set[int] = set()
         self._pids = itertools.cycle(range(1, PIDS + 1))
 
     @property
@@ -63,6 +64,9 @@ class Machine:
     def spawn(self, name: str, parent: Process | None = None) -> Process:
         """Begin a process."""
         pid = next(pid for pid in self._pids if pid not in self.processes)
+        if pid in self._used:
+            self.world.sometimes("a pid is used again")
+        self._used.add(pid)
         process = Process(self, name, pid, parent)
         process.context = started(process)
         self.processes[pid] = process
@@ -114,6 +118,7 @@ class Machine:
     def thaw(self, process: Process) -> None:
         """SIGCONT."""
         was, process.stopped = process.stopped, False
+        process.went_on = self.world.loop.now
         if was and process.alive and not process.is_frozen:
             self.world.loop.thaw(process)
 
@@ -123,7 +128,7 @@ class Machine:
 
     def resume(self) -> None:
         """Open it: as far as the monotonic clock knows, no time went by."""
-        self.frozen = False
+        self.frozen, self.went_on = False, self.world.loop.now
         self.clocks.slept += self.world.loop.now - self.frozen_at
         for process in list(self.processes.values()):
             if process.alive and not process.is_frozen:

@@ -42,9 +42,15 @@ class Process:
         self.born = machine.ticks()
         self.alive = True
         self.stopped = False
+        self.began = machine.world.loop.now
+        self.went_on = 0.0
+        """When it was last let go on."""
         self.exit_code: int | None = None
         self.signal: int | None = None
-        self.killed_by_us = False
+        self.attempt: tuple[str, int] | None = None
+        """Whose command it is, if it is one."""
+        self.hunts: tuple[str, int] | None = None
+        """Of which attempt it is about to kill what is left."""
         self.environment: bytes = b""
         self.files: dict[int, OpenFile] = {}
         self.context: Context = Context()

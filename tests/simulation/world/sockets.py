@@ -107,7 +107,10 @@ class PidFd:
         """Signal the process."""
         if not self.process.alive:
             raise ProcessLookupError
-        self.process.killed_by_us = True
+        world = self.process.machine.world
+        hunter = world.loop.current
+        if hunter is not None and hunter.hunts and hunter.hunts != self.process.attempt:
+            world.violated("I11", f"{self.process} is none of {hunter.hunts}, and is killed")
         self.process.machine.signal(self.process, signal.Signals(number))
 
 

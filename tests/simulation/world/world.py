@@ -108,6 +108,9 @@ class World:
             asyncio._set_running_loop(None)
         # What was killed never left its scopes, and these tables would remember it for ever.
         _asyncio._task_states.clear()
+        for name in ("_all_tasks", "_scheduled_tasks"):
+            # Tasks of many worlds have the same numbers, and would be searched for each other.
+            getattr(asyncio.tasks, name, set()).clear()
         lowlevel._run_vars.clear()
 
     def begin(self, process: Process, main: Callable[[], Any]) -> None:

@@ -1,0 +1,81 @@
+"""What must come up in a batch: a situation that never does is one that nothing tests.
+
+Most are counted where they are met in the world; the ends of jobs and attempts and the lines of
+timelines are counted as the database writes them.
+"""
+
+from typing import Final
+
+MUST: Final = frozenset(
+    {
+        # How attempts end.
+        "an attempt ends cancelled",
+        "an attempt ends failed",
+        "an attempt ends indeterminate",
+        "an attempt ends lost",
+        "an attempt ends preempted",
+        "an attempt ends released",
+        "an attempt ends succeeded",
+        "an attempt ends timed_out",
+        # What becomes of jobs.
+        "a job is cancelled: cancelled_by_policy",
+        "a job is cancelled: cancelled_by_user",
+        "a job is failed: disk_full",
+        "a job is failed: exit_nonzero",
+        "a job is failed: interrupted",
+        "a job is failed: outcome_unknown",
+        "a job is failed: poison",
+        "a job is failed: signal",
+        "a job is failed: spawn_error",
+        "a job is failed: timeout_run",
+        "a job is failed: timeout_silence",
+        "a job is failed: worker_lost",
+        "a job is succeeded: None",
+        # What timelines tell.
+        "told: cancel_requested",
+        "told: fell_due",
+        "told: late_result",
+        "told: lost",
+        "told: preempted",
+        "told: reattached",
+        "told: released",
+        "told: retry_planned",
+        "told: server_restarted",
+        "told: worker_back",
+        "told: worker_offline",
+        # What people meet.
+        "a cancel meets a job that is cancelled",
+        "a cancel meets a job that is cancelling",
+        "a cancel meets a job that is failed",
+        "a cancel meets a job that is succeeded",
+        "a key is refused for another body",
+        "a request is delivered again",
+        "a submit is repeated",
+        # What the server refuses.
+        "refused: idempotency_key_reused",
+        "refused: session_ended",
+        "refused: session_superseded",
+        "refused: storage_full",
+        # What happens on machines.
+        "a child is given up",
+        "a command is orphaned",
+        "a pid is used again",
+        "a segment is followed by another",
+        "a shim dies before its command",
+        "a shim ends for its disk",
+        "a shim is found again",
+        "a worker ends: launcher_gone",
+        "a worker ends: state_unavailable",
+        "an end is torn",
+        "an end waits for room",
+        "leftovers are swept",
+        "output ends early",
+        "output is incomplete",
+        "remains are killed",
+    }
+)
+
+
+def missing(seen: set[str]) -> list[str]:
+    """Return what did not come up."""
+    return sorted(MUST - seen)
