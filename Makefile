@@ -52,6 +52,10 @@ sim: $(STAMP)  ## simulate: SEEDS=20000 FROM=… ; runs go on where the last one
 sim-replay: $(STAMP)  ## tell the story of one seed: SEED=…
 	@env PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation replay $(SEED)
 
+.PHONY: sim-shrink
+sim-shrink: $(STAMP)  ## make a failing seed smaller: SEED=…
+	@env PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation shrink $(SEED)
+
 .PHONY: e2e
 e2e: $(TOOLS)  ## run the real programs, from outside
 	@$(PYTEST) tests/e2e $(ARGS)

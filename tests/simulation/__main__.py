@@ -7,6 +7,8 @@ import time
 from tests.simulation import runner
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.runner import Sum
+from tests.simulation.seed import Laboratory, options_of
+from tests.simulation.shrink import shrunk
 
 
 def main() -> int:
@@ -20,6 +22,8 @@ def main() -> int:
     batch = verbs.add_parser("batch", help="run seeds here, and print the sum as JSON")
     batch.add_argument("first", type=int)
     batch.add_argument("end", type=int)
+    these = verbs.add_parser("these", help="run these seeds here, and print the sum as JSON")
+    these.add_argument("numbers", type=int, nargs="+")
     traces = verbs.add_parser("traces", help="print what each seed's trace adds up to")
     traces.add_argument("first", type=int)
     traces.add_argument("end", type=int)
@@ -27,6 +31,9 @@ def main() -> int:
     mutant.add_argument("name")
     mutant.add_argument("--from", dest="first", type=int, default=None)
     mutant.add_argument("--seeds", type=int, default=2000)
+    verbs.add_parser("mutants", help="look for every planted bug, its known seed first")
+    shrink = verbs.add_parser("shrink", help="make a failing seed smaller")
+    shrink.add_argument("seed", type=int)
     replay = verbs.add_parser("replay", help="run one seed, and tell its story")
     replay.add_argument("seed", type=int)
     replay.add_argument("--lines", type=int, default=200)
@@ -37,8 +44,15 @@ def main() -> int:
         case "batch":
             sys.stdout.write(runner.run_here(range(given.first, given.end)).to_json())
             return 0
+        case "these":
+            sys.stdout.write(runner.run_here(given.numbers).to_json())
+            return 0
         case "mutant":
             return _hunt(given.name, given.first, given.seeds)
+        case "mutants":
+            return max([_hunt(name, None, 2000) for name in MUTANTS])
+        case "shrink":
+            return _shrink(given.seed)
         case "traces":
             for verdict in runner.verdicts(range(given.first, given.end)):
                 _say(f"{verdict.options.seed} {verdict.trace} {verdict.events}")
@@ -86,6 +100,29 @@ def _hunt(name: str, first: int | None, count: int) -> int:
         return 1
     _say(f"{name}: {verdict.options.seed}: {verdict.violations[0]}")
     return 0
+
+
+def _shrink(seed: int) -> int:
+    """Show the smallest world of a seed that fails in the same way."""
+    laboratory = Laboratory()
+    first = laboratory.run(options_of(seed))
+    if not first.violations:
+        _say(f"seed {seed} does not fail")
+        return 0
+    rule = _rule(first.violations)
+    smallest = shrunk(
+        first.options, lambda options: _rule(laboratory.run(options).violations) == rule
+    )
+    verdict = laboratory.run(smallest, telling=True)
+    for line in verdict.story[-100:]:
+        _say(line)
+    _say(str(smallest))
+    _say(f"VIOLATED {verdict.violations[0]}")
+    return 1
+
+
+def _rule(violations: list[str]) -> str:
+    return violations[0].partition(":")[0] if violations else ""
 
 
 def _tell(what: str, found: Sum) -> None:

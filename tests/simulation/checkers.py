@@ -5,6 +5,7 @@ that the commands write; here it is compared with what the server believes.
 """
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.job_lifecycle import TERMINAL
@@ -45,7 +46,7 @@ class Checkers:
         self._renewed: dict[str, float] = {}
         self._claimed: dict[tuple[str, int], float] = {}
         self.server_began = 0.0
-        self.healed_at = math.inf
+        self.calm_since: Callable[[], float] = lambda: math.inf
 
     def told(self, line: str) -> None:
         """Hear of a line in a timeline."""
@@ -88,7 +89,7 @@ class Checkers:
             self._check_forgotten(job_id, number)
         if outcome != "lost" or operation != "upkeep":
             return
-        if now > self.healed_at + HEALED_S and not self._scene.is_once(job_id):
+        if now > self.calm_since() + HEALED_S and not self._scene.is_once(job_id):
             self._world.violated("G16", f"{job_id} {number} was lost though nothing is wrong")
         signs = (
             self._renewed.get(session_id, 0.0),

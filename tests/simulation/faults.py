@@ -4,6 +4,7 @@ A fault breaks something and says how long it lasts; when it is over, or when th
 it mends what it broke. Nothing here knows what should come of it.
 """
 
+import math
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ class Nemesis:
         self._mends: dict[int, Mend] = {}
         self._count = 0
         self._until = 0.0
+        self.calm_since = 0.0
+        """Since when nothing was broken that can cost anybody a lease."""
 
     def begin(self, until: float) -> None:
         """Break things from now on, up to a moment."""
@@ -56,6 +59,8 @@ class Nemesis:
             self._count += 1
             number = self._count
             self._mends[number] = fault.mend
+            if not fault.harmless:
+                self.calm_since = math.inf
             self._world.loop.after(fault.seconds, self._mend, number)
         self._plan(kind)
 
@@ -63,6 +68,8 @@ class Nemesis:
         mend = self._mends.pop(number, None)
         if mend is not None:
             mend()
+            if not self._mends and self.calm_since == math.inf:
+                self.calm_since = self._world.loop.now
 
     def heal(self) -> None:
         """Mend everything."""
@@ -107,6 +114,8 @@ class Fault:
 
     seconds: float
     mend: Mend
+    harmless: bool = False
+    """Whether nothing may be lost by it."""
 
 
 def _nothing() -> None:
@@ -249,6 +258,8 @@ def _all_but_shims(nemesis: Nemesis) -> Fault:
 def _drain(nemesis: Nemesis) -> Fault:
     host = nemesis.host()
     host.push(Push.ASKED)
+    if nemesis.scene.world.chance.random() < 0.5:
+        return Fault(0.0, _nothing, harmless=True)
     return Fault(nemesis.seconds(1.0, 60.0), lambda: host.push(Push.URGED))
 
 

@@ -5,9 +5,11 @@ the order in a set of texts may decide what happens first.
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -115,12 +117,26 @@ def begin(*arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, env=environment(), cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
-def run_beside(seeds: range, processes: int) -> Iterator[Sum]:
-    """Run seeds in as many processes, and yield what each batch came to."""
+def run_in_one(seeds: Iterable[int]) -> Sum:
+    """Run some seeds in a process of their own."""
+    process = begin("these", *map(str, seeds))
+    text, _ = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"the seeds' process ended with {process.returncode}")
+    return Sum.of(text)
+
+
+def run_beside(seeds: range, processes: int, *, until: float = math.inf) -> Iterator[Sum]:
+    """Run seeds in as many processes, and yield what each batch came to.
+
+    No batch is begun after the moment `until` of the monotonic clock.
+    """
     batches = [seeds[at : at + BATCH] for at in range(0, len(seeds), BATCH)]
     running: list[subprocess.Popen[str]] = []
     try:
         while batches or running:
+            if time.monotonic() > until:
+                batches.clear()
             while batches and len(running) < processes:
                 batch = batches.pop(0)
                 running.append(begin("batch", str(batch.start), str(batch.stop)))

@@ -36,6 +36,8 @@ class Scene:
         self.world = world
         self.database = database
         self.ledger = Ledger()
+        self.restarted_at = 0.0
+        """When any supervisor, or the server, last began."""
         self.plans: dict[int, Plan] = {}
         self.before_a_cut: Callable[[Host], None] = lambda _host: None
         self.agents: dict[str, Agent] = {}

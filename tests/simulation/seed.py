@@ -127,13 +127,13 @@ class Laboratory:
         scene.start()
         self._order(scene, options)
         nemesis = Nemesis(scene, dict(options.kinds))
+        checkers.calm_since = lambda: max(nemesis.calm_since, scene.restarted_at)
         nemesis.begin(options.horizon)
         world.run(options.horizon)
         if world.violations:
             return
         world.note("healed")
         nemesis.heal()
-        checkers.healed_at = world.loop.now
         world.run(SETTLE_S, lambda: not checkers.open and not scene.people.busy)
         world.run(QUIET_S)
         if not world.violations:

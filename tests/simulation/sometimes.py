@@ -18,13 +18,10 @@ MUST: Final = frozenset(
         "an attempt ends succeeded",
         "an attempt ends timed_out",
         # What becomes of jobs.
-        "a job is cancelled: cancelled_by_policy",
         "a job is cancelled: cancelled_by_user",
-        "a job is failed: disk_full",
         "a job is failed: exit_nonzero",
         "a job is failed: interrupted",
         "a job is failed: outcome_unknown",
-        "a job is failed: poison",
         "a job is failed: signal",
         "a job is failed: spawn_error",
         "a job is failed: timeout_run",
@@ -49,6 +46,7 @@ MUST: Final = frozenset(
         "a cancel meets a job that is failed",
         "a cancel meets a job that is succeeded",
         "a key is refused for another body",
+        "a late result is kept",
         "a request is delivered again",
         "a submit is repeated",
         # What the server refuses.
@@ -64,13 +62,11 @@ MUST: Final = frozenset(
         "a shim dies before its command",
         "a shim ends for its disk",
         "a shim is found again",
-        "a worker ends: launcher_gone",
         "a worker ends: state_unavailable",
         "an end is torn",
         "an end waits for room",
         "leftovers are swept",
         "output ends early",
-        "output is incomplete",
         "remains are killed",
     }
 )

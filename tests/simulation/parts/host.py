@@ -73,6 +73,7 @@ class Host:
         self.running: dict[str, Process] = {}
         self.services: list[ChildService] = []
         self.wanted_up = True
+        self._left_in_order = False
         self.power_cuts = self.spools_lost = 0
         self._phase = Phase.RUNNING
         machine.disk.folders |= {"/state": None, "/work": None}
@@ -91,6 +92,9 @@ class Host:
             return
         scene = self.scene
         self._phase = Phase.RUNNING
+        if not self._left_in_order:
+            scene.restarted_at = scene.world.loop.now
+        self._left_in_order = False
         launcher = self.launcher = self.machine.spawn("launcher")
         supervisor = self.supervisor = self.machine.spawn("supervisor", parent=launcher)
         # Whoever starts us again: soon, but not at once.
@@ -130,6 +134,7 @@ class Host:
         for service in self.services:
             if service.child.state is ChildState.FAILED:
                 self.scene.world.sometimes("a child is given up")
+        self._left_in_order = True
         self.machine.end(process, code=0)
 
     async def _launch(
