@@ -45,6 +45,7 @@ class Checkers:
         self._issued: dict[tuple[str, int], str] = {}
         self._renewed: dict[str, float] = {}
         self._claimed: dict[tuple[str, int], float] = {}
+        self._ended: set[tuple[str, int]] = set()
         self.server_began = 0.0
         self.calm_since: Callable[[], float] = lambda: math.inf
 
@@ -82,6 +83,7 @@ class Checkers:
     def ended(self, job_id: str, number: int, session_id: str, outcome: str) -> None:
         """No attempt is lost before one whole lease without a sign, and none as a server starts."""
         self._world.note("attempt ends", job_id, number, outcome)
+        self._ended.add((job_id, number))
         self._world.sometimes(f"an attempt ends {outcome}")
         now = self._world.loop.now
         operation = self._scene.server.operation
@@ -283,6 +285,8 @@ class Checkers:
         for (job_id, number), truth in self._scene.ledger.attempts.items():
             worker = host.running.get(truth.worker)
             if worker is None or not worker.alive or truth.machine != host.machine.name:
+                continue
+            if (job_id, number) in self._ended:
                 continue
             calm_since = max(worker.began, worker.went_on, host.machine.went_on)
             if worker.is_frozen or not calm_since + SYNCED_S < truth.recorded_at < now - SYNCED_S:

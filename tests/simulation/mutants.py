@@ -31,10 +31,8 @@ import worker.spool.remains
 import worker.spool.spool
 import worker.spool.tail
 from orchestrator.core.job import Job
-from orchestrator.protocol.frames import FrameType
 from orchestrator.protocol.words import Execution
 from orchestrator.server.operations.idempotency import IdempotencyKey
-from orchestrator.server.operations.ownership import own_session
 from tests.simulation.world.syscalls import Patches
 from worker.logic.attempt import Withdrawn
 from worker.moment import now_us
@@ -110,13 +108,6 @@ def _set(owner: Any, name: str, value: Any) -> Plant:
         patches.set(owner, name, value)
 
     return plant
-
-
-def _any_session(patches: Patches) -> None:
-    for module in (operations.claim, operations.heartbeat):
-        patches.set(module, "open_session_of", own_session)
-    text = operations.heartbeat._RENEW
-    patches.set(operations.heartbeat, "_RENEW", text.replace("AND ended_us IS NULL", ""))
 
 
 def _runs_while_down(patches: Patches) -> None:
@@ -210,70 +201,6 @@ def _given_back(patches: Patches) -> None:
     patches.set(worker.runner.Runner, "_vanished", choose)
 
 
-def _hole_closed(patches: Patches) -> None:
-    real = spool.tail.Tail._note
-
-    def note(self: Any, frame: Any) -> Any:
-        before = self._length
-        record = real(self, frame)
-        if frame.type == FrameType.GRANT:
-            self._length = before
-        return record
-
-    patches.set(spool.tail.Tail, "_note", note)
-
-
-def _spliced(patches: Patches) -> None:
-    """Leave a full segment unsynced, and go on behind what a power cut took of it."""
-    real = worker.shim.journal.Journal._make_way
-
-    def make_way(self: Any) -> None:
-        journal: Any = worker.shim.journal
-        system = journal.os
-        journal.os = _Unsynced(system)
-        try:
-            real(self)
-        finally:
-            journal.os = system
-
-    patches.set(worker.shim.journal.Journal, "_make_way", make_way)
-    _hole_closed(patches)
-
-
-class _Unsynced:
-    """A system that syncs nothing."""
-
-    def __init__(self, system: Any) -> None:
-        self._system = system
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._system, name)
-
-    def fdatasync(self, _fd: int) -> None:
-        return
-
-
-def _hasty(patches: Patches) -> None:
-    async def finish(self: Any, ending: Any) -> None:
-        attempts = ending.attempts
-        await attempts.changed.until(lambda: not attempts.busy)
-        deadline = anyio.current_time() + worker.agent.FAREWELL_S
-        await attempts.changed.until(lambda: not attempts.unsettled, deadline=deadline)
-        claims = self._keeper.leave()
-        if claims is not None:
-            with anyio.move_on_after(worker.agent.GOODBYE_S):
-                await self._say_goodbye(claims.session_id)
-        self._code = 0
-        ending.group.cancel_scope.cancel()
-
-    patches.set(worker.agent.Agent, "_finish", finish)
-
-
-def _any_pid(patches: Patches) -> None:
-    real: Any = spool.remains._kill
-    patches.set(spool.remains, "_kill", lambda pid, _is_the_one: real(pid, lambda: True))
-
-
 def _silent_in_drain(patches: Patches) -> None:
     """Let the heart stop when the worker is told to drain."""
     heart = worker.services.heartbeat.Heart
@@ -334,7 +261,6 @@ MUTANTS: Final = {
         ),
         0,
     ),
-    "no session check": Mutant("a session that is over may go on", _any_session, 18),
     "stale reaper": Mutant(
         "the reaper looks at the claim, and not at the renewals since",
         _replaced(
@@ -361,11 +287,9 @@ MUTANTS: Final = {
         _set(worker.attempts.Attempts, "held", lambda _self: []),
         9,
     ),
-    "exit not synced": Mutant("nobody syncs what was not acknowledged", _never_synced, 742),
-    "pid alone": Mutant("a process is known by its pid alone", _any_pid, 0),
-    "silent in drain": Mutant("heartbeats stop in a drain", _silent_in_drain, 19),
-    "output misplaced": Mutant("output is appended without looking at its place", _misplaced, 0),
-    "hole closed": Mutant("a log goes on behind a hole as if nothing were missing", _spliced, 0),
+    "exit not synced": Mutant("nobody syncs what was not acknowledged", _never_synced, 275),
+    "silent in drain": Mutant("heartbeats stop in a drain", _silent_in_drain, 109),
+    "output misplaced": Mutant("output is appended without looking at its place", _misplaced, 186),
     "late overwrites": Mutant(
         "a late result replaces what was decided",
         _replaced(
@@ -383,9 +307,8 @@ MUTANTS: Final = {
     ),
     "lost twice": Mutant("an at_most_once job is tried again when lost", _once_more("_lost"), 17),
     "interrupted twice": Mutant(
-        "an at_most_once job is tried again when interrupted", _once_more("_preempted"), 9
+        "an at_most_once job is tried again when interrupted", _once_more("_preempted"), 47
     ),
-    "good-bye too soon": Mutant("a worker says good-bye though it could not tell all", _hasty, 0),
 }
 
 

@@ -1,17 +1,16 @@
 """Seeds that have found something, each with its story: they are run for ever.
 
-A seed is a world only as long as nobody changes how worlds are made. So each finding is kept in a
-second way as well: where it can be planted again, it is one of the mutants.
+A seed is a world only as long as nobody changes how worlds are made. So each finding has a test of
+its own beside the programs as well; here is what led to it.
 """
 
 from typing import Final
 
 STORIES: Final = {
     53: "a worker was stopped while the server could not be reached. After ten seconds it said "
-    "good-bye, and the server gave back as never started what had run and ended: it ran again "
-    "(mutant `good-bye too soon`)",
+    "good-bye, and the server gave back as never started what had run and ended: it ran again",
     140: "a power cut took the last line of a full segment and left the next segment, which had "
-    "been synced: the log went on behind the hole, and its digest was right (mutant `hole closed`)",
+    "been synced: the log went on behind the hole, and its digest was right",
     56: "a shim was killed in its third segment. Its pool still named the first, long removed, "
     "and a descriptor was closed twice",
     58: "a worker could not start on a full disk, for want of the pid in its lock file",
