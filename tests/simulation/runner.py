@@ -140,6 +140,8 @@ def run_beside(seeds: range, processes: int, *, until: float = math.inf) -> Iter
             while batches and len(running) < processes:
                 batch = batches.pop(0)
                 running.append(begin("batch", str(batch.start), str(batch.stop)))
+            if not running:
+                return
             process = running.pop(0)
             text, _ = process.communicate()
             if process.returncode:
