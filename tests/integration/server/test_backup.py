@@ -28,7 +28,7 @@ from orchestrator.kernel.errors import (
 from orchestrator.kernel.files import Lock
 from orchestrator.server.backup import restoring, staging
 from orchestrator.server.backup.containers import Advance
-from orchestrator.server.backup.making import LOCK, make
+from orchestrator.server.backup.making import LOCK, fell_out, make
 from orchestrator.server.backup.manifest import MANIFEST, Manifest
 from tests.integration.server.site import Site, running
 from tests.integration.server.worker import at_work
@@ -302,6 +302,34 @@ def test_what_is_lost_already_is_named_and_the_rest_is_saved(backup: Path, tmp_p
 
     assert made.lost == [name]
     assert restore(tmp_path / "second", tmp_path / "new").manifest == made
+
+
+OPEN_LOG = """
+    UPDATE output SET length = 4000, gap_start = 0, gap_end = 0 WHERE job_id = :job_id;
+    DELETE FROM output_part WHERE job_id = :job_id;
+    UPDATE attempt SET outcome = NULL WHERE job_id = :job_id;
+"""
+
+
+def test_what_falls_out_of_a_long_output_while_it_is_saved_is_told_as_a_gap(backup: Path) -> None:
+    """The copy says of its middle what the original says; its head, and what is over, never go."""
+    with closing(sqlite3.connect(backup / "orchestrator.db", isolation_level=None)) as raw:
+        [(job_id,)] = raw.execute("SELECT job_id FROM output").fetchall()
+        for statement in OPEN_LOG.split(";")[:3]:
+            raw.execute(statement, {"job_id": job_id})
+        for start in range(0, 4000, 1000):
+            raw.execute("INSERT INTO output_part VALUES (?, 1, ?, 1000, 900)", (job_id, start))
+        gap = "SELECT gap_start, gap_end, dropped_bytes FROM output"
+
+        assert not fell_out(raw, job_id, 1, 0)
+        assert fell_out(raw, job_id, 1, 1000)
+        assert not fell_out(raw, job_id, 1, 3000)
+        assert fell_out(raw, job_id, 1, 2000)
+
+        assert raw.execute(gap).fetchone() == (1000, 3000, 1800)
+        assert raw.execute("SELECT start FROM output_part").fetchall() == [(0,), (3000,)]
+        raw.execute("UPDATE attempt SET outcome = 'succeeded'")
+        assert not fell_out(raw, job_id, 1, 3000)
 
 
 def test_an_interrupted_restore_is_told_and_begun_again(backup: Path, tmp_path: Path) -> None:

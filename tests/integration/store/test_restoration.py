@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.kernel.errors import LeaseLost
 from orchestrator.protocol.views import JobView
 from orchestrator.protocol.wire import Ended, Grant, HeldAttempt
 from orchestrator.protocol.words import JobState, Outcome, PendingReason, Reason, Verdict
@@ -98,6 +99,8 @@ async def test_sessions_of_before_are_over(world: World, worker: Worker) -> None
     grant = await worker.running()
 
     await restore(world)
+    with pytest.raises(LeaseLost, match="is over"):
+        await worker.heartbeat(live(grant))
     reply = await worker.connect(held(grant))
 
     assert [verdict.verdict for verdict in reply.verdicts] == [Verdict.ABANDON]
