@@ -60,6 +60,9 @@ def test_failed_jobs_are_counted_and_repeated(house: Installation) -> None:
     assert (group["jobs"], group["exit_code"], group["newest_id"]) == (2, 7, ids[1])
     table = house.cli("jobs", "list", "--dead").stdout.decode()
     assert "no space on disk #" in table
+    listed = house.json("jobs", "list", "--fingerprint", group["fingerprint"])["items"]
+    assert [job["id"] for job in listed] == ids[::-1]
+    assert house.cli("jobs", "list", "--fingerprint", "nonsense").returncode == 2
 
     again = house.cli("jobs", "retry", ids[1], "--set", "env.CODE=0", "--set", "timeout_s=30")
     assert again.returncode == 0, again.stderr.decode()

@@ -22,6 +22,7 @@ class Options(TypedDict):
     name: str | None
     limit: int
     cursor: str | None
+    fingerprint: str | None
     dead: bool
     as_json: bool
 
@@ -45,6 +46,7 @@ class Options(TypedDict):
     help="How many at most.",
 )
 @click.option("--cursor", help="Go on behind an earlier list: its next_cursor.")
+@click.option("--fingerprint", help="Only failed jobs of one group of --dead.")
 @click.option("--dead", is_flag=True, help="Failed jobs, told apart by what they have in common.")
 @json_option
 @click.pass_obj
@@ -91,7 +93,11 @@ def _list_dead(surroundings: Surroundings, options: Options) -> int:
         return 0
     now = datetime.fromtimestamp(SystemClock().now(), UTC)
     output.table(tables.DEAD_HEADERS, tables.dead_rows(groups, now=now))
-    output.advise("look at one: orchestrator jobs show ID", "repeat it: orchestrator jobs retry ID")
+    output.advise(
+        "all of a group: orchestrator jobs list --fingerprint GROUP",
+        "look at one: orchestrator jobs show ID",
+        "repeat it: orchestrator jobs retry ID",
+    )
     return 0
 
 
@@ -107,6 +113,7 @@ def _collected(remote: "Remote", options: Options) -> tuple[list[Any], str | Non
                 "state": list(options["states"]) or None,
                 "kind": options["kind"],
                 "name": options["name"],
+                "fingerprint": options["fingerprint"],
                 "cursor": cursor,
                 "limit": min(options["limit"] - len(items), limits.PAGE_MAX),
             }
@@ -119,4 +126,5 @@ def _collected(remote: "Remote", options: Options) -> tuple[list[Any], str | Non
 
 
 def _narrowed(options: Options) -> bool:
-    return bool(options["states"] or options["kind"] or options["name"] or options["cursor"])
+    filters = ("states", "kind", "name", "fingerprint", "cursor")
+    return any(options[name] for name in filters)  # type: ignore[literal-required]  # they are

@@ -16,7 +16,7 @@ from orchestrator.protocol.words import JobState
 
 JOB_HEADERS: Final = ("ID", "STATE", "AGE", "TOOK", "NAME", "WORKER", "TRY", "KIND")
 ATTEMPT_HEADERS: Final = ("TRY", "WORKER", "OUTCOME", "STARTED", "TOOK", "STDOUT", "STDERR", "NOTE")
-DEAD_HEADERS: Final = ("JOBS", "WHY", "LAST", "NEWEST", "KIND", "LAST WORDS")
+DEAD_HEADERS: Final = ("JOBS", "WHY", "LAST", "NEWEST", "GROUP", "KIND", "LAST WORDS")
 _STYLES: Final = {
     JobState.SUCCEEDED: "green",
     JobState.FAILED: "red",
@@ -78,6 +78,7 @@ def dead_rows(groups: Sequence[DeadLetters], *, now: datetime) -> list[tuple[str
             f"exit {group.exit_code}" if group.exit_code else str(group.reason or ""),
             ago(group.last_at, now=now),
             group.newest_id,
+            group.fingerprint,
             group.kind,
             group.last_words,
         )

@@ -60,6 +60,7 @@ class JobFilter:
     kind: str | None = None
     name: str | None = None
     label: tuple[str, str] | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,9 @@ def _conditions(wanted: JobFilter, cursor: Cursor | None) -> tuple[list[str], di
     if wanted.name is not None:
         conditions.append("job.name = :name")
         params["name"] = wanted.name
+    if wanted.fingerprint is not None:
+        conditions.append("job.fingerprint = :fingerprint")
+        params["fingerprint"] = wanted.fingerprint
     if wanted.label is not None:
         conditions.append(_HAS_LABEL)
         params |= _label_texts(*wanted.label)

@@ -6,6 +6,7 @@ from orchestrator.protocol.frames import FrameType
 from orchestrator.protocol.views import DeadLetters
 from orchestrator.protocol.words import Outcome, Reason
 from orchestrator.server.operations.dead_letters import list_dead
+from orchestrator.server.operations.jobs import JobFilter, list_jobs
 from tests.integration.store.world import Worker, World, digest, ended, failed, output, printed
 from tests.support.builders import command
 
@@ -36,6 +37,19 @@ async def test_jobs_that_fail_for_one_reason_are_one_group(world: World) -> None
     assert (groups[0].kind, groups[0].reason) == ("command", Reason.EXIT_NONZERO)
     assert groups[0].first_at == (await world.job(first)).finished_at
     assert [group.newest_id for group in await _dead(world, 1)] == [newest]
+
+
+async def test_the_jobs_of_a_group_are_listed(world: World) -> None:
+    """Whoever looks at a group sees its jobs, the newest first, and no others."""
+    worker = await world.worker()
+    ids = [await _fails(worker, b"no route to %d" % number) for number in range(2)]
+    await _fails(worker, b"out of paper")
+    group = (await _dead(world))[1]
+
+    wanted = JobFilter(fingerprint=group.fingerprint)
+    found, _ = await world.read(partial(list_jobs, wanted=wanted, cursor=None, limit=10))
+
+    assert [job.id for job in found] == ids[::-1]
 
 
 async def test_a_job_without_words_is_known_by_its_command(world: World) -> None:

@@ -50,6 +50,9 @@ class JobQuery(BaseModel):
         max_length=limits.TAG_CHARS + limits.LABEL_CHARS + 1,
         description="key=value",
     )
+    fingerprint: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{16}$", description="of a group of failed jobs"
+    )
     cursor: str | None = Field(default=None, pattern=r"^[0-9a-z]{26}$")
     limit: int = Field(default=limits.PAGE_DEFAULT, ge=1, le=limits.PAGE_MAX)
 
@@ -57,7 +60,7 @@ class JobQuery(BaseModel):
         """Return the filter that this asks for."""
         key, _, value = (self.label or "").partition("=")
         label = (key, value) if self.label else None
-        return JobFilter(frozenset(self.state), self.kind, self.name, label)
+        return JobFilter(frozenset(self.state), self.kind, self.name, label, self.fingerprint)
 
     def position(self) -> Cursor | None:
         """Return where the page begins. A cursor grants nothing, so a forged one gains nothing."""
