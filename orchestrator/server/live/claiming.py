@@ -1,5 +1,6 @@
 """Long polls of workers: a claim that waits for work, a heartbeat that waits for an order."""
 
+from collections import Counter
 from functools import partial
 
 import anyio
@@ -37,7 +38,7 @@ async def wait_for_work(
             reached("claim.after_commit")
             if not given.fresh or len(given.grants) >= request.slots:
                 # It may have taken other work than it was woken for; what is left must not lie.
-                dispatch.pass_on(promised)
+                dispatch.pass_on(promised - Counter(given.taken))
             left = until - anyio.current_time()
             if given.grants or not given.fresh or left <= 0 or dispatch.is_closing():
                 return ClaimReply(grants=given.grants)

@@ -5,6 +5,9 @@ the attempt number one higher, and the session named as the one that is entitled
 the two against each other.
 """
 
+from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
@@ -25,7 +28,7 @@ _TAKE: Final = """)
         session_id = :session_id, worker_id = :worker_id, event_seq = event_seq + 1,
         started_us = NULL
     WHERE state = 'queued' AND id IN (SELECT id FROM pick)
-    RETURNING id AS job_id, attempt AS number, event_seq, rank,
+    RETURNING id AS job_id, attempt AS number, event_seq, rank, requirement_id,
         (SELECT spec FROM job_spec WHERE job_spec.job_id = job.id) AS spec
 """
 # The first few of each queue that fits, and of those the first few. SQLite has no LATERAL, and
@@ -76,10 +79,14 @@ _AGAIN: Final = """
 
 
 class Given(NamedTuple):
-    """What a claim is given. One whose number is not `fresh` will never be given anything else."""
+    """What a claim is given. One whose number is not `fresh` will never be given anything else.
+
+    `taken` counts what left the queue just now, by requirement.
+    """
 
     grants: list[Grant]
     fresh: bool
+    taken: Mapping[int, int] = MappingProxyType({})
 
 
 def claim(tx: Transaction, request: ClaimRequest, *, worker_id: str) -> Given:
@@ -99,7 +106,8 @@ def claim(tx: Transaction, request: ClaimRequest, *, worker_id: str) -> Given:
         rows.sort(key=lambda row: (row["rank"], row["job_id"]))
         _record(tx, request, rows, worker_id=worker_id)
     reached("claim.before_commit")
-    return Given([_grant(row) for row in rows], fresh=True)
+    taken = Counter(row["requirement_id"] for row in rows)
+    return Given([_grant(row) for row in rows], fresh=True, taken=taken)
 
 
 def _record(tx: Transaction, request: ClaimRequest, rows: list[Row], *, worker_id: str) -> None:

@@ -114,3 +114,36 @@ async def test_a_claim_that_can_be_given_nothing_does_not_wait(site: Site, numbe
         await ask(worker, number, answers)
 
     assert given(answers[worker.session]) == []
+
+
+async def test_who_waits_behind_a_claim_that_was_filled_sleeps_on(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that was taken by whom it was promised to wakes nobody else."""
+    first, second = await at_work(site, name="a"), await at_work(site, name="b")
+    await site.submit(delay())
+    await first.claim()  # from now on the wish is known to both
+    looks: list[str | None] = []
+    answers: dict[str, httpx.Response] = {}
+    write = site.services.store.write
+
+    async def counting_write(operation: Operation[Any]) -> Any:
+        result = await write(operation)
+        looks.append(session_claiming(operation))
+        return result
+
+    monkeypatch.setattr(site.services.store, "write", counting_write)
+    with anyio.fail_after(PROMPT_S):
+        async with anyio.create_task_group() as group:
+            for worker in (first, second):
+                group.start_soon(ask, worker, 2, answers)
+                while worker.session not in looks:
+                    await anyio.lowlevel.checkpoint()
+            one = await site.submit(delay())
+            while first.session not in answers:
+                await anyio.lowlevel.checkpoint()
+            other = await site.submit(delay())
+
+    assert given(answers[first.session]) == [one]
+    assert given(answers[second.session]) == [other]
+    assert looks.count(second.session) == 2  # when it came, and for its own job
