@@ -213,7 +213,7 @@ def test_a_parent_orders_the_stop_over_the_lifeline(tmp_path: Path) -> None:
     for ending in ("order", "end"):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
-            ours.settimeout(10)
+            ours.settimeout(30)
             listen = free_address()
             command = [*python("-c", START), str(tmp_path / ending), listen]
             fd = theirs.fileno()
