@@ -97,6 +97,10 @@ soak: $(TOOLS)  ## work for minutes or hours without any fault: nothing may grow
 crash: $(TOOLS)  ## cut the power at every moment of recorded stories (ARGS="--states 200000")
 	@$(BIN)/python -m tests.crash $(ARGS)
 
+.PHONY: failpoints
+failpoints: $(TOOLS)  ## stop programs at every moment that has a name, in every way, and judge it
+	@$(BIN)/python -m tests.failpoints $(ARGS)
+
 .PHONY: lock
 lock: $(TOOLS)  ## choose the newest packages again, and write requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \

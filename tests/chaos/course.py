@@ -55,15 +55,15 @@ def run(course: Course, say: Callable[[str], None], observer: Observer | None = 
     folder = course.folder
     with site(folder, course.seed, course.database, course.hosts, course.slots) as place:
         say(f"{course.hosts} machines, {course.slots} slots each, seed {course.seed}: {folder}")
-        secrets = _secrets(place)
+        secrets = secrets_of(place)
         if observer is not None:
             observer.begin(place)
         blows = _trouble(course, place)
         if observer is not None:
             observer.end()
         say(f"{len(blows)} blows; waiting until everything has ended")
-        _settle(place, say)
-        seen = _collect(place, folder / "observation.jsonl")
+        settle(place, say)
+        seen = collect(place, folder / "observation.jsonl")
         left = place.stop()
         found = remains(place, left, secrets)
     history = [Note(**told) for told in read(folder / "history.jsonl")]
@@ -84,7 +84,8 @@ def load(folder: Path) -> Run:
     )
 
 
-def _secrets(place: Site) -> list[str]:
+def secrets_of(place: Site) -> list[str]:
+    """Return what must be read nowhere but in its own file."""
     keys = [path.read_text().strip() for path in place.data.glob("*.key")]
     tokens = [host.home / "data/worker/token" for host in place.hosts]
     # Only the secret part of a token: the ids before it are no secret.
@@ -158,7 +159,7 @@ class _Work:
             raise self._error
 
 
-def _settle(place: Site, say: Callable[[str], None]) -> None:
+def settle(place: Site, say: Callable[[str], None]) -> None:
     """Wait until every job has ended, or until it should have."""
 
     def open_jobs() -> int | None:
@@ -174,7 +175,8 @@ def _settle(place: Site, say: Callable[[str], None]) -> None:
     say(f"{open_jobs()} jobs have not ended, {place.online()} workers are online")
 
 
-def _collect(place: Site, path: Path) -> list[Seen]:
+def collect(place: Site, path: Path) -> list[Seen]:
+    """Ask the server for everything, and write it down."""
     journal = Journal(path)
     try:
         found = []

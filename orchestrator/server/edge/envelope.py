@@ -4,6 +4,7 @@ It knows no route. It is the one place around a request that catches everything,
 traceback ever reaches a client, and so that what escapes is written to the log once.
 """
 
+import asyncio
 import itertools
 import logging
 import re
@@ -16,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.kernel import logs
-from orchestrator.kernel.errors import OrchestratorError
+from orchestrator.kernel.errors import OrchestratorError, Unavailable
 from orchestrator.protocol.views import Problem
 from orchestrator.server.api.problems import (
     MEDIA_TYPE,
@@ -39,6 +40,10 @@ SAFE_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
 )
 """An API has no page to protect, but a browser that is tricked into showing an answer has."""
+CUT_OFF: Final = Unavailable(
+    "the server stops, and does not know whether this will be done",
+    hint="ask again; with an Idempotency-Key it is done once",
+)
 _NO_STORE: Final = (b"cache-control", b"no-store")
 
 
@@ -78,19 +83,24 @@ class Envelope:
                 _dress(message, stamp)
             await send(message)
 
+        async def tell(problem: Problem, more: dict[str, str]) -> None:
+            if not started:
+                await send_problem(send_dressed, problem, more)
+
         try:
             await self._app(scope, receive, send_dressed)
         except ClientDisconnect:
             pass  # nobody is left to be answered
         except OrchestratorError as error:
-            if status_of(error) == 500:
-                _log_fault(scope)
-            if not started:
-                await send_problem(send_dressed, problem_of(error, request_id), headers_of(error))
+            _log_if_ours(error, scope)
+            await tell(problem_of(error, request_id), headers_of(error))
+        except asyncio.CancelledError:
+            # Only a stop of the server cuts off a request; uvicorn alone would say 500 and no more.
+            await tell(problem_of(CUT_OFF, request_id), headers_of(CUT_OFF))
+            raise
         except Exception:  # noqa: BLE001  # around a request: the log gets it, the client an id
             _log_fault(scope)
-            if not started:
-                await send_problem(send_dressed, internal_problem(request_id), {})
+            await tell(internal_problem(request_id), {})
 
     def _id(self, scope: Scope) -> str:
         """Return the client's own id if it is one that a log can bear, else a new one."""
@@ -98,6 +108,11 @@ class Envelope:
             if name == b"x-request-id" and _GIVEN_ID.fullmatch(value):
                 return str(value, "ascii")
         return f"req_{self._word}_{next(self._numbers)}"
+
+
+def _log_if_ours(error: OrchestratorError, scope: Scope) -> None:
+    if status_of(error) == 500:
+        _log_fault(scope)
 
 
 def _log_fault(scope: Scope) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.integration.server.site import free_address
 from tests.support.processes import Program, clean_environment, program, python
+from tests.support.waiting import wait_until
 
 START = """
 import sys
@@ -39,19 +40,21 @@ SOON_S = 2.0
 
 @contextmanager
 def server(
-    folder: Path, listen: str, *, lifeline: str = "", insecure: str = "no"
+    folder: Path, listen: str, *, lifeline: str = "", insecure: str = "no", **variables: str
 ) -> Iterator[Program]:
     """Run a server process."""
     command = [*python("-c", START), str(folder), listen, lifeline, insecure]
-    with program(*command, env=clean_environment(PYTHONPATH=ROOT)) as started:
+    with program(*command, env=clean_environment(PYTHONPATH=ROOT, **variables)) as started:
         yield started
 
 
 @contextmanager
-def ready(folder: Path) -> Iterator[tuple[Program, http.client.HTTPConnection, dict[str, str]]]:
+def ready(
+    folder: Path, **variables: str
+) -> Iterator[tuple[Program, http.client.HTTPConnection, dict[str, str]]]:
     """Give a server process that answers, a connection to it, and its administrator's headers."""
     listen = free_address()
-    with server(folder, listen) as started:
+    with server(folder, listen, **variables) as started:
         started.wait_for("server.started")
         connection = http.client.HTTPConnection(listen, timeout=10)
         key = (folder / "admin.key").read_text().strip()
@@ -206,6 +209,29 @@ def test_a_stop_is_quick_although_a_poll_waits(tmp_path: Path) -> None:
         assert json.loads(answer.read())["state"] == "queued"
         assert started.wait() == 0
         assert time.monotonic() - began < SOON_S
+
+
+def test_a_request_that_a_stop_cuts_off_is_told_to_come_again(tmp_path: Path) -> None:
+    """Whoever asked while the disk was slow learns that nobody knows, and is done justice later."""
+    hits = tmp_path / "hits"
+    hits.mkdir()
+    slow = {"ORCHESTRATOR_FAILPOINTS_DIR": str(hits)}
+    slow["ORCHESTRATOR_FAILPOINTS"] = f"submit.before_commit=delay:1:{2 * SOON_S}"
+    body = json.dumps({"kind": "delay", "params": {"ms": 1}})
+    with ready(tmp_path / "data", **slow) as (started, connection, headers):
+        sent = {**headers, "Content-Type": "application/json", "Idempotency-Key": "one"}
+        connection.request("POST", "/api/v1/jobs", body, sent)
+        wait_until((hits / "submit.before_commit=delay").exists)
+        started.signal(signal.SIGTERM)
+        answer = connection.getresponse()
+        told = json.loads(answer.read())
+        code = started.wait()
+
+    assert (answer.status, told["code"], answer.headers["retry-after"]) == (503, "unavailable", "1")
+    assert code == 0
+    with ready(tmp_path / "data") as (_, connection, headers):
+        found = call(connection, "POST", "/api/v1/jobs", sent, json.loads(body))
+        assert call(connection, "GET", "/api/v1/jobs", headers)["items"] == [found]
 
 
 def test_a_parent_orders_the_stop_over_the_lifeline(tmp_path: Path) -> None:
