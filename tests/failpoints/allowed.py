@@ -5,7 +5,7 @@ Everything else that the judge finds is a broken promise, whatever the fault was
 
 from typing import Final
 
-INPUTS: Final = ("inputs.",)
+INPUTS: Final = ("inputs.", "workspace.")
 """Sites at which a disk that fails is told as the end of the attempt: its inputs are not there."""
 _NO_INPUTS: Final = ("failed disk_full", "failed input_unavailable")
 

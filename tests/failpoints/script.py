@@ -56,8 +56,8 @@ class Script(Client):
         self._until("a supervisor after the drain", lambda: host.keeper.pid != pid)
         self._until("a worker after the drain", lambda: place.online() == 1)
         # Again, and in peace: the first ones may have ended early, with what was done to others.
-        self._begin("last once", "once")
-        self._begin("last large", "flooder", lines=1_500, width=80)
+        self._begin("last-once", "once")
+        self._begin("last-large", "flooder", lines=1_500, width=80)
         return self.missed
 
     def _begin(self, op: str, kind: str, **more: Any) -> None:
