@@ -44,7 +44,7 @@ def server(
 ) -> Iterator[Program]:
     """Run a server process."""
     command = [*python("-c", START), str(folder), listen, lifeline, insecure]
-    with program(*command, env=clean_environment(PYTHONPATH=ROOT, **variables)) as started:
+    with program(*command, env=clean_environment(None, PYTHONPATH=ROOT, **variables)) as started:
         yield started
 
 
