@@ -10,6 +10,7 @@ from contextlib import aclosing, contextmanager, suppress
 from functools import partial
 from typing import Final
 
+import anyio
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -25,6 +26,9 @@ RECONNECT: Final = b"retry: 500\n\n"
 STREAMS: Final = 300
 STREAMS_PER_PRINCIPAL: Final = 64
 """A person who follows a screen full of jobs, not a program that forgot to close."""
+STREAM_S: Final = 3600.0
+"""Then a stream ends and its reader comes back where it was: with a credential that is still good,
+and not at all if it was forgotten."""
 _RETRY_AFTER_S: Final = 5
 _HEADERS: Final = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -100,6 +104,7 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
         await send({"type": "http.response.body", "body": RECONNECT, "more_body": True})
         async with aclosing(self._pieces) as pieces:
-            async for piece in pieces:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            with anyio.move_on_after(STREAM_S):
+                async for piece in pieces:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})

@@ -3,10 +3,12 @@
 import json
 
 import anyio
+import pytest
 
 from tests.integration.server.site import Site, problem
 from tests.integration.server.worker import at_work
 from tests.support.builders import command, delay
+from tests.support.waiting import until
 
 
 async def test_the_timeline_tells_a_life_in_order(site: Site) -> None:
@@ -62,6 +64,26 @@ async def test_a_stream_of_events_has_no_gap_and_no_repeat(site: Site) -> None:
         async with site.stream(path, **{"Last-Event-ID": live[cut].id}) as events:
             rest = [event async for event in events]
         assert [e.data for e in rest] == [e.data for e in live[cut + 1 :]]
+
+
+@pytest.mark.parametrize("path", ["events/stream", "output/stream"])
+async def test_a_stream_does_not_live_for_ever(
+    site: Site, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """It ends in order, nobody is counted as reading any more, and its reader may come back."""
+    monkeypatch.setattr("orchestrator.server.live.sse.STREAM_S", 0.5)
+    job_id = await site.submit(delay())
+
+    for _ in range(2):
+        with anyio.fail_after(8):
+            async with site.stream(f"/api/v1/jobs/{job_id}/{path}") as events:
+                names = [event.name async for event in events]
+        assert "eof" not in names
+    await until(lambda: _nobody_reads(site))
+
+
+async def _nobody_reads(site: Site) -> bool:
+    return site.services.streams.open == 0
 
 
 async def test_a_position_that_is_none_is_refused(site: Site) -> None:
