@@ -5,10 +5,10 @@ changes from then on, but for two things: housekeeping, which stays away while a
 the middle of a very long output, whose loss is then told in the copy as it is told in the original.
 """
 
+import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -43,6 +43,21 @@ _PARTS: Final = """
 """
 
 
+@contextmanager
+def _workshop(target: Path) -> Iterator[Path]:
+    """Give a folder beside the target: that is where there has to be room.
+
+    Its name is always the same, so that one which was left by a killed backup is removed.
+    """
+    folder = target.with_name(f".{target.name}.working")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     """A file that the copied database names."""
@@ -70,9 +85,8 @@ def make(data_dir: Path, target: Path, progress: Progress, *, made_at: datetime)
     with Lock(data_dir / LOCK).take("a backup or a clean-up", wait=True):
         making = writer(target)
         try:
-            # Beside the target: that is where there has to be room.
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".backup-") as folder:
-                made = _Making(data_dir, making, Path(folder), progress).run(made_at)
+            with _workshop(target) as folder:
+                made = _Making(data_dir, making, folder, progress).run(made_at)
             making.finish()
         except OSError as error:
             making.discard()

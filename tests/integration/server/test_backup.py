@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -302,6 +305,34 @@ def test_what_is_lost_already_is_named_and_the_rest_is_saved(backup: Path, tmp_p
 
     assert made.lost == [name]
     assert restore(tmp_path / "second", tmp_path / "new").manifest == made
+
+
+@pytest.mark.parametrize("name", ["second", "second.tar"])
+def test_what_a_killed_backup_left_is_gone_after_the_next_one(
+    backup: Path, tmp_path: Path, name: str
+) -> None:
+    """A killed backup is not at its place, and the next one of that name begins anew."""
+    code = (
+        "import os, signal, sys; from contextlib import nullcontext; from pathlib import Path;"
+        "from datetime import datetime, UTC; from orchestrator.server.backup.making import make\n"
+        "def progress(what, total):\n"
+        "    if what == 'saving': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return nullcontext(lambda _: None)\n"
+        "make(Path(sys.argv[1]), Path(sys.argv[2]), progress, made_at=datetime.now(UTC))"
+    )
+    target = tmp_path / name
+    killed = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "server"), str(target)], check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert not target.exists()
+    assert len(list(tmp_path.glob(".second*"))) == 2
+
+    made = make(tmp_path / "server", target, silent, made_at=NOW)
+
+    assert list(tmp_path.glob(".second*")) == []
+    assert restoring.verify(target, silent) == made
+    assert restoring.verify(backup, silent).jobs == made.jobs
 
 
 OPEN_LOG = """

@@ -1,19 +1,27 @@
 """A backup that is brought back: nothing of it runs again by itself, and no number comes twice."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
+from orchestrator.kernel.clock import SystemClock
 from orchestrator.kernel.errors import LeaseLost
+from orchestrator.protocol.ids import make_id
+from orchestrator.protocol.jobs import JobSpec
 from orchestrator.protocol.views import JobView
 from orchestrator.protocol.wire import Ended, Grant, HeldAttempt
 from orchestrator.protocol.words import JobState, Outcome, PendingReason, Reason, Verdict
-from orchestrator.server.backup.restoring import hold_all
+from orchestrator.server.backup.restoring import hold_all, settle
 from orchestrator.server.operations.hold import hold, release
 from orchestrator.server.operations.restoration import BATCH
+from orchestrator.server.operations.submit import submit
+from orchestrator.server.store.postgres import open_postgres
 from tests.integration.store.world import Worker, World, ended, held, live
 from tests.support.builders import command
+from tests.support.postgres import PostgresServer
 
 LATER = "2100-01-01T00:00:00Z"
 
@@ -187,3 +195,25 @@ async def test_a_job_that_is_let_go_waits_for_what_it_waited_for(world: World) -
         shown = await let_go(world, job.id)
         assert (shown.state, shown.reason) == (JobState.SCHEDULED, None)
         assert shown.pending_reason is PendingReason.NOT_BEFORE
+
+
+def test_a_database_that_pg_restore_brought_back_is_held_in_place(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """One order, before the server is started: what was not over is held there as well."""
+    database = postgres.clean_database()
+    url = postgres.url(database)
+    job_id = make_id("job", at_ms=1, random=bytes(10))
+
+    async def fill() -> None:
+        store = open_postgres(url, SystemClock())
+        spec = JobSpec.model_validate(command())
+        await store.write(partial(submit, job_id=job_id, owner="ada", spec=spec))
+        await store.aclose()
+
+    anyio.run(fill)
+    held = settle(url, tmp_path / "data", SystemClock())
+    again = settle(url, tmp_path / "data", SystemClock())
+    postgres.give_back(database)
+
+    assert (held, again) == (1, 1)
