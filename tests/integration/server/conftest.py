@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.server.backups import backup_of_a_busy_server
 from tests.integration.server.site import Site, running
 from tests.support.postgres import PostgresServer
 
@@ -32,3 +33,9 @@ async def site(tmp_path: Path, database_url: str | None) -> AsyncIterator[Site]:
     folder.mkdir(mode=0o700)
     async with running(folder, database=database_url) as started:
         yield started
+
+
+@pytest.fixture
+def backup(tmp_path: Path) -> Path:
+    """Give a backup of a server that had something of everything; its data are in `server`."""
+    return backup_of_a_busy_server(tmp_path)

@@ -2,13 +2,9 @@
 
 import os
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
-from datetime import UTC, datetime
+from contextlib import closing, contextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +18,6 @@ from orchestrator.kernel.clock import SystemClock
 from orchestrator.kernel.errors import (
     AlreadyExists,
     AlreadyRunning,
-    ConfigInvalid,
     NotFound,
     Refused,
     RequestInvalid,
@@ -33,60 +28,10 @@ from orchestrator.server.backup import restoring, staging
 from orchestrator.server.backup.containers import Advance
 from orchestrator.server.backup.making import LOCK, fell_out, make
 from orchestrator.server.backup.manifest import MANIFEST, Manifest
-from tests.integration.server.site import Site, running
-from tests.integration.server.worker import at_work
+from tests.integration.server.backups import NOW, busy, folder, left_of, restore, silent
+from tests.integration.server.site import running
 from tests.support.builders import command
 from tests.support.waiting import until
-
-NOW = datetime(2026, 1, 31, tzinfo=UTC)
-LONG = b"x" * 50_000
-
-
-def folder(path: Path) -> Path:
-    """Make a data directory."""
-    path.mkdir(mode=0o700)
-    return path
-
-
-def silent(_what: str, _total: int) -> "nullcontext[Advance]":
-    """Show no progress."""
-    return nullcontext(lambda _: None)
-
-
-def restore(source: Path, target: Path) -> restoring.BroughtBack:
-    """Bring a backup back."""
-    return restoring.restore(source, target, silent, SystemClock())
-
-
-async def busy(site: Site) -> tuple[str, str]:
-    """Let a server have an upload, long output, and a job that runs; return two ids."""
-    worker = await at_work(site)
-    answer = await site.http.post("/api/v1/files", content=b"input", headers=site.admin)
-    job = command(inputs=[{"file": answer.json()["sha256"], "name": "in"}])
-    done = await site.submit(job)
-    await worker.claim()
-    await worker.start(done)
-    await worker.write(done, LONG)
-    await worker.end(done)
-    going = await site.submit(command())
-    await worker.claim()
-    await worker.start(going)
-    return done, going
-
-
-@pytest.fixture
-def backup(tmp_path: Path) -> Path:
-    """A backup of a server that had something of everything."""
-    target = tmp_path / "backup"
-
-    async def made() -> None:
-        async with running(folder(tmp_path / "server")) as site:
-            await busy(site)
-            deed = partial(make, site.folder, target, silent, made_at=NOW)
-            await anyio.to_thread.run_sync(deed)
-
-    anyio.run(made)
-    return target
 
 
 def content(below: Path) -> dict[str, bytes]:
@@ -96,11 +41,6 @@ def content(below: Path) -> dict[str, bytes]:
         for path in below.rglob("*")
         if path.is_file()
     }
-
-
-def left_of(data_dir: Path) -> list[str]:
-    """Return what is in a data directory, but for its lock."""
-    return sorted(path.name for path in data_dir.iterdir() if path.name != staging.LOCK)
 
 
 def reseal(backup: Path, change: Callable[[Manifest], Manifest] = lambda it: it) -> None:
@@ -307,34 +247,6 @@ def test_what_is_lost_already_is_named_and_the_rest_is_saved(backup: Path, tmp_p
     assert restore(tmp_path / "second", tmp_path / "new").manifest == made
 
 
-@pytest.mark.parametrize("name", ["second", "second.tar"])
-def test_what_a_killed_backup_left_is_gone_after_the_next_one(
-    backup: Path, tmp_path: Path, name: str
-) -> None:
-    """A killed backup is not at its place, and the next one of that name begins anew."""
-    code = (
-        "import os, signal, sys; from contextlib import nullcontext; from pathlib import Path;"
-        "from datetime import datetime, UTC; from orchestrator.server.backup.making import make\n"
-        "def progress(what, total):\n"
-        "    if what == 'saving': os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return nullcontext(lambda _: None)\n"
-        "make(Path(sys.argv[1]), Path(sys.argv[2]), progress, made_at=datetime.now(UTC))"
-    )
-    target = tmp_path / name
-    killed = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "server"), str(target)], check=False
-    )
-    assert killed.returncode == -signal.SIGKILL
-    assert not target.exists()
-    assert len(list(tmp_path.glob(".second*"))) == 2
-
-    made = make(tmp_path / "server", target, silent, made_at=NOW)
-
-    assert list(tmp_path.glob(".second*")) == []
-    assert restoring.verify(target, silent) == made
-    assert restoring.verify(backup, silent).jobs == made.jobs
-
-
 OPEN_LOG = """
     UPDATE output SET length = 4000, gap_start = 0, gap_end = 0 WHERE job_id = :job_id;
     DELETE FROM output_part WHERE job_id = :job_id;
@@ -361,21 +273,6 @@ def test_what_falls_out_of_a_long_output_while_it_is_saved_is_told_as_a_gap(back
         assert raw.execute("SELECT start FROM output_part").fetchall() == [(0,), (3000,)]
         raw.execute("UPDATE attempt SET outcome = 'succeeded'")
         assert not fell_out(raw, job_id, 1, 3000)
-
-
-def test_an_interrupted_restore_is_told_and_begun_again(backup: Path, tmp_path: Path) -> None:
-    """No server begins with half of it; the next restore removes it first."""
-    new = tmp_path / "new"
-    restore(backup, new)
-    (new / "orchestrator.db").unlink()
-    (new / staging.STAGING).mkdir()
-
-    with pytest.raises(ConfigInvalid, match="has not ended"):
-        staging.require_restored(new)
-    restore(backup, new)
-
-    staging.require_restored(new)
-    assert {"orchestrator.db", "files", "output", "admin.key"} <= set(left_of(new))
 
 
 def test_data_that_came_back_by_other_means_are_held_in_place(backup: Path, tmp_path: Path) -> None:
