@@ -5,9 +5,10 @@ Everything else that the judge finds is a broken promise, whatever the fault was
 
 from typing import Final
 
-INPUTS: Final = ("inputs.", "workspace.")
-"""Sites at which a disk that fails is told as the end of the attempt: its inputs are not there."""
-_NO_INPUTS: Final = ("failed disk_full", "failed input_unavailable")
+ENDS_ATTEMPT: Final = ("inputs.", "workspace.", "shim.spawned", "shim.started_recorded")
+"""Sites at which a disk that fails is the end of the attempt, which is told by that name: its
+inputs have no room, or what it says has none."""
+_OF_A_DISK: Final = ("failed disk_full", "failed input_unavailable")
 
 
 def allowed(spec: str, title: str, complaint: str) -> bool:
@@ -15,5 +16,5 @@ def allowed(spec: str, title: str, complaint: str) -> bool:
     broken = [fault for fault in spec.split(",") if fault.endswith(("=EIO", "=ENOSPC"))]
     if broken and title.startswith(("I15", "I16")):
         return True
-    no_inputs = any(fault.startswith(INPUTS) for fault in broken)
-    return no_inputs and title.startswith("I5") and any(end in complaint for end in _NO_INPUTS)
+    ends = any(fault.startswith(ENDS_ATTEMPT) for fault in broken)
+    return ends and title.startswith("I5") and any(end in complaint for end in _OF_A_DISK)
