@@ -20,6 +20,7 @@ from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.protocol.limits import MIB
 from worker.shim import layout
+from worker.shim.backlog import waiting_bytes
 
 LOGGER: Final = logging.getLogger(__name__)
 PAUSE: Final = Backoff(initial_s=1.0, factor=2.0, max_s=60.0)
@@ -45,7 +46,7 @@ class Disk:
         """Return what there is too little of, in a sentence; `None` if there is enough."""
         try:
             disk = os.statvfs(self.folder)
-            spooled = layout.spooled_bytes(self.folder)
+            waiting = waiting_bytes(self.folder)
         except OSError:
             # A disk that cannot be asked is met by whoever writes to it.
             return None
@@ -54,8 +55,8 @@ class Disk:
             left = f"{free // MIB} MiB left, and {floor // MIB} are kept free"
             return f"the disk of {self.folder} has {left}"
         # As the shims see it: what runs has no room to go on in another segment.
-        if spooled * relief + layout.ROTATE_BYTES > self.spool_max_bytes:
-            return f"{spooled // MIB} MiB wait in {self.folder} for the server, as much as may"
+        if waiting * relief + layout.ROTATE_BYTES > self.spool_max_bytes:
+            return f"{waiting // MIB} MiB wait in {self.folder} for the server, as much as may"
         return None
 
     def _floor(self, size: int) -> int:

@@ -37,8 +37,6 @@ MARGIN: Final = 24
 """Descriptors that no new shim may take: the connections to the server, and a file here and there.
 Without them a worker could not even say how what runs already has ended."""
 LOOK_S: Final = 1.0
-_IDLE_PART: Final = 4
-"""The segments of idle shims are together no more than this part of what the spool may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +159,6 @@ class ShimPool:
         self._channel = channel
         self._capacity = capacity
         self._spool_max_bytes = spool_max_bytes
-        self._idle_bytes = spool_max_bytes // (_IDLE_PART * capacity.slots)
         self._shims: set[PooledShim] = set()
         self._idle: list[PooledShim] = []
         self._growing = anyio.Lock()
@@ -202,16 +199,8 @@ class ShimPool:
             return AttemptLog(key, self._spool, shim, [Place(shim.segment, shim.position)])
 
     def take_back(self, shim: PooledShim) -> None:
-        """Hear from a shim's last attempt that it is idle.
-
-        One with a long segment is let go: that would count as output that waits for the server as
-        long as nothing else comes for this shim, and for a full spool nothing comes.
-        """
-        if shim.position > self._idle_bytes:
-            self.let_go(shim)
-            self._spool.retire(shim.segment)
-        else:
-            self._idle.append(shim)
+        """Hear from a shim's last attempt that it is idle."""
+        self._idle.append(shim)
 
     def let_go(self, shim: PooledShim) -> None:
         """Hang up on a shim that has gone, or that should.

@@ -16,6 +16,7 @@ from orchestrator.kernel import linux
 from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.frames import FrameType, encode
 from worker.shim import layout
+from worker.shim.backlog import waiting_bytes
 from worker.shim.room import Room
 
 Record = dict[str, object]
@@ -75,12 +76,13 @@ class Journal:
     def has_way(self) -> bool:
         """Tell whether output can go on: here, or in a next segment if this one is long.
 
-        Only here, between two segments, is it looked whether the spool has grown too large: one
-        that is begun is filled. So all shims together may exceed the limit by a segment each.
+        Only here, between two segments, is it looked whether too much waits already: one that is
+        begun is filled, and waits when it is left. So all shims together may have a segment each
+        beside what the limit allows.
         """
         if self._size < self._full_at:
             return True
-        return layout.spooled_bytes(self._path) + layout.ROTATE_BYTES <= self._most_bytes
+        return waiting_bytes(self._path) + layout.ROTATE_BYTES <= self._most_bytes
 
     def _make_way(self) -> None:
         """Go on in a new segment if this one is long, and say so at its end.

@@ -4,8 +4,6 @@ A *segment* is the append-only file of one shim: `seg-<shim>-<number>`. When a s
 another file it takes the next number, so whoever has one file of a shim can find them all.
 """
 
-import contextlib
-import os
 import signal
 from typing import Final
 
@@ -37,6 +35,11 @@ def first_name(shim_id: str) -> str:
     return f"{PREFIX}{shim_id}-0"
 
 
+def shim(name: str) -> str:
+    """Return whose segment that one is."""
+    return name.removeprefix(PREFIX).rpartition("-")[0]
+
+
 def number(name: str) -> int:
     """Return which of its shim's segments that one is, counted from 0."""
     return int(name.rpartition("-")[2])
@@ -50,14 +53,3 @@ def successor(name: str) -> str:
 def ended_bell(job_id: str, attempt: int) -> bytes:
     """Return the message that this attempt's exit record has been written."""
     return f"x {job_id} {attempt}".encode()
-
-
-def spooled_bytes(directory: str | os.PathLike[str]) -> int:
-    """Return how long all segments of a spool are together."""
-    size = 0
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.name.startswith(PREFIX):
-                with contextlib.suppress(FileNotFoundError):
-                    size += entry.stat(follow_symlinks=False).st_size
-    return size

@@ -137,6 +137,9 @@ class AttemptLog:
         else:
             self.places.append(place)
             segment.hold(self.key, 0)
+        # Where it has said nothing, nothing is waited for: the shim left a long segment for this
+        # attempt, and that may be the last but its word for hours.
+        self.acknowledged(self.places[0].log.length)
         return segment
 
     async def _vanished(self, tail: Tail) -> Vanished:

@@ -9,8 +9,9 @@ from orchestrator.protocol.frames import FrameType, decode
 from tests.integration.shim.test_output import FLOOD, flood
 from tests.integration.shim.workshop import Told, come_true, told, workshop
 from tests.support.processes import python
-from worker.records import Wrote
+from worker.records import Began, Wrote
 from worker.shim import layout
+from worker.shim.backlog import waiting_bytes
 from worker.spool import AttemptLog
 
 LIMIT = 4 * layout.ROTATE_BYTES
@@ -47,12 +48,15 @@ async def test_what_nobody_fetches_is_bounded_and_the_gap_is_told(tmp_path: Path
         log = await shop.start(*python("-S", "-c", SAY, str(BLOCKS)), cwd=str(tmp_path))
         await come_true((tmp_path / "said").exists, "the flood is over")
 
-        spooled = layout.spooled_bytes(shop.spool.directory)
+        waiting = waiting_bytes(shop.spool.directory)
+        segments = list(shop.spool.directory.glob("seg-*"))
+        spooled = sum(segment.stat().st_size for segment in segments)
         said = await told(log)
 
+        assert waiting < LIMIT
         assert spooled < LIMIT + layout.ROTATE_BYTES
         assert (said.end.cause, said.end.code) == ("exited", 0)
-        assert LIMIT // 2 < len(said.out) < LIMIT
+        assert LIMIT // 2 < len(said.out) < LIMIT + layout.ROTATE_BYTES
         assert said.out == flood(BLOCKS)[: len(said.out)]
         assert len(notes(said)) == 2
         assert counted(said) == BLOCKS * 65_536 - len(said.out)
@@ -114,3 +118,22 @@ async def test_a_shim_that_is_killed_far_on_leaves_the_spool_in_order(tmp_path: 
 
         await come_true(lambda: not list(shop.spool.directory.glob("seg-*")))
         assert (await shop.run("sh", "-c", "exit 3")).end.code == 3
+
+
+async def test_a_silent_attempt_holds_nothing_of_those_before_it(tmp_path: Path) -> None:
+    """Its shim leaves a long segment for it, which is removed before it has said anything."""
+    blocks = str(layout.ROTATE_BYTES // 65_536)
+    async with workshop(tmp_path, slots=1, spool_max_bytes=LIMIT) as shop:
+        assert (await delivered(await shop.start(*python("-S", "-c", FLOOD, blocks)))).end.code == 0
+        [long] = shop.spool.directory.glob("seg-*")
+
+        silent = await shop.start(
+            "sh", "-c", "while [ ! -e stop ]; do sleep 0.05; done", cwd=str(tmp_path)
+        )
+        async for record in silent.records():
+            if isinstance(record, Began):
+                break
+
+        await come_true(lambda: not long.exists(), "the long segment is removed")
+        (tmp_path / "stop").touch()
+        assert (await told(silent)).end.code == 0
