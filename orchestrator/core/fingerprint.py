@@ -10,6 +10,8 @@ from typing import Final
 
 from orchestrator.protocol.words import Reason
 
+LOOKED_AT_CHARS: Final = 1024
+"""Of a line, before anything is left out: one may have half a megabyte, and the database waits."""
 WORDS_CHARS: Final = 200
 """Enough for a sentence; what follows is mostly data."""
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
@@ -20,8 +22,8 @@ _PLACE: Final = re.compile(r"(?:/[\w.@#+-]+){2,}")
 
 
 def normalised(line: str) -> str:
-    """Return a line without colours, numbers, addresses, ids and folders."""
-    text = _ESCAPES.sub("", line)
+    """Return how a line begins, without colours, numbers, addresses, ids and folders."""
+    text = _ESCAPES.sub("", line[:LOOKED_AT_CHARS])
     text = _PLACE.sub(lambda match: "…/" + match[0].rsplit("/", 1)[1], text)
     text = _VARYING.sub("#", text)
     printable = "".join(char if char.isprintable() else " " for char in text)

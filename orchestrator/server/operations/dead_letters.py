@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from orchestrator.core.fingerprint import fingerprint, normalised
+from orchestrator.core.fingerprint import LOOKED_AT_CHARS, fingerprint, normalised
 from orchestrator.protocol.base import moment
 from orchestrator.protocol.frames import FrameType, decode
 from orchestrator.protocol.views import DeadLetters
@@ -56,11 +56,13 @@ def mark_dead(tx: Transaction, failed: Iterable[JobRecord]) -> None:
 
 
 def _asked(tx: Transaction, job_id: str) -> str:
-    """Return what a job was to run, in a line."""
+    """Return what a job was to run, in a line: as much of it as is looked at."""
     found = tx.tuples(_SELECT_SPEC, job_id=job_id)
     params: dict[str, Any] = from_json(found[0][0])["params"] if found else {}
     argv = params.get("argv")
-    return " ".join(argv) if isinstance(argv, list) else str(params.get("script") or "")
+    if isinstance(argv, list):
+        return " ".join(argv[:LOOKED_AT_CHARS])
+    return str(params.get("script") or "")
 
 
 def list_dead(reader: Reader, *, limit: int) -> list[DeadLetters]:

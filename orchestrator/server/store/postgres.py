@@ -82,8 +82,13 @@ def _ledger(raw: Raw) -> dict[int, str]:
 
 
 def _migrate(raw: Raw, clock: Clock) -> None:
-    """Take all missing steps in one transaction: a crash leaves the shape that there was."""
+    """Take all missing steps in one transaction: a crash leaves the shape that there was.
+
+    A step has all the time that a large table needs. For a table that somebody else holds it waits
+    no longer than a request would: everybody who comes after it waits behind it.
+    """
     with raw.transaction():
+        raw.execute(b"SET LOCAL statement_timeout = 0")
         raw.execute(LEDGER.encode())
         raw.execute(MARKS.encode())
         for step in still_to_take(_ledger(raw), ours()):

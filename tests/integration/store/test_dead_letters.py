@@ -5,8 +5,9 @@ from functools import partial
 from orchestrator.protocol.frames import FrameType
 from orchestrator.protocol.views import DeadLetters
 from orchestrator.protocol.words import Outcome, Reason
-from orchestrator.server.operations.dead_letters import list_dead
+from orchestrator.server.operations.dead_letters import _SELECT_DEAD, list_dead
 from orchestrator.server.operations.jobs import JobFilter, list_jobs
+from orchestrator.server.store.interface import Reader
 from tests.integration.store.world import Worker, World, digest, ended, failed, output, printed
 from tests.support.builders import command
 
@@ -66,6 +67,39 @@ async def test_a_job_without_words_is_known_by_its_command(world: World) -> None
         (1, "restore"),
         (2, "backup --day #"),
     ]
+
+
+async def test_a_command_of_any_length_is_known_by_its_beginning(world: World) -> None:
+    """Two long commands that begin in one way are one group."""
+    worker = await world.worker()
+    for last in ("north", "south"):
+        await world.submit(command("sync", *(["--all"] * 2000), last))
+        grant = await worker.claim_one()
+        await worker.tell(ended(grant, Outcome.TIMED_OUT, reason=Reason.TIMEOUT_RUN))
+
+    (group,) = await _dead(world)
+
+    assert group.jobs == 2
+    assert group.last_words.startswith("sync --all --all")
+
+
+async def test_dead_jobs_are_counted_without_a_look_at_the_jobs(
+    world: World, database: str
+) -> None:
+    """Half a million failed jobs are counted in an index, which has all that is asked for."""
+    sql = _SELECT_DEAD.replace(":limit", "50")
+
+    def plan(reader: Reader) -> list[str]:
+        if database == "sqlite":
+            return [row[-1] for row in reader.tuples(f"EXPLAIN QUERY PLAN {sql}")]
+        for way in ("seqscan", "indexscan", "bitmapscan"):  # what is cheapest for an empty table
+            reader.rows(f"SET LOCAL enable_{way} = off")
+        return [row[0] for row in reader.tuples(f"EXPLAIN {sql}")]
+
+    told = " ".join(await world.read(plan))
+
+    only = "USING COVERING INDEX" if database == "sqlite" else "Index Only Scan using"
+    assert f"{only} job_by_fingerprint" in told
 
 
 async def test_only_what_failed_for_good_is_dead(world: World) -> None:

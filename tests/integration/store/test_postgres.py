@@ -20,8 +20,11 @@ from orchestrator.kernel.errors import (
     VersionUnsupported,
 )
 from orchestrator.server.facts import Fact, KeysChanged, NewsLost
+from orchestrator.server.store import postgres as store_postgres
+from orchestrator.server.store import postgres_server
 from orchestrator.server.store.group_store import GroupStore
 from orchestrator.server.store.interface import Reader, Transaction
+from orchestrator.server.store.migration import Migration, ours
 from orchestrator.server.store.postgres import open_postgres
 from orchestrator.server.store.postgres_engine import WRITERS
 from tests.support.postgres import PostgresServer
@@ -80,6 +83,22 @@ async def test_commits_are_synced_and_text_is_bytes(postgres: PostgresServer, na
 
     text = [row for row in postgres.ask(name, DUMP) if row[2] == "text" and row[0] == "job"]
     assert {collation for *_, collation in text} == {"C"}
+
+
+async def test_a_step_takes_as_long_as_it_takes(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large table is not changed in the time that a request has; requests have it as before."""
+    monkeypatch.setitem(postgres_server._SETTINGS, "statement_timeout", 300)
+    name = postgres.new_database()
+    slow = Migration(len(ours()) + 1, "slow", "SELECT pg_sleep(0.5);")
+    monkeypatch.setattr(store_postgres, "ours", lambda: (*ours(), slow))
+
+    async with opened(postgres.url(name)) as store:
+        assert await store.write(lambda tx: tx.tuples("SHOW statement_timeout")) == [("300ms",)]
+
+    steps = postgres.ask(name, "SELECT name FROM migration WHERE name = 'slow'")
+    assert steps == [("slow",)]
 
 
 async def test_a_newer_database_is_refused_untouched(postgres: PostgresServer) -> None:

@@ -18,7 +18,7 @@ INDEXES_OF_FEW = ("session_open", "job_held_by")
 EXCUSED = {
     "SELECT_HELD": "the beginning of other statements",
     "SELECT_JOB": "the beginning of other statements; a list walks from the newest job on",
-    "_SELECT_DEAD": "failed jobs alone, counted when somebody asks",
+    "_SELECT_DEAD": "an index of failed jobs alone, counted when somebody asks",
     "_OLD_SESSIONS": "once an hour, and sessions of a month are thousands",
 }
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.core.fingerprint import WORDS_CHARS, fingerprint, normalised
+from orchestrator.core.fingerprint import LOOKED_AT_CHARS, WORDS_CHARS, fingerprint, normalised
 from orchestrator.protocol.words import Reason
 
 
@@ -42,6 +42,13 @@ def test_words_are_short_and_printable() -> None:
     """A line of data without end, or of control characters, is no name."""
     assert len(normalised("word " * 1000)) <= WORDS_CHARS
     assert normalised("a\x00\x07b") == "a b"
+
+
+def test_only_the_beginning_of_a_long_line_is_looked_at() -> None:
+    """Whoever waits for the database does not wait for half a megabyte to be compared."""
+    number = "7" * (LOOKED_AT_CHARS - 5)
+
+    assert normalised(f"{number} seen {'never seen ' * 50_000}") == "# seen"
 
 
 def test_every_part_of_a_failure_counts() -> None:
