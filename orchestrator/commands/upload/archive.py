@@ -4,6 +4,7 @@ It sends nothing. Paths are sorted, times are left out and modes are 0755 or 064
 unchanged folder has an unchanged SHA-256 and is stored once. Only files and folders travel: a link
 within the folder becomes a copy of what it leads to. Any other link (out of the folder, nowhere, or
 back to where it lies) stays at home and is named, because on the worker it would lead elsewhere.
+What stays at home does so by every way: a link to it is left out and named as well.
 """
 
 import os
@@ -114,18 +115,20 @@ class _Walk:
             raise _unreadable(self.root / below, error) from None
         for entry in found:
             name = below + entry.name
-            target = self._behind(name) if entry.is_symlink() else self.root / name
-            is_folder = target.is_dir() if entry.is_symlink() else entry.is_dir()
+            real = self._behind(name) if entry.is_symlink() else way[-1] / entry.name
+            is_folder = _is_folder(real) if entry.is_symlink() else entry.is_dir()
             if self._ignore.excludes(name, folder=is_folder):
                 continue
             _check_name(name)
-            if entry.is_symlink() and not self._goes_along(target, way):
-                self.left_out.append(f"{name} -> {(self.root / name).readlink()}")
+            if entry.is_symlink() and not self._goes_along(real, way, folder=is_folder):
+                self.left_out.append(f"{name} -> {self._leads_to(name)}")
+            elif real != self.root / name and self._stays_at_home(real, folder=is_folder):
+                continue  # reached through a link to a folder around it
             elif is_folder:
-                yield Item(f"{name}/", target, folder=True)
-                yield from self.items(f"{name}/", (*way, target.resolve()))
+                yield Item(f"{name}/", real, folder=True)
+                yield from self.items(f"{name}/", (*way, real))
             else:
-                yield _file(target, name)
+                yield _file(real, name)
 
     def _behind(self, name: str) -> Path:
         """Return what a link leads to in the end, or the link itself when that is nowhere."""
@@ -135,9 +138,40 @@ class _Walk:
         except (OSError, RuntimeError):
             return link
 
-    def _goes_along(self, target: Path, way: tuple[Path, ...]) -> bool:
-        """Tell whether a link leads to something of the same folder, and not back to itself."""
-        return target.is_relative_to(self.root) and not target.is_symlink() and target not in way
+    def _leads_to(self, name: str) -> str:
+        link = self.root / name
+        try:
+            return str(link.readlink())
+        except OSError as error:
+            raise _unreadable(link, error) from None
+
+    def _goes_along(self, real: Path, way: tuple[Path, ...], *, folder: bool) -> bool:
+        """Tell whether a link leads to something that goes along, and not back to itself."""
+        return (
+            real.is_relative_to(self.root)
+            and not os.path.islink(real)  # noqa: PTH114 - `Path.is_symlink` raises what this answers
+            and real not in way
+            and not self._stays_at_home(real, folder=folder)
+        )
+
+    def _stays_at_home(self, real: Path, *, folder: bool) -> bool:
+        """Tell whether the rules leave out what lies there, by the name that it has there.
+
+        Asked by that name alone, a link would be a way around every rule: `copy -> .git`.
+        """
+        path = real.relative_to(self.root)
+        around = [str(parent) for parent in path.parents if parent.name]
+        return self._ignore.excludes(path.as_posix(), folder=folder) or any(
+            self._ignore.excludes(parent, folder=True) for parent in around
+        )
+
+
+def _is_folder(path: Path) -> bool:
+    """Tell whether a folder is there; what one may not look at is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _check_name(name: str) -> None:

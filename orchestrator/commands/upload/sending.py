@@ -80,7 +80,8 @@ def _tell_links(links: Sequence[str]) -> None:
     if not links:
         return
     what = "1 link does" if len(links) == 1 else f"{len(links)} links do"
-    output.say(f"{what} not go along, because they lead out of the folder, nowhere, or in circles:")
+    where = "out of the folder, nowhere, in circles, or to what stays at home"
+    output.say(f"{what} not go along, because they lead {where}:")
     output.advise(*links[:_LINKS_SHOWN])
     if len(links) > _LINKS_SHOWN:
         output.advise(f"… and {len(links) - _LINKS_SHOWN} more; --exclude takes them out silently")

@@ -144,7 +144,10 @@ def test_a_link_to_a_file_of_the_folder_becomes_a_copy(folder: Path) -> None:
     assert zipped.getinfo("src/absolute").external_attr >> 16 == stat.S_IFREG | 0o755
 
 
-@pytest.mark.parametrize("target", ["/etc/hostname", "../outside", "/etc", "nowhere", "loop", "."])
+@pytest.mark.parametrize(
+    "target",
+    ["/etc/hostname", "../outside", "/etc", "nowhere", "loop", ".", "an over-long name " * 20],
+)
 def test_any_other_link_stays_at_home_and_is_named(folder: Path, target: str) -> None:
     """Where it lies and where it leads; everything else goes along."""
     (folder.parent / "outside").write_text("secret")
@@ -168,6 +171,47 @@ def test_a_link_to_a_folder_within_becomes_a_copy(folder: Path) -> None:
         "lib/deep/up -> ../../src",
         "src/deep/up -> ../../src",
     )
+
+
+@pytest.mark.parametrize("target", ["../secret/key", "../secret/deep/key", "../secret", "../.git"])
+def test_a_link_is_no_way_around_what_stays_at_home(folder: Path, target: str) -> None:
+    """What a rule leaves out does not travel as the copy of a link to it, which is named."""
+    for kept in ("secret/key", "secret/deep/key", ".git/HEAD"):
+        (folder / kept).parent.mkdir(parents=True, exist_ok=True)
+        (folder / kept).write_text("secret")
+    (folder / ".orchestratorignore").write_text("/secret/\n")
+    without = _packed(folder)
+    (folder / "src" / "link").symlink_to(target)
+
+    assert _packed(folder) == without
+    assert archive.look(folder, []).left_out == (f"src/link -> {target}",)
+    assert "src/link" in "".join(_names(_packed(folder, "!secret", "!.git")))
+
+
+def test_a_linked_folder_leaves_out_what_the_folder_does(folder: Path) -> None:
+    """A rule that is tied to a place holds by whichever name that place is reached."""
+    (folder / "src" / "deep" / "key").write_text("secret")
+    (folder / "lib").symlink_to("src")
+    (folder / "below").symlink_to("src/deep")
+
+    for rule, gone in (
+        ("/src/deep/key", {"lib/deep/key", "below/key"}),
+        ("/src/deep/", {"lib/deep/", "below/"}),
+    ):
+        names = set(_names(_packed(folder, rule)))
+
+        assert "lib/main.c" in names
+        assert not names & gone
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root enters every folder")
+def test_a_link_into_a_folder_that_one_may_not_enter_stays_at_home(folder: Path) -> None:
+    """It is named as any other link that leads nowhere."""
+    shut = folder.parent / "shut"
+    shut.mkdir(mode=0)
+    (folder / "link").symlink_to(shut / "file")
+
+    assert archive.look(folder, []).left_out == (f"link -> {shut}/file",)
 
 
 def test_an_ordinary_python_project_can_be_sent(folder: Path) -> None:
