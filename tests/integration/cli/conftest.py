@@ -20,3 +20,18 @@ def fake() -> Iterator[FakeApi]:
 def cli(fake: FakeApi, tmp_path: Path) -> CommandLine:
     """Give a command line in an empty folder."""
     return at(fake, tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Give a small project."""
+    root = tmp_path / "project"
+    (root / "src" / "deep").mkdir(parents=True)
+    (root / "empty").mkdir()
+    (root / "Makefile").write_text("test:\n\ttrue\n")
+    (root / "src" / "main.c").write_text("int main(void) { return 0; }\n")
+    (root / "src" / "deep" / "grüße.txt").write_text("hello\n")
+    (root / "run.sh").write_text("#!/bin/sh\n")
+    (root / "run.sh").chmod(0o4775)
+    (root / "Makefile").chmod(0o600)
+    return root
