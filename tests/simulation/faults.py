@@ -243,7 +243,7 @@ def _disk_broken(nemesis: Nemesis) -> Fault:
 def _clock_jump(nemesis: Nemesis) -> Fault:
     chance = nemesis.scene.world.chance
     machine: Machine = chance.choice(nemesis.scene.world.machines)
-    machine.clocks.wall_offset += chance.choice((-3600.0, 3600.0, -5.0, 5.0, 86400.0 * 365))
+    machine.clocks.jump(chance.choice((-3600.0, 3600.0, -5.0, 5.0, 86400.0 * 365)))
     return Fault(0.0, _nothing)
 
 

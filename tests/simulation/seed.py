@@ -127,14 +127,18 @@ class Laboratory:
         scene.start()
         self._order(scene, options)
         nemesis = Nemesis(scene, dict(options.kinds))
-        checkers.calm_since = lambda: max(nemesis.calm_since, scene.restarted_at)
+        checkers.calm_since = lambda: max(
+            nemesis.calm_since, scene.restarted_at, scene.network.repeated_at
+        )
         nemesis.begin(options.horizon)
         world.run(options.horizon)
         if world.violations:
             return
         world.note("healed")
         nemesis.heal()
-        world.run(SETTLE_S, lambda: not checkers.open and not scene.people.busy)
+        # A retry has its moment on the wall: it comes later by as much as that was set back.
+        settle_s = SETTLE_S + scene.server.machine.clocks.set_back
+        world.run(settle_s, lambda: not checkers.open and not scene.people.busy)
         world.run(QUIET_S)
         if not world.violations:
             checkers.at_the_end()

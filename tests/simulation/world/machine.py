@@ -22,6 +22,8 @@ class Clocks:
     def __init__(self, rate: float, wall_offset: float) -> None:
         self.rate = rate
         self.wall_offset = wall_offset
+        self.set_back = 0.0
+        """What all jumps backwards come to."""
         self.slept = 0.0
 
     def monotonic(self, now: float) -> float:
@@ -31,6 +33,11 @@ class Clocks:
     def world(self, monotonic: float) -> float:
         """Return the moment of the world at which the monotonic clock shows that."""
         return (monotonic - 1000.0) / self.rate + self.slept
+
+    def jump(self, seconds: float) -> None:
+        """Let somebody set the wall clock."""
+        self.wall_offset += seconds
+        self.set_back += max(-seconds, 0.0)
 
     def wall(self, now: float) -> float:
         """Return the wall time."""

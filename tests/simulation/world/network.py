@@ -68,6 +68,8 @@ class Network:
         self._world = world
         self.links: dict[str, Link] = {}
         self.listener: Listener | None = None
+        self.repeated_at = 0.0
+        """When a request last came once more: it is as much of a fault as what repeated it."""
         self._open: dict[_Call, None] = {}
 
     def link(self, machine: Machine) -> Link:
@@ -83,9 +85,7 @@ class Network:
         call = _Call(name, request, who, link, loop.create_future(), caller)
         patience = loop.call_later(timeout_s, _fail, call.future, f"no answer in {timeout_s:g} s")
         self._send(call, duplicate=False)
-        repeated = link.duplicate and self._world.chance.random() < link.duplicate
-        # Known: the server believes a repeated opening of a session (docs/reliability.md).
-        if repeated and name != "open_session":
+        if link.duplicate and self._world.chance.random() < link.duplicate:
             self._world.injected["duplicate"] += 1
             self._send(call, duplicate=True)
         try:
@@ -123,6 +123,7 @@ class Network:
             return
         if duplicate:
             self._world.sometimes("a request is delivered again")
+            self.repeated_at = self._world.loop.now
             call = _Call(
                 call.name, call.request, call.who, link, self._world.loop.create_future(), process
             )
