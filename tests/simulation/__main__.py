@@ -1,6 +1,7 @@
 """`python -m tests.simulation`: run seeds, replay one; `make sim` comes here."""
 
 import argparse
+import math
 import sys
 import time
 
@@ -22,6 +23,7 @@ def main() -> int:
     batch = verbs.add_parser("batch", help="run seeds here, and print the sum as JSON")
     batch.add_argument("first", type=int)
     batch.add_argument("end", type=int)
+    batch.add_argument("seconds", type=float, nargs="?", default=math.inf)
     these = verbs.add_parser("these", help="run these seeds here, and print the sum as JSON")
     these.add_argument("numbers", type=int, nargs="+")
     traces = verbs.add_parser("traces", help="print what each seed's trace adds up to")
@@ -31,7 +33,9 @@ def main() -> int:
     mutant.add_argument("name")
     mutant.add_argument("--from", dest="first", type=int, default=None)
     mutant.add_argument("--seeds", type=int, default=2000)
-    verbs.add_parser("mutants", help="look for every planted bug, its known seed first")
+    every = verbs.add_parser("mutants", help="look for every planted bug, its known seed first")
+    every.add_argument("part", type=int, nargs="?", default=0)
+    every.add_argument("parts", type=int, nargs="?", default=1)
     shrink = verbs.add_parser("shrink", help="make a failing seed smaller")
     shrink.add_argument("seed", type=int)
     replay = verbs.add_parser("replay", help="run one seed, and tell its story")
@@ -42,7 +46,7 @@ def main() -> int:
         case "run":
             return _run(given.seeds, given.first, given.processes)
         case "batch":
-            sys.stdout.write(runner.run_here(range(given.first, given.end)).to_json())
+            sys.stdout.write(_batch(range(given.first, given.end), given.seconds))
             return 0
         case "these":
             sys.stdout.write(runner.run_here(given.numbers).to_json())
@@ -50,7 +54,9 @@ def main() -> int:
         case "mutant":
             return _hunt(given.name, given.first, given.seeds)
         case "mutants":
-            return max([_hunt(name, None, 2000) for name in MUTANTS])
+            return max(
+                [_hunt(name, None, 2000) for name in list(MUTANTS)[given.part :: given.parts]]
+            )
         case "shrink":
             return _shrink(given.seed)
         case "traces":
@@ -59,6 +65,10 @@ def main() -> int:
             return 0
         case _:
             return _replay(given.seed, given.lines)
+
+
+def _batch(seeds: range, seconds: float) -> str:
+    return runner.run_here(seeds, seconds=seconds).to_json()
 
 
 def _say(text: str) -> None:

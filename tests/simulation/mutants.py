@@ -6,9 +6,8 @@ tired person might have written, and plants exactly that in the programs' own mo
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any, Final
-
-import anyio
 
 import orchestrator.core.job
 import orchestrator.server.operations.changes
@@ -25,7 +24,6 @@ import tests.simulation.parts.shim
 import worker.agent
 import worker.attempts
 import worker.runner
-import worker.services.heartbeat
 import worker.shim.journal
 import worker.spool.remains
 import worker.spool.spool
@@ -39,7 +37,6 @@ from worker.moment import now_us
 
 operations = orchestrator.server.operations
 server: Any = tests.simulation.parts.server
-report: Any = operations.report
 spool = worker.spool
 Plant = Callable[[Patches], None]
 
@@ -177,7 +174,8 @@ def _marked_later(patches: Patches) -> None:
         real_began = shim.journal.began
 
         def began(pid: int, at_us: int) -> None:
-            shim.later(0.05, shim.journal.grant, grant.job, grant.attempt, grant.grace_s)
+            about = grant.job, grant.attempt, grant.grace_s, grant.timeout_s
+            shim.later(0.05, shim.journal.grant, *about)
             shim.later(0.05, real_began, pid, at_us)
 
         shim.journal.began = began
@@ -201,35 +199,6 @@ def _given_back(patches: Patches) -> None:
     patches.set(worker.runner.Runner, "_vanished", choose)
 
 
-def _silent_in_drain(patches: Patches) -> None:
-    """Let the heart stop when the worker is told to drain."""
-    heart = worker.services.heartbeat.Heart
-
-    def beat(self: Any) -> None:
-        self._keeper = _Nobody(self._keeper)
-        self._asking.cancel()
-
-    patches.set(heart, "beat", beat)
-
-
-class _Nobody:
-    """A keeper of sessions who never gives one again."""
-
-    def __init__(self, keeper: Any) -> None:
-        self._keeper = keeper
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._keeper, name)
-
-    async def current(self) -> None:
-        await anyio.sleep_forever()
-
-
-def _misplaced(patches: Patches) -> None:
-    real = report.grown
-    patches.set(report, "grown", lambda log, _offset, data: real(log, log.length, data))
-
-
 def _once_more(name: str) -> Plant:
     """Treat a job that may be started only once as any other, when its attempt ends so."""
 
@@ -243,6 +212,30 @@ def _once_more(name: str) -> Plant:
         patches.set(orchestrator.core.job, name, rule)
 
     return plant
+
+
+def _any_process(patches: Patches) -> None:
+    """Take whoever has a pid for the one who had it."""
+    real = getattr(spool.remains, "linux")  # noqa: B009 - what the world has put there
+    patches.set(spool.remains, "linux", SimpleNamespace(**{**vars(real), "start_time": _Any}))
+
+
+class _Any:
+    """A start time that is like every other."""
+
+    def __init__(self, _pid: int) -> None:
+        pass
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def _soon_gone(patches: Patches) -> None:
+    """Say good-bye though the server has not heard how everything ended."""
+    patches.set(worker.attempts.Attempts, "unsettled", property(lambda _self: False))
 
 
 def _never_synced(patches: Patches) -> None:
@@ -259,7 +252,7 @@ MUTANTS: Final = {
             "_give_back_what_never_arrived",
             lambda _tx, changes, _request, live, listed: _give_back_all(changes, live, listed),
         ),
-        0,
+        275,
     ),
     "stale reaper": Mutant(
         "the reaper looks at the claim, and not at the renewals since",
@@ -269,10 +262,15 @@ MUTANTS: Final = {
         2,
     ),
     "leases run while down": Mutant("no grace when a server starts", _runs_while_down, 4),
-    "heartbeat revives": Mutant("a heartbeat revives a finished job", _revived, 7),
+    "heartbeat revives": Mutant("a heartbeat revives a finished job", _revived, 186),
     "attempt not raised": Mutant(
         "a claim keeps the number of the last one",
-        _replaced(operations.claim, "_CLAIM", "attempt = attempt + 1", "attempt = max(attempt, 1)"),
+        _replaced(
+            operations.claim,
+            "_CLAIM",
+            "1 + CASE WHEN attempt_floor > attempt THEN attempt_floor ELSE attempt END",
+            "max(attempt, coalesce(attempt_floor, 0), 1)",
+        ),
         0,
     ),
     "submit acked early": Mutant("a submit is answered before it is durable", _early("submit"), 0),
@@ -287,9 +285,14 @@ MUTANTS: Final = {
         _set(worker.attempts.Attempts, "held", lambda _self: []),
         9,
     ),
+    "openings repeated": Mutant(
+        "a repeated request opens a session once more",
+        _set(operations.sessions, "_refuse_what_is_old", lambda *_: None),
+        31,
+    ),
+    "pid alone": Mutant("remains are known by their pid alone", _any_process, 23),
+    "good-bye too soon": Mutant("a worker leaves before all is settled", _soon_gone, 186),
     "exit not synced": Mutant("nobody syncs what was not acknowledged", _never_synced, 275),
-    "silent in drain": Mutant("heartbeats stop in a drain", _silent_in_drain, 109),
-    "output misplaced": Mutant("output is appended without looking at its place", _misplaced, 186),
     "late overwrites": Mutant(
         "a late result replaces what was decided",
         _replaced(
@@ -298,16 +301,16 @@ MUTANTS: Final = {
             "SET late_result = :late_result",
             "SET late_result = :late_result, outcome = 'succeeded'",
         ),
-        13,
+        60,
     ),
     "late not kept": Mutant(
         "a late result is thrown away",
         _replaced(operations.report, "_KEEP_LATE", "late_result IS NULL", "1 = 0"),
-        13,
+        60,
     ),
-    "lost twice": Mutant("an at_most_once job is tried again when lost", _once_more("_lost"), 17),
+    "lost twice": Mutant("an at_most_once job is tried again when lost", _once_more("_lost"), 109),
     "interrupted twice": Mutant(
-        "an at_most_once job is tried again when interrupted", _once_more("_preempted"), 47
+        "an at_most_once job is tried again when interrupted", _once_more("_preempted"), 275
     ),
 }
 

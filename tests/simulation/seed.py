@@ -24,7 +24,20 @@ SETTLE_S: Final = 900.0
 """Longer than the longest job with all its tries, and then a lease and a reaper's round."""
 QUIET_S: Final = 8.0
 """For what comes after the last end: acknowledgements, the spool's tidying."""
+COLLECT: Final = 50
+"""Each seed leaves two megabytes of cycles: to look for them takes longer than to have them."""
 MEAN_S: Final = (10.0, 30.0, 90.0)
+
+
+THEMED: Final = 8
+"""Every so many seeds have faults that do much harm together, and seldom meet by chance."""
+THEMES: Final = (
+    ("shim killed", "worker stopped", "all but shims killed", "job killed", "strangers"),
+    ("lossy network", "server killed", "worker killed", "interrupt", "partition"),
+    ("drain", "lossy network", "server stopped"),
+)
+THEME_MEAN_S: Final = 5.0
+THEME_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +77,18 @@ def options_of(seed: int) -> Options:
     """Return what a seed stands for: a random subset of faults, each at a rate of its own."""
     chance = random.Random(f"options {seed}")
     share = chance.choice((0.1, 0.25, 0.5))
-    kinds = [(kind, chance.choice(MEAN_S)) for kind in FAULTS if chance.random() < share]
+    kinds = {kind: chance.choice(MEAN_S) for kind in FAULTS if chance.random() < share}
+    turn, rest = divmod(seed + 1, THEMED)
+    theme = () if rest else THEMES[turn % len(THEMES)]
+    kinds |= dict.fromkeys(theme, THEME_MEAN_S)
     hosts = chance.choice((((2,), (1, 2)), ((1, 1, 2),), ((2,), (1,), (3,)), ((2, 2),), ((1,),)))
     return Options(
         seed=seed,
-        kinds=tuple(kinds),
+        kinds=tuple(kinds.items()),
         jobs=chance.randrange(6, 18),
-        horizon=chance.choice((30.0, 60.0, 120.0)) * chance.uniform(0.5, 1.5),
+        horizon=max(
+            chance.choice((30.0, 60.0, 120.0)) * chance.uniform(0.5, 1.5), THEME_S if theme else 0.0
+        ),
         hosts=hosts,
         rotate_bytes=chance.choice((600, 4096, 8 * 1024 * 1024)),
     )
@@ -92,7 +110,7 @@ class Laboratory:
     ) -> Verdict:
         """Return what comes of a seed; `plant` puts a bug into the programs first."""
         self._count += 1
-        if self._count % 20 == 0:
+        if self._count % COLLECT == 0:
             gc.collect()
         self._database.empty()
         world = World(options.seed, telling=telling)

@@ -155,7 +155,7 @@ class _Attempt:
     def begin(self) -> None:
         """Write it down, then start it."""
         grant, journal = self._grant, self._shim.journal
-        if not journal.grant(grant.job, grant.attempt, grant.grace_s, None):
+        if not journal.grant(grant.job, grant.attempt, grant.grace_s, grant.timeout_s):
             message = "the disk of the worker's spool is full: nothing was started"
             self._write_end({"cause": Cause.DISK_FULL, "message": message})
             return
