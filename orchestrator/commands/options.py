@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from orchestrator.protocol import limits
 from orchestrator.protocol.ids import is_id
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -18,6 +19,7 @@ _NUMBER: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _ADDRESS: Final = re.compile(
     r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):(?P<port>\d{1,5})", re.ASCII
 )
+_COMMENT_RULE: Final = f"write at most {limits.LABEL_CHARS:,} characters of UTF-8"
 
 
 class Duration(click.ParamType[float]):
@@ -108,6 +110,25 @@ class JobId(click.ParamType[str]):
                 ctx,
             )
         return str(value)
+
+
+class Comment(click.ParamType[str]):
+    """A few words for those who look at a job later."""
+
+    name = "text"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the text."""
+        text = str(value)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.fail(f"{text!a} is not UTF-8; {_COMMENT_RULE}", param, ctx)
+        if len(text) > limits.LABEL_CHARS:
+            self.fail(f"it has {len(text):,} characters; {_COMMENT_RULE}", param, ctx)
+        return text
 
 
 job_argument = click.argument("job_id", metavar="ID", type=JobId())

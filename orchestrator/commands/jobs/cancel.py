@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from orchestrator.commands import output
-from orchestrator.commands.options import job_argument, json_option, patience_option
+from orchestrator.commands.options import Comment, job_argument, json_option, patience_option
 from orchestrator.commands.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Options(TypedDict):
 
 @click.command()
 @job_argument
-@click.option("--comment", help="Why, for those who look at the job later.")
+@click.option("--comment", type=Comment(), help="Why, for those who look at the job later.")
 @click.option("--force", is_flag=True, help="Do not wait until its processes are seen to be gone.")
 @click.option("--wait", is_flag=True, help="Wait until it is over, and say what was left behind.")
 @json_option

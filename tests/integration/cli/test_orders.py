@@ -1,0 +1,63 @@
+"""Orders about jobs that exist: what is sent when more is said than one request may hold."""
+
+import json
+
+import pytest
+
+from orchestrator.protocol import limits
+from tests.integration.cli.commands import CommandLine
+from tests.support.fake_api import JOB_ID, Asked, FakeApi, Reply, answer, job
+
+
+@pytest.mark.parametrize("verb", ["hold", "release", "cancel"])
+@pytest.mark.parametrize("comment", ["x" * (limits.LABEL_CHARS + 1), "caf\udce9"])
+def test_a_comment_that_cannot_be_sent_is_refused(
+    cli: CommandLine, fake: FakeApi, verb: str, comment: str
+) -> None:
+    """It is told by the option's name and with the limit; nobody is asked, and nothing is cut."""
+    done = cli("jobs", verb, JOB_ID, "--comment", comment)
+
+    assert done.returncode == 2
+    assert "--comment" in done.stderr.decode()
+    assert "1,000 characters" in done.stderr.decode()
+    assert not fake.asked
+
+
+def _ids(count: int) -> list[str]:
+    return [f"job_{number:026}" for number in range(count)]
+
+
+def _holds(asked: Asked) -> Reply:
+    """Hold every job but the first and the last there may be."""
+    ids = asked.json()["ids"]
+    assert len(ids) <= limits.IDS
+    refused = [one for one in ids if one in {_ids(1)[0], _ids(2500)[-1]}]
+    return answer(
+        {
+            "items": [job() | {"id": one} for one in ids if one not in refused],
+            "refused": [{"id": one, "code": "not_found", "detail": "no job"} for one in refused],
+        }
+    )
+
+
+@pytest.mark.parametrize("verb", ["hold", "release"])
+def test_more_jobs_than_one_order_may_name_are_several_orders(
+    cli: CommandLine, fake: FakeApi, verb: str
+) -> None:
+    """What became of each is told once, and one refusal anywhere decides the exit code."""
+    fake.on("POST", f"/api/v1/jobs/{verb}", _holds)
+    ids = _ids(2500)
+
+    done = cli("jobs", verb, *ids)
+    as_json = cli("jobs", verb, "--json", *ids[:1001])
+    all_held = cli("jobs", verb, *ids[1:1001])
+
+    lines = done.stderr.decode().splitlines()
+    assert len(lines) == len(ids)
+    assert [line.split(": ")[1] for line in lines if "no job" in line] == [ids[0], ids[-1]]
+    assert done.returncode == as_json.returncode == 1
+    assert all_held.returncode == 0
+    document = json.loads(as_json.stdout)
+    assert [held["id"] for held in document["items"]] == ids[1:1001]
+    assert [refusal["id"] for refusal in document["refused"]] == ids[:1]
+    assert [len(asked.json()["ids"]) for asked in fake.asked] == [1000, 1000, 500, 1000, 1, 1000]
