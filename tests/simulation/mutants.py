@@ -261,7 +261,7 @@ MUTANTS: Final = {
         ),
         2,
     ),
-    "leases run while down": Mutant("no grace when a server starts", _runs_while_down, 4),
+    "leases run while down": Mutant("no grace when a server starts", _runs_while_down, 8),
     "heartbeat revives": Mutant("a heartbeat revives a finished job", _revived, 186),
     "attempt not raised": Mutant(
         "a claim keeps the number of the last one",
