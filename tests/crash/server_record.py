@@ -12,12 +12,15 @@ from typing import Final
 
 import psutil
 
+from orchestrator.server.app import RESERVE
 from tests.crash import trace
 from tests.crash.server_story import Truth, tell
 from tests.crash.trace import Event
 
 _READY: Final = b'"server.started"'
 _ROOT: Final = Path(__file__).parents[2]
+SMALL: Final = {"ORCHESTRATOR_DISK_RESERVE_BYTES": str(1 << 20)}
+"""The reserve is made anew in each state: the smallest is enough to be in the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ def _server(
         *(sys.executable, "-m", "tests.crash.mutants", mutant, "orchestrator"),
         *("server", "run", f"--data-dir={folder}", "--listen=127.0.0.1:0"),
     ]
-    environ = {**os.environ, "PYTHONPATH": str(_ROOT)}
+    environ = {**os.environ, **SMALL, "PYTHONPATH": str(_ROOT)}
     with subprocess.Popen(
         [*trace.recording(record), *command], env=environ, stderr=subprocess.PIPE, cwd=_ROOT
     ) as strace:
@@ -73,4 +76,6 @@ def record_server(workplace: Path, *, jobs: int, seed: int, mutant: str = "none"
             tell(address, keys, truth, jobs=jobs // 2, seed=seed + 10 * life)
         events += trace.read(record, folder, after=events[-1].ends + 1 if events else 0)
         record.unlink()
-    return Recording(folder, events, truth)
+    # The reserve means nothing but room, and would only be copied into every state.
+    reserve = str(folder / RESERVE)
+    return Recording(folder, [event for event in events if event.path != reserve], truth)

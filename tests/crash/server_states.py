@@ -15,7 +15,7 @@ from orchestrator.server.output_log import OutputFiles
 from orchestrator.server.services import Services
 from orchestrator.server.settings import load
 from orchestrator.server.store.interface import Reader, Row
-from tests.crash.server_record import Recording
+from tests.crash.server_record import SMALL, Recording
 from tests.crash.server_story import Promise, Truth
 from tests.crash.trace import Event
 
@@ -77,7 +77,7 @@ class ServerExaminer:
 
     async def examine(self, folder: Path, cut: int) -> list[str]:
         """Open a folder as the server would, and return every promise and rule that it breaks."""
-        settings = load(folder, "127.0.0.1:1", insecure_http=False, environ={})
+        settings = load(folder, "127.0.0.1:1", insecure_http=False, environ=SMALL)
         async with opened_services(settings, folder, SystemClock()) as services:
             given = self._promises[: self.promised(cut)]
             return await _complaints(services, given, self._truth)
