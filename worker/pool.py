@@ -171,16 +171,26 @@ class ShimPool:
             for shim in self._shims.difference(self._idle):
                 shim.look_after(now)
 
-    async def start(self, order: ShimOrder) -> AttemptLog:
-        """Grant an attempt and return its log, which must be read to its end.
+    async def reserve(self) -> PooledShim:
+        """Return a shim that is kept for one attempt: it is granted to it, or taken back.
 
-        `LaunchFailed` and `LauncherGone` mean that nothing was started.
+        `LaunchFailed` and `LauncherGone` mean that this machine can start nothing now.
         """
         if self._capacity.shortage is not None:
             # It was asked for before that was known.
             raise LaunchFailed(self._capacity.shortage)
+        return await self._any()
+
+    async def _any(self) -> PooledShim:
+        return self._idle.pop() if self._idle else await self._grow()
+
+    async def start(self, order: ShimOrder, reserved: PooledShim | None = None) -> AttemptLog:
+        """Grant an attempt and return its log, which must be read to its end.
+
+        `LaunchFailed` and `LauncherGone` mean that nothing was started.
+        """
+        shim = reserved or await self.reserve()
         while True:
-            shim = self._idle.pop() if self._idle else await self._grow()
             try:
                 reached("grant.before_send")
                 shim.grant(order)
@@ -188,6 +198,7 @@ class ShimPool:
                 # It was killed, or stopped, while it was idle: it has nothing that could be lost.
                 self.let_go(shim)
                 self._spool.retire(shim.segment)
+                shim = await self._any()
                 continue
             except OSError as error:
                 self.take_back(shim)

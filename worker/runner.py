@@ -128,15 +128,16 @@ class Runner:
         if isinstance(ready, Unprepared | Withdrawn):
             await self._clean()
             self.happened(ready)
-        elif self.happened(Prepared(now_us(self._tools.clock))) or await self._is_recorded():
+        elif self.happened(Prepared(now_us(self._tools.clock))) or await self._is_recorded(ready):
             await self._start(ready)
 
-    async def _is_recorded(self) -> bool:
+    async def _is_recorded(self, launch: Launch) -> bool:
         """Wait for the answer to a start that was only announced; without one, nothing begins."""
         if self.attempt.state is AttemptState.ANNOUNCED:
             await self._answered.wait()
         if self.attempt.state is AttemptState.STARTING:
             return True
+        launch.leave()
         await self._clean()
         if self.attempt.state in {AttemptState.ANNOUNCED, AttemptState.ABANDONED}:
             self.happened(Withdrawn(now_us(self._tools.clock), "it was ended before it began"))
@@ -185,24 +186,36 @@ class Runner:
                     root = await tools.inputs.place(key, grant.inputs)
                 if self._preparing.cancel_called:
                     return Withdrawn()
-            return kind.ready(_work(key, grant, root))
+            launch = kind.ready(_work(key, grant, root))
+            # Before anybody hears of a start: what this machine cannot begin, another one may.
+            await launch.secure()
+        except LaunchFailed as error:
+            return self._unable(error)
         except Unavailable as error:
             return self._unprepared(error.reason, error.message)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"])) or "params"
             return self._unprepared(Reason.INVALID_PARAMS, f"{place}: {first['msg']}")
+        if self._preparing.cancel_called:
+            launch.leave()
+            return Withdrawn()
+        return launch
 
     def _unprepared(self, reason: Reason, message: str) -> Unprepared:
         return Unprepared(reason, shortened(message), now_us(self._tools.clock))
 
+    def _unable(self, error: LaunchFailed) -> Withdrawn:
+        """Somebody else may have room. That there is none here has been told, once for all."""
+        return Withdrawn(now_us(self._tools.clock), error.message)
+
     async def _start(self, launch: Launch) -> None:
         try:
-            running = await launch()
+            running = await launch.start()
         except LaunchFailed as error:
-            # Somebody else may have room. That there is none here has been told, once for all.
+            # The shim that was kept for it has died meanwhile, and there is no other.
             await self._clean()
-            self.happened(Withdrawn(now_us(self._tools.clock), error.message))
+            self.happened(self._unable(error))
         else:
             await self.follow(running)
 

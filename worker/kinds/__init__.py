@@ -5,7 +5,7 @@ the worker knows of it. Whether a process of the machine or a coroutine of this 
 the log makes no difference.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -74,8 +74,20 @@ class Running(Protocol):
         ...
 
 
-Launch = Callable[[], Awaitable[Running]]
-"""Starts what was made ready."""
+class Launch(Protocol):
+    """Starts what was made ready, in two steps: the first may fail and has begun nothing."""
+
+    async def secure(self) -> None:
+        """Take what a start needs of this machine, or raise `LaunchFailed`."""
+        ...
+
+    async def start(self) -> Running:
+        """Start it."""
+        ...
+
+    def leave(self) -> None:
+        """Give back what was secured: it will not be started."""
+        ...
 
 
 class Kind(Protocol):

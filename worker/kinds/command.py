@@ -6,13 +6,13 @@ folder, in the job's own environment, and says in a sentence what it did not fin
 
 import os
 from collections.abc import Mapping
-from functools import partial
 from typing import Final
 
 from orchestrator.protocol.jobs import CommandParams
 from worker.kinds import Launch, Work
 from worker.logic.environment import for_job
-from worker.pool import ShimOrder, ShimPool
+from worker.pool import PooledShim, ShimOrder, ShimPool
+from worker.spool import AttemptLog
 
 SHELL: Final = "/bin/sh"
 
@@ -41,7 +41,31 @@ class Command:
             durable=work.durable,
             stdin=None if params.stdin is None else params.stdin.encode(),
         )
-        return partial(self._pool.start, order)
+        return ShimLaunch(self._pool, order)
+
+
+class ShimLaunch:
+    """One command and the shim that is kept for it."""
+
+    def __init__(self, pool: ShimPool, order: ShimOrder) -> None:
+        self._pool = pool
+        self._order = order
+        self._shim: PooledShim | None = None
+
+    async def secure(self) -> None:
+        """Keep a shim for it."""
+        self._shim = await self._pool.reserve()
+
+    async def start(self) -> AttemptLog:
+        """Hand it to the shim."""
+        shim, self._shim = self._shim, None
+        return await self._pool.start(self._order, shim)
+
+    def leave(self) -> None:
+        """Give the shim back."""
+        if self._shim is not None:
+            self._pool.take_back(self._shim)
+            self._shim = None
 
 
 def _argv(params: CommandParams) -> tuple[str, ...]:

@@ -33,16 +33,31 @@ class Delay:
     def ready(self, work: Work) -> Launch:
         """Return how to start waiting."""
         params = DelayParams.model_validate(work.params)
-
-        async def launch() -> Wait:
-            return Wait(
+        return WaitLaunch(
+            Wait(
                 self._clock,
                 delay_s=params.ms / 1000,
                 timeout_s=work.timeout_s,
                 silence_s=work.silence_s,
             )
+        )
 
-        return launch
+
+class WaitLaunch:
+    """One wait that was made ready: it needs nothing of the machine."""
+
+    def __init__(self, wait: "Wait") -> None:
+        self._wait = wait
+
+    async def secure(self) -> None:
+        """Do nothing."""
+
+    async def start(self) -> "Wait":
+        """Return it: it begins when its records are read."""
+        return self._wait
+
+    def leave(self) -> None:
+        """Do nothing."""
 
 
 class Wait:

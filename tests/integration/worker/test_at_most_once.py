@@ -87,3 +87,35 @@ def test_a_worker_that_is_killed_while_it_waits_has_started_nothing(
     wait_until(lambda: server.session is not None and not server.session.held)
     assert server.end(server.sh("exit 3")).exit_code == 3
     assert not marker.exists()
+
+
+def test_what_cannot_be_begun_here_goes_back_before_its_start_is_told(place: Workplace) -> None:
+    """A machine that refuses a shim costs no attempt: another worker may run the job."""
+    place.start()
+    log = place.state / "spool" / "shims.log"
+    log.unlink(missing_ok=True)
+    log.mkdir()  # no shim can begin where it cannot leave its last words
+
+    job = place.server.sh("exit 3", **ONCE)
+
+    attempt = place.server.attempt(job)
+    wait_until(lambda: attempt.over, what="it was given back")
+    assert attempt.released
+    assert attempt.started is None
+    log.rmdir()
+
+
+def test_a_shim_that_was_kept_for_a_start_is_used_again(
+    place: Workplace, server: FakeServer
+) -> None:
+    """As many attempts as there are slots are cancelled unheard of, and all slots are free."""
+    server.fault("report", *[AWAY] * 4)
+    jobs = [server.sh("exit 9", **ONCE) for _ in range(place.slots)]
+    for job in jobs:
+        server.attempt(job)
+        server.cancel(job)
+
+    for job in jobs:
+        wait_until(lambda job=job: server.attempts[job, 1].over)  # type: ignore[misc]  # a default
+    for job in [server.sh("exit 3", **ONCE) for _ in range(place.slots)]:
+        assert server.end(job).exit_code == 3
