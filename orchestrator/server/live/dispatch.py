@@ -65,8 +65,16 @@ class Dispatch:
         self._closing = False
 
     def know(self, sessions: Mapping[str, frozenset[int]]) -> None:
-        """Learn which requirements the sessions satisfy that were open when the server started."""
+        """Know which sessions are open and what each satisfies, and forget all other sessions.
+
+        Whoever waits stays at its place in the queue.
+        """
+        for session_id in (self._satisfied.keys() | self._of_session.keys()) - sessions.keys():
+            self._dismiss(session_id)
         for session_id, requirements in sessions.items():
+            self._satisfied[session_id] = set()
+            for waiter in self._of_session.get(session_id, {}):
+                self._strike(waiter, waiter.requirements - requirements)
             self._learn(session_id, requirements)
 
     def hear(self, facts: Sequence[Fact]) -> None:
@@ -100,7 +108,7 @@ class Dispatch:
         self._satisfied.pop(session_id, None)
         waiters = self._of_session.get(session_id, {})
         for waiter in waiters:
-            self._strike(waiter)
+            self._strike(waiter, waiter.requirements)
         self._wake(waiters)
 
     def _offer(self, requirement: int, count: int) -> None:
@@ -139,11 +147,12 @@ class Dispatch:
 
     def _remove(self, waiter: Waiter) -> None:
         _discard(self._of_session, waiter.session_id, waiter)
-        self._strike(waiter)
+        self._strike(waiter, waiter.requirements)
 
-    def _strike(self, waiter: Waiter) -> None:
-        for requirement in waiter.requirements:
+    def _strike(self, waiter: Waiter, requirements: AbstractSet[int]) -> None:
+        for requirement in requirements:
             _discard(self._waiting, requirement, waiter)
+        waiter.requirements = waiter.requirements - requirements
 
     def pass_on(self, promises: Mapping[int, int]) -> None:
         """Promise to others what one waiter could not take."""

@@ -1,8 +1,9 @@
-"""What jobs ask of workers, each distinct wish kept once, and which open sessions satisfy it.
+"""What jobs require of workers, each distinct requirement kept once, and which sessions satisfy it.
 
-Both sides are matched by the core when they first meet: a new wish against every open session, a
-new session against every wish. A claim then only looks up numbers. A wish's number is cut from the
-hash of its text, so keeping it needs no counter and two servers cannot disagree.
+Both sides are matched by the core when they first meet: a new requirement against every open
+session, a new session against every requirement. A claim then only looks up numbers. The number of
+a requirement is cut from the hash of its text, so keeping it needs no counter and two servers
+cannot disagree.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from orchestrator.server.facts import RequirementAdded
 from orchestrator.server.store.interface import Reader, Row, Transaction
 
 USE_NOTED_US: Final = 3600 * 1_000_000
-"""A wish that many jobs have is not written for each of them."""
+"""A requirement that many jobs have is not written for each of them."""
 _MATCH: Final = """
     INSERT INTO session_requirement (session_id, requirement_id)
     VALUES (:session_id, :requirement_id)
@@ -84,7 +85,7 @@ def offer_of(row: Row) -> Offer:
 
 
 def match_session(tx: Transaction, session_id: str, offer: Offer) -> frozenset[int]:
-    """Keep and return which of all wishes a new session satisfies."""
+    """Keep and return which of all requirements a new session satisfies."""
     fitting = [
         row["id"]
         for row in tx.rows("SELECT id, kind, tags, platform, worker FROM requirement")
@@ -95,7 +96,7 @@ def match_session(tx: Transaction, session_id: str, offer: Offer) -> frozenset[i
 
 
 def requirement_of_row(row: Row) -> Requirement:
-    """Return a wish as it is kept."""
+    """Return a requirement as it is kept."""
     tags = frozenset(from_json(row["tags"]))
     return Requirement(row["kind"], tags, row["platform"], row["worker"])
 

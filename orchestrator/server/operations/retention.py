@@ -16,8 +16,8 @@ from orchestrator.server.store.interface import Reader, Transaction
 
 BATCH: Final = 100
 """Jobs in one go: with their events, attempts and outputs about a thousand rows."""
-WISHES: Final = 1000
-"""Requirements in one go: each is a row or two."""
+REQUIREMENTS: Final = 1000
+"""In one go: each is a row or two."""
 KEY_KEPT_US: Final = 24 * 3600 * 1_000_000
 """An idempotency key lives at least this long, and so does the job that it belongs to."""
 JOB_KEPT_DAYS: Final = 30.0
@@ -96,14 +96,14 @@ def forget_files(tx: Transaction, *, kept_days: float = FILE_KEPT_DAYS) -> list[
 
 
 def idle_requirements(reader: Reader, *, now_us: int) -> list[int]:
-    """Return some wishes that no job came with lately, and that no unfinished job has."""
+    """Return some requirements that no job came with lately, and that no unfinished job has."""
     wanted = {number for (number,) in reader.tuples(_WANTED_REQUIREMENTS)}
     idle = reader.tuples(_IDLE_REQUIREMENTS, before=now_us - _DAY_US)
-    return [number for (number,) in idle if number not in wanted][:WISHES]
+    return [number for (number,) in idle if number not in wanted][:REQUIREMENTS]
 
 
 def forget_requirements(tx: Transaction, numbers: Sequence[int]) -> int:
-    """Delete idle wishes, but for those that a job came with since they were looked for."""
+    """Delete idle ones, but for those that a job came with since they were looked for."""
     before = tx.now_us - _DAY_US
     return tx.many(_FORGET_REQUIREMENT, [{"id": number, "before": before} for number in numbers])
 

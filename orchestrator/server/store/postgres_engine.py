@@ -69,7 +69,7 @@ class PostgresEngine:
         self._tx = PostgresTransaction(raw)
         self._name = _introduced(raw)
         self._number = 0
-        self._marked = False
+        self._has_savepoint = False
         self._missed = False
         """Something may have been committed of which nobody was told."""
 
@@ -79,7 +79,7 @@ class PostgresEngine:
             self._tx.raw.close()
             self._tx = PostgresTransaction(self._connected())
         self._tx.raw.execute(_BEGIN)
-        self._marked = True
+        self._has_savepoint = True
         self._number += 1
         self._tx.now_us = now_us
         self._tx.facts = [NewsLost()] if self._missed else []
@@ -96,17 +96,17 @@ class PostgresEngine:
         return self._tx.raw.closed or self._tx.raw.broken
 
     def begin_operation(self) -> None:
-        """Set a mark before an operation: the first one came with the transaction."""
-        if not self._marked:
+        """Set a savepoint before an operation: the first one came with the transaction."""
+        if not self._has_savepoint:
             self._tx.raw.execute(b"RELEASE operation; SAVEPOINT operation")
-        self._marked = False
+        self._has_savepoint = False
 
     def undo_operation(self) -> None:
-        """Take back everything since the last mark."""
+        """Take back everything since the last savepoint."""
         self._tx.raw.execute(b"ROLLBACK TO operation")
 
     def end_operation(self) -> None:
-        """Keep what was done since the mark: the next mark, or the commit, does so."""
+        """Keep what was done since the savepoint: the next one, or the commit, does so."""
 
     def commit(self) -> None:
         """Make the group durable, or say why nobody may be told that it is."""

@@ -63,15 +63,15 @@ class SqliteEngine:
         return SqliteTransaction(self._raw, now_us)
 
     def begin_operation(self) -> None:
-        """Set a mark before an operation."""
+        """Set a savepoint before an operation."""
         self._raw.execute("SAVEPOINT operation")
 
     def undo_operation(self) -> None:
-        """Take back everything since the last mark."""
+        """Take back everything since the last savepoint."""
         self._raw.execute("ROLLBACK TO operation")
 
     def end_operation(self) -> None:
-        """Keep what was done since the mark."""
+        """Keep what was done since the savepoint."""
         self._raw.execute("RELEASE operation")
 
     def commit(self) -> None:

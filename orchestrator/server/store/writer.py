@@ -64,15 +64,15 @@ class Engine(Protocol):
         ...
 
     def begin_operation(self) -> None:
-        """Set a mark before an operation."""
+        """Set a savepoint before an operation."""
         ...
 
     def undo_operation(self) -> None:
-        """Take back everything since the last mark."""
+        """Take back everything since the last savepoint."""
         ...
 
     def end_operation(self) -> None:
-        """Keep what was done since the mark."""
+        """Keep what was done since the savepoint."""
         ...
 
     def commit(self) -> None:
@@ -200,7 +200,7 @@ class Writer:
         return tx.facts if self._made_durable(group) else ()
 
     def _perform(self, tx: GroupTransaction, call: Call) -> None:
-        """Run one operation behind a mark, so that its refusal leaves its neighbours alone."""
+        """Run one operation behind a savepoint, so that its refusal leaves its neighbours alone."""
         self._engine.begin_operation()
         told = len(tx.facts)
         call.result = call.error = None

@@ -55,7 +55,7 @@ async def test_a_claim_that_fails_passes_its_work_on(
     """A woken claim that is told to ask again leaves the job to the next who waits."""
     first, second = await at_work(site, name="a"), await at_work(site, name="b")
     await site.submit(delay())
-    await first.claim()  # from now on the wish is known to both
+    await first.claim()  # from now on the requirement is known to both
     answers: dict[str, httpx.Response] = {}
     write = site.services.store.write
     failing = False
@@ -122,7 +122,7 @@ async def test_who_waits_behind_a_claim_that_was_filled_sleeps_on(
     """A job that was taken by whom it was promised to wakes nobody else."""
     first, second = await at_work(site, name="a"), await at_work(site, name="b")
     await site.submit(delay())
-    await first.claim()  # from now on the wish is known to both
+    await first.claim()  # from now on the requirement is known to both
     looks: list[str | None] = []
     answers: dict[str, httpx.Response] = {}
     write = site.services.store.write

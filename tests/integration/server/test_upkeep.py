@@ -111,11 +111,11 @@ async def test_old_jobs_are_forgotten_with_everything_of_theirs(tmp_path: Path) 
         assert [path for path in (tmp_path / "files").rglob("*") if path.is_file()] == []
 
 
-async def test_all_idle_wishes_are_forgotten_in_one_round(
+async def test_all_idle_requirements_are_forgotten_in_one_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Wishes that no job has any more go batch by batch, until none of them is left."""
-    monkeypatch.setattr(retention, "WISHES", 2)
+    """Those that no job has any more go batch by batch, until none of them is left."""
+    monkeypatch.setattr(retention, "REQUIREMENTS", 2)
     clock = MovedClock()
     async with running(tmp_path, clock=clock) as site:
         for number in range(5):

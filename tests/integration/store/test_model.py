@@ -103,7 +103,7 @@ class Comparison(RuleBasedStateMachine):
         return data.draw(st.lists(st.sampled_from(pairs), max_size=most, unique=True))
 
     @rule(
-        wishes=st.lists(
+        wanted=st.lists(
             st.tuples(st.integers(-2, 2), st.sampled_from([None, None, "a", "b"])),
             min_size=1,
             max_size=4,
@@ -118,7 +118,7 @@ class Comparison(RuleBasedStateMachine):
     def submit(
         self,
         *,
-        wishes: list[tuple[int, str | None]],
+        wanted: list[tuple[int, str | None]],
         policy: RetryPolicy,
         max_lost: int,
         wait_s: int,
@@ -127,7 +127,7 @@ class Comparison(RuleBasedStateMachine):
         """Somebody submits a few jobs."""
         execution = Execution.AT_MOST_ONCE if once else Execution.AT_LEAST_ONCE
         policy, max_lost = (RetryPolicy(), 0) if once else (policy, max_lost)
-        for priority, tag in wishes:
+        for priority, tag in wanted:
             due_us = round(self.world.clock.seconds * 1_000_000) + wait_s * 1_000_000
             fields: dict[str, Any] = {
                 "priority": priority,

@@ -27,6 +27,6 @@ def test_a_wish_has_one_number() -> None:
     ],
 )
 def test_different_wishes_have_different_numbers(other: Requirement) -> None:
-    """No two wishes are taken for each other, and every number fits a database."""
+    """No two requirements are taken for each other, and every number fits a database."""
     assert requirement_id(other) != requirement_id(Requirement("a"))
     assert 0 <= requirement_id(other) < 2**63

@@ -134,3 +134,30 @@ async def test_nothing_is_left_of_who_has_gone() -> None:
 
     assert dispatch._waiting == {}
     assert dispatch._of_session == {}
+
+
+async def test_what_is_known_anew_replaces_what_was_heard() -> None:
+    """A session that ended unheard is forgotten and its claims look again; so with requirements."""
+    dispatch = knowing(a={1, 2}, b={1})
+    with dispatch.waiter("a", 1) as a, dispatch.waiter("b", 1) as b:
+        dispatch.know({"a": frozenset({2, 3})})
+        assert (awake(a), awake(b)) == (False, True)
+
+        dispatch.hear([Claimable(1, 2)])
+        assert (a.promised.total(), b.promised.total()) == (0, 0)
+        dispatch.hear([Claimable(3, 1)])
+        assert a.promised.total() == 1
+
+    with dispatch.waiter("b", 1) as late:
+        dispatch.hear([Claimable(1, 1)])
+        assert not awake(late)
+
+
+async def test_whoever_waits_keeps_the_place_when_all_is_known_anew() -> None:
+    """The longest waiting is still the first."""
+    dispatch = knowing(a={1}, b={1})
+    with dispatch.waiter("b", 1) as first, dispatch.waiter("a", 1) as second:
+        dispatch.know({"a": frozenset({1}), "b": frozenset({1})})
+        dispatch.hear([Claimable(1, 1)])
+
+        assert (awake(first), awake(second)) == (True, False)
