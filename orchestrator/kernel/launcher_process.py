@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import socket
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,9 @@ _ENDS_MS: Final = 3_000
 _WOKEN_MS: Final = 2_000
 _DEAD_MS: Final = 5_000
 """What was killed is gone at once, unless the kernel itself is stuck in there: then it is left."""
+
+_LOOK_S: Final = 0.01
+"""How often its end is looked for where nothing tells of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,25 @@ class LauncherProcess:
     def _is_gone(self, patience_ms: int) -> bool:
         """Wait for its end, that long at most, and tell whether it has come."""
         descriptor = linux.open_pidfd(self.pid)
-        if descriptor is not None:
-            watch = select.poll()
-            watch.register(descriptor, select.POLLIN)
-            watch.poll(patience_ms)
-            os.close(descriptor)
+        if descriptor is None:
+            return self._is_gone_by_looking(patience_ms / 1000)
+        watch = select.poll()
+        watch.register(descriptor, select.POLLIN)
+        watch.poll(patience_ms)
+        os.close(descriptor)
+        return self._is_reaped()
+
+    def _is_gone_by_looking(self, patience_s: float) -> bool:
+        """Wait where nothing tells of its end: `waitpid` alone knows no deadline."""
+        deadline = time.monotonic() + patience_s
+        while not self._is_reaped():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOOK_S)
+        return True
+
+    def _is_reaped(self) -> bool:
         try:
-            return os.waitpid(self.pid, os.WNOHANG if descriptor is not None else 0)[0] != 0
+            return os.waitpid(self.pid, os.WNOHANG)[0] != 0
         except ChildProcessError:
             return True

@@ -153,6 +153,14 @@ async def test_a_storm_of_signals_loses_no_exit() -> None:
             assert [(await child.wait()).code for child in children] == list(range(50))
 
 
+@pytest.fixture(params=["with a pidfd", "without"])
+def descriptors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a platform that has descriptors of processes, and then one that has none."""
+    if request.param == "without":
+        monkeypatch.delattr(os, "pidfd_open")
+
+
+@pytest.mark.usefixtures("descriptors")
 def test_a_launcher_that_was_stopped_is_woken_to_end() -> None:
     """Whoever closes it does not wait for somebody else to continue it."""
     process = launcher_process.start()
@@ -164,6 +172,7 @@ def test_a_launcher_that_was_stopped_is_woken_to_end() -> None:
     assert not _alive(process.pid)
 
 
+@pytest.mark.usefixtures("descriptors")
 def test_a_launcher_that_does_not_end_is_killed() -> None:
     """It hangs for a reason of its own: nobody waits for ever, and the caller is told."""
     process = launcher_process.start(preload=["tests.integration.launcher.endless"])
