@@ -106,5 +106,5 @@ def warn_root() -> None:
     if os.geteuid() == 0:
         output.say("running as root: every job will run as root and can do anything here")
         output.advise(
-            "to avoid that, start it as a user of its own: sudo -u USER orchestrator run …"
+            "to avoid that, check it out and start it as a user of its own, not by sudo from here"
         )
