@@ -2,9 +2,10 @@
 
 It calls nobody. `orchestrator run` leaves a connection file for the same user, one for each data
 directory; the environment comes first, because somebody said it on purpose. A key of this machine
-is never sent to another address. A file whose run has ended is known by the pid in it.
+is never sent to another address. A file whose run has ended is known by the process in it.
 """
 
+import contextlib
 import json
 import os
 import stat
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.client.endpoint import Endpoint
+from orchestrator.kernel import linux
 from orchestrator.kernel.errors import ConfigInvalid, OrchestratorError, ServerUnreachable
 
 URL: Final = "ORCHESTRATOR_URL"
@@ -38,12 +40,17 @@ class _Local:
     key_file: Path
     data_dir: str
     pid: int | None
+    started: int | None
+    boot: str
 
     @property
     def is_alive(self) -> bool:
         """Tell whether the run that wrote it goes on, as far as that can be seen."""
         if self.pid is None:
             return True
+        if self.started is not None:
+            # A pid is used again, after a boot very soon.
+            return (self.boot, self.started) == (linux.boot_id(), linux.start_time(self.pid))
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
@@ -60,18 +67,42 @@ def find(environ: Mapping[str, str], files: Sequence[Path]) -> Connection:
         Endpoint.parse(url, key or "-")  # what is wrong with it comes before what is missing
     if url and key:
         return Connection(url, key)
-    found = [known for path in files if (known := _local(path)) is not None]
+    found, faults = _read(files)
     if not found:
-        raise _nothing(files[0], url=url, key=key)
-    here = _at(url, found) if url else _chosen(found, files[0])
+        raise next(iter(faults.values()), _nothing(files[0], url=url, key=key))
+    here = _at(url, found, faults) if url else _chosen(found, faults, files[0])
     return Connection(here.url, key or _private_text(here.key_file).strip())
 
 
-def _at(url: str, found: Sequence[_Local]) -> _Local:
+def forget_ended(files: Sequence[Path]) -> None:
+    """Remove the files of runs that were killed, which could not do it themselves."""
+    for path in files:
+        with contextlib.suppress(OSError, ConfigInvalid):
+            known = _local(path)
+            if known is not None and not known.is_alive:
+                path.unlink()
+
+
+def _read(files: Sequence[Path]) -> tuple[list[_Local], dict[Path, ConfigInvalid]]:
+    """Return what can be read, and what is wrong with the rest: one bad file hides no server."""
+    found, faults = [], {}
+    for path in files:
+        try:
+            known = _local(path)
+        except ConfigInvalid as error:
+            faults[path] = error
+        else:
+            found += [] if known is None else [known]
+    return found, faults
+
+
+def _at(url: str, found: Sequence[_Local], faults: Mapping[Path, ConfigInvalid]) -> _Local:
     """Return the local server of that address."""
     for known in found:
         if url.rstrip("/") == known.url.rstrip("/"):
             return known
+    for fault in faults.values():
+        raise fault  # it may be that server's
     raise ConfigInvalid(
         f"{URL} names {url}, and there is no key for it",
         hint=f"set {API_KEY}; the key of the server on this machine ({found[0].url}) "
@@ -79,10 +110,14 @@ def _at(url: str, found: Sequence[_Local]) -> _Local:
     )
 
 
-def _chosen(found: Sequence[_Local], usual: Path) -> _Local:
+def _chosen(found: Sequence[_Local], faults: Mapping[Path, ConfigInvalid], usual: Path) -> _Local:
     """Return the one that runs; the usual one, if several do."""
+    if usual in faults:
+        raise faults[usual]  # nobody shall get to another server because of it
     alive = [known for known in found if known.is_alive]
     if not alive:
+        for fault in faults.values():
+            raise fault  # it may be of one that runs
         last = found[0]
         raise ServerUnreachable(
             f"the orchestrator of {last.data_dir}, which was at {last.url}, does not run any more",
@@ -104,9 +139,15 @@ def _local(path: Path) -> _Local | None:
         return None
     try:
         content = json.loads(_private_text(path))
-        folder, pid = content.get("data_dir", "this user"), content.get("pid")
-        key_file = Path(content["api_key_file"])
-        return _Local(str(content["url"]), key_file, str(folder), None if pid is None else int(pid))
+        pid, started = content.get("pid"), content.get("started")
+        return _Local(
+            url=str(content["url"]),
+            key_file=Path(content["api_key_file"]),
+            data_dir=str(content.get("data_dir", "this user")),
+            pid=None if pid is None else int(pid),
+            started=None if started is None else int(started),
+            boot=str(content.get("boot", "")),
+        )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigInvalid(
             f"the connection file {path} cannot be understood: {error!r}",

@@ -15,9 +15,10 @@ from typing import Final
 
 import anyio
 
-from orchestrator.kernel import lifeline, packets, paths
+from orchestrator.client.connection import forget_ended
+from orchestrator.kernel import lifeline, linux, packets, paths
 from orchestrator.kernel.errors import LauncherGone, LaunchFailed
-from orchestrator.kernel.files import private_dir, write_private
+from orchestrator.kernel.files import Lock, private_dir, write_private
 from orchestrator.kernel.launching import Launcher
 from orchestrator.kernel.lifeline import ParentEnd
 from orchestrator.supervisor.children import Running
@@ -158,8 +159,13 @@ class Local:
             "api_key_file": str(self._settings.server_dir / "admin.key"),
             "data_dir": str(self._settings.data_dir),
             "pid": os.getpid(),
+            "started": linux.start_time(os.getpid()),
+            "boot": linux.boot_id(),
         }
-        write_private(path, json.dumps(connection, indent=2) + "\n")
+        # One at a time: a file that was looked at is removed before its next run writes it anew.
+        with Lock(paths.state_dir() / "connections.lock").take("another run", wait=True):
+            forget_ended(paths.connection_files())
+            write_private(path, json.dumps(connection, indent=2) + "\n")
 
     def disconnect_command_line(self) -> None:
         """Take that back: there is no server any more."""

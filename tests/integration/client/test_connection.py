@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.client.connection import Connection, find
+from orchestrator.kernel import linux
 from orchestrator.kernel.errors import ConfigInvalid, OrchestratorError, ServerUnreachable
 
 HERE = "http://127.0.0.1:8700"
@@ -133,14 +134,16 @@ def test_a_connection_does_not_show_its_key(file: Path) -> None:
     assert KEY not in repr(find({}, [file]))
 
 
-def _another(file: Path, name: str, *, pid: int, url: str = "http://127.0.0.1:9000") -> Path:
+def _another(
+    file: Path, name: str, *, pid: int, url: str = "http://127.0.0.1:9000", **more: object
+) -> Path:
     """Return the connection file of another data directory."""
     key = file.parent / f"{name}.key"
     key.write_text(f"pak_{name}\n")
     key.chmod(0o600)
     path = file.parent / f"{name}.json"
     known = {"url": url, "api_key_file": str(key), "data_dir": f"/data/{name}", "pid": pid}
-    path.write_text(json.dumps(known))
+    path.write_text(json.dumps(known | more))
     path.chmod(0o600)
     return path
 
@@ -168,6 +171,36 @@ def test_the_only_one_that_runs_is_found(file: Path, tmp_path: Path, dead: int) 
     found = find({}, [tmp_path / "none", stale, other])
 
     assert found == Connection("http://127.0.0.1:9000", "pak_other")
+
+
+def test_a_pid_that_is_used_again_is_no_sign_of_life(file: Path, tmp_path: Path) -> None:
+    """A run is its pid, when that began, and since which boot: its file may be older than all."""
+    began, boot = linux.start_time(os.getpid()), linux.boot_id()
+    assert began is not None
+    alive = _another(file, "alive", pid=os.getpid(), started=began, boot=boot)
+    reused = _another(file, "reused", pid=os.getpid(), started=began - 1, boot=boot)
+    before = _another(file, "before", pid=os.getpid(), started=began, boot="another")
+
+    assert find({}, [tmp_path / "none", before, reused, alive]).credential == "pak_alive"
+    with pytest.raises(ServerUnreachable, match="does not run any more"):
+        find({}, [tmp_path / "none", before, reused])
+
+
+def test_a_damaged_file_of_another_run_hides_no_server(file: Path, tmp_path: Path) -> None:
+    """It is told only when nothing else is found: it may be the one that is meant."""
+    other = _another(file, "other", pid=os.getpid())
+    damaged = _another(file, "damaged", pid=os.getpid())
+    damaged.write_text("{")
+
+    assert find({}, [file, damaged]).credential == KEY
+    assert find(_env(url=HERE), [file, damaged]).credential == KEY
+    assert find({}, [tmp_path / "none", damaged, other]).credential == "pak_other"
+    with pytest.raises(ConfigInvalid, match=r"damaged\.json"):
+        find({}, [tmp_path / "none", damaged])
+
+    file.write_text("{")
+    with pytest.raises(ConfigInvalid, match=r"connection\.json"):
+        find({}, [file, other])
 
 
 def test_what_has_ended_is_told_as_such(file: Path, tmp_path: Path, dead: int) -> None:

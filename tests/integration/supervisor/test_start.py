@@ -76,6 +76,31 @@ def test_two_data_directories_have_two_connection_files(tmp_path: Path) -> None:
         assert path.read_text() == before
 
 
+def test_the_files_of_killed_runs_are_swept_up(tmp_path: Path) -> None:
+    """Nobody else would: those of runs that go on stay, as do those that nobody understands."""
+    (tmp_path / "second").mkdir()
+    folder = tmp_path / "state/orchestrator/connections"
+    with run(tmp_path) as first:
+        first.wait_until_ready()
+        [path] = folder.iterdir()
+        known = json.loads(path.read_text())
+        for name, content in (
+            ("killed", json.dumps(known | {"started": known["started"] - 1})),
+            ("rebooted", json.dumps(known | {"boot": "another"})),
+            ("damaged", "{"),
+        ):
+            (folder / f"{name}.json").write_text(content)
+            (folder / f"{name}.json").chmod(0o600)
+
+        with run(tmp_path / "second", more={"XDG_STATE_HOME": str(tmp_path / "state")}) as second:
+            second.wait_until_ready()
+
+            names = {file.name for file in folder.iterdir()}
+            assert path.name in names
+            assert "damaged.json" in names
+            assert len(names) == 3
+
+
 def test_a_connection_file_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
     """It ends with 73 and names the place, and leaves nothing running."""
     (tmp_path / "state/orchestrator").mkdir(parents=True)
