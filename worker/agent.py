@@ -164,8 +164,8 @@ class Agent:
         ending.group.cancel_scope.cancel()
 
     async def _only_one(self, ending: "_Ending") -> None:
-        """Ask for nothing more once there is a job, and end when it has."""
-        await ending.attempts.changed.until(lambda: ending.attempts.granted > 0)
+        """Ask for nothing more once a job was begun, and end when it has."""
+        await ending.attempts.changed.until(lambda: ending.attempts.has_done_one)
         self._take_no_more(ending)
 
     def _take_no_more(self, ending: "_Ending") -> None:

@@ -22,8 +22,8 @@ from worker.spool import AttemptLog
 
 UNSETTLED_MAX: Final = 5_000
 """Ends that nobody acknowledges, before nothing more is taken: half of what a session may hold."""
-FOUND_GRACE_S: Final = 10.0
-"""For what an earlier process started: a shim that was found keeps the grace of its own grant."""
+_ITS_OWN: Final = 0.0
+"""The grace of what an earlier process started: its shim goes by its grant, and is told none."""
 
 
 class Attempts:
@@ -34,6 +34,8 @@ class Attempts:
         """Rings when a slot may have become free, or the last attempt has gone."""
         self.granted = 0
         """How many were granted to this process; what was found here is none of them."""
+        self.has_done_one = False
+        """Whether any of those ran or was refused, rather than given back to be run elsewhere."""
         self._group = group
         self._tools = tools
         self._capacity = capacity
@@ -76,7 +78,7 @@ class Attempts:
         """Follow what an earlier process of this worker has started."""
         for log in found:
             key = Key(log.job_id, log.attempt)
-            runner = self._add(Attempt(key, FOUND_GRACE_S))
+            runner = self._add(Attempt(key, _ITS_OWN))
             runner.happened(Prepared())
             runner.found()
             self._group.start_soon(runner.follow, log)
@@ -93,6 +95,8 @@ class Attempts:
             del self._runners[key]
         if state not in OCCUPYING and before in OCCUPYING:
             self._occupied.discard(key)
+        if state is AttemptState.RUNNING or runner.attempt.end is not None:
+            self.has_done_one |= not runner.was_found
         if state is AttemptState.ABANDONED:
             self._tools.courier.forget(key)
         self.changed.ring()

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 
@@ -34,6 +34,13 @@ _RELIEF: Final = 1.1
 """What is short must be a tenth better before it counts as enough, or it would change all day."""
 
 
+class Shortage(NamedTuple):
+    """What there is too little of, in a sentence, and what to do about it."""
+
+    reason: str
+    hint: str
+
+
 @dataclass(frozen=True, slots=True)
 class Disk:
     """The disk that the spool is on, and what is asked of it."""
@@ -42,8 +49,8 @@ class Disk:
     spool_max_bytes: int = SPOOL_MAX_BYTES
     min_free_bytes: int | None = None
 
-    def shortage(self, *, relief: float = 1.0) -> str | None:
-        """Return what there is too little of, in a sentence; `None` if there is enough."""
+    def shortage(self, *, relief: float = 1.0) -> Shortage | None:
+        """Return what there is too little of; `None` if there is enough."""
         try:
             disk = os.statvfs(self.folder)
             waiting = waiting_bytes(self.folder)
@@ -53,10 +60,13 @@ class Disk:
         free, floor = disk.f_bavail * disk.f_frsize, self._floor(disk.f_blocks * disk.f_frsize)
         if free < floor * relief:
             left = f"{free // MIB} MiB left, and {floor // MIB} are kept free"
-            return f"the disk of {self.folder} has {left}"
+            return Shortage(f"the disk of {self.folder} has {left}", "make room on it")
         # As the shims see it: what runs has no room to go on in another segment.
         if waiting * relief + layout.ROTATE_BYTES > self.spool_max_bytes:
-            return f"{waiting // MIB} MiB wait in {self.folder} for the server, as much as may"
+            return Shortage(
+                f"{waiting // MIB} MiB wait in {self.folder} for the server, as much as may",
+                "it goes on when the server has taken some; if that is away, bring it back",
+            )
         return None
 
     def _floor(self, size: int) -> int:
@@ -75,7 +85,7 @@ class Capacity:
         """As many as were not refused yet."""
         self._refusals = 0
         self._try_at = -math.inf
-        self.shortage: str | None = None
+        self.shortage: Shortage | None = None
         """Why nothing at all may be started now."""
 
     @property
@@ -111,14 +121,15 @@ class Capacity:
         if self._disk is not None:
             self.shortage = self._disk.shortage(relief=1.0 if before is None else _RELIEF)
         if before is None and self.shortage is not None:
-            _warn(self.shortage, "make room, or bring the server back", 0)
+            _warn(*self.shortage, 0)
         elif before is not None and self.shortage is None:
             _inform()
 
     async def keep(self, ring: Callable[[], None]) -> None:
         """Look for ever; `ring` when there may be room again."""
         while True:
-            limited = self.now < self.slots
+            # Also when the pause is over and one more may be tried: for a single slot that is all.
+            limited = self.shortage is not None or self._shims < self.slots
             self.look()
             if limited and self.now > 0:
                 ring()

@@ -18,6 +18,7 @@ import anyio
 
 from orchestrator.kernel import lifeline, logs, packets
 from orchestrator.kernel.backoff import Backoff
+from orchestrator.kernel.errors import LauncherGone, cause
 from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.kernel.launching import Exit, Launcher
 from orchestrator.kernel.lifeline import ParentEnd
@@ -27,8 +28,8 @@ LOGGER: Final = logging.getLogger(__name__)
 MODULES: Final = ("worker.main", "httpx", "anyio._backends._asyncio")
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ORDERS: Final = ("drain", "stop")
-FINAL_CODES: Final = frozenset({0, 2, 70, 73, 77, 78})
-"""With these a worker says that starting it again changes nothing."""
+FINAL_CODES: Final = frozenset({0, 2, 73, 77, 78})
+"""With these a worker says that starting it again changes nothing; after a crash (70) it may."""
 BACKOFF: Final = Backoff(max_s=10.0)
 _KILLED_BY: Final = 128
 
@@ -45,16 +46,33 @@ class Plan:
 def run(plan: Plan, process: LauncherProcess) -> int:
     """Keep the worker until it has ended for good, and return the exit code."""
     logs.set_up()
-    return anyio.run(_run, plan, process)
+    try:
+        return anyio.run(_run, plan, process)
+    except BaseExceptionGroup as group:
+        raise cause(group) from group
 
 
 async def _run(plan: Plan, process: LauncherProcess) -> int:
     async with Launcher.over(process) as launcher, anyio.create_task_group() as tasks:
         keeper = _Keeper(plan, launcher, await launcher.nursery(MODULES))
         tasks.start_soon(keeper.listen)
+        tasks.start_soon(_watch, launcher)
         code = await keeper.keep()
         tasks.cancel_scope.cancel()
     return code
+
+
+async def _watch(launcher: Launcher) -> None:
+    """Raise `LauncherGone` when it is: this process has a loop, so it cannot fork another one."""
+    await launcher.gone()
+    raise _gone()
+
+
+def _gone() -> LauncherGone:
+    return LauncherGone(
+        "a process between this one and its worker was killed",
+        hint="what runs goes on; start this again, and its worker finds it",
+    )
 
 
 class _Keeper:
@@ -86,8 +104,10 @@ class _Keeper:
         while True:
             number += 1
             ready, end = await self._one_life(number)
-            if end.code in FINAL_CODES or self._launcher.is_gone:
-                return 70 if end.code is None else end.code
+            if end.code in FINAL_CODES:
+                return end.code
+            if self._launcher.is_gone or self._nursery.is_gone:
+                raise _gone()
             if self._asked and end.code is not None:
                 return end.code
             failures = 0 if ready else failures + 1

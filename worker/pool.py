@@ -178,7 +178,7 @@ class ShimPool:
         """
         if self._capacity.shortage is not None:
             # It was asked for before that was known.
-            raise LaunchFailed(self._capacity.shortage)
+            raise LaunchFailed(self._capacity.shortage.reason)
         return await self._any()
 
     async def _any(self) -> PooledShim:

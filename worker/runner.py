@@ -78,7 +78,8 @@ class Runner:
         self._running: Running | None = None
         self._interrupt: Interrupt | None = None
         self._has_workspace = False
-        self._was_found = False
+        self.was_found = False
+        """Whether an earlier process started it."""
 
     @property
     def phase(self) -> Phase:
@@ -166,8 +167,8 @@ class Runner:
                     self.happened(self._vanished(record))
 
     def found(self) -> None:
-        """Note that an earlier process started it: it may have a workspace."""
-        self._was_found = True
+        """Note that an earlier process started it, which may have left a workspace."""
+        self.was_found = True
         self._has_workspace = self._tools.workspaces.files(self.attempt.key).parent.exists()
 
     async def _make_ready(self, grant: Grant) -> Launch | Unprepared | Withdrawn:
@@ -233,7 +234,7 @@ class Runner:
         match event:
             case Started():
                 if self.attempt.state is AttemptState.RUNNING:
-                    what = "attempt.found" if self._was_found else "attempt.started"
+                    what = "attempt.found" if self.was_found else "attempt.started"
                     logs.event(LOGGER, logging.INFO, what, **self._names(), pid=event.pid)
             case Ended():
                 logs.event(

@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.installation import Installation
 from tests.support.processes import Program, program
 from tests.support.waiting import wait_until
+from worker.dotenv_file import STATE
 
 WORKER = [sys.executable, "-m", "worker"]
 HOST = {
@@ -133,6 +135,46 @@ def test_once_runs_one_job_and_ends(house: Installation, desk: Path) -> None:
 
     assert [house.job(job_id)["state"] for job_id in (first, second)] == ["succeeded", "queued"]
     house.cli("jobs", "cancel", second)
+
+
+def test_once_does_not_end_with_a_job_that_was_given_back(house: Installation, desk: Path) -> None:
+    """A machine that refuses the job's process has run nothing: the next job is taken."""
+    log = desk / "state" / "state" / "spool" / "shims.log"
+    log.mkdir(parents=True, mode=0o700)  # no shim can begin where it cannot leave its last words
+    for folder in (desk / "state", desk / "state" / "state", log.parent):
+        folder.chmod(0o700)
+    first = house.submit("--tag", "desk", "--", "true")
+    env = {**house.env, STATE[0]: str(desk / "state")}
+    with program(*WORKER, "once", cwd=desk, env=env) as worker:
+        worker.wait_for("slots.limited")
+        worker.wait_for("attempt.released")
+        log.rmdir()
+        second = house.submit("--tag", "desk", "--", "true")
+        assert worker.wait(timeout_s=30) == 0
+
+    states = [house.job(job_id)["state"] for job_id in (first, second)]
+    assert sorted(states) == ["queued", "succeeded"]
+    for job_id, state in zip((first, second), states, strict=True):
+        if state == "queued":
+            house.cli("jobs", "cancel", job_id)
+
+
+@pytest.mark.parametrize("name", ["orch-launcher", "orch-nursery"])
+def test_the_death_of_a_process_in_between_is_told_in_a_sentence(
+    house: Installation, desk: Path, name: str
+) -> None:
+    """Nobody can start the worker any more: what asks to be started again says why, with 70."""
+    with dev(house, desk) as worker:
+        worker.family.look()
+        [between] = [
+            p for p in psutil.Process(worker.pid).children(recursive=True) if p.name() == name
+        ]
+
+        between.kill()
+
+        assert worker.wait(timeout_s=20) == 70
+    assert "worker: a process between this one and its worker was killed" in worker.stderr
+    assert "Traceback" not in worker.stderr
 
 
 def test_names_of_older_systems_are_understood(house: Installation, desk: Path) -> None:

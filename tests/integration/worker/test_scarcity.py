@@ -82,6 +82,7 @@ def test_a_full_disk_costs_no_end_and_takes_no_job(place: Workplace) -> None:
         place.server.running(job)
         fill(place.state / "filling")
         wait_until(lambda: "slots.limited" in place.worker.stderr)
+        assert "bring it back" not in place.worker.stderr
         (place.directory / "gate").touch()
 
         assert place.server.end(job).exit_code == 5
@@ -107,6 +108,7 @@ def test_a_full_spool_takes_no_job_until_the_server_has_it(place: Workplace) -> 
     place.start("--spool-max", "32")
     flood = place.server.sh("head -c 40000000 /dev/zero")
     wait_until(lambda: "slots.limited" in place.worker.stderr, timeout_s=20)
+    assert "bring it back" in place.worker.stderr
     # The question that was open then is the last.
     settled(place, [place.server.sh("exit 6")])
 
