@@ -319,11 +319,15 @@ def _missing_bytes(log: OutputLog, event: Ended) -> int:
 
 
 def _is_repeated(attempt: AttemptRecord, event: ReportEvent) -> bool:
-    """Tell whether this is the very end that was accepted before."""
+    """Tell whether this is the very end that was accepted before.
+
+    Who asked for the end of a cancelled attempt a worker may have forgotten over a restart.
+    """
     match event:
         case Ended():
-            told = (event.outcome, event.reason, event.exit_code, event.signal)
-            return told == (attempt.outcome, attempt.reason, attempt.exit_code, attempt.signal)
+            told = (event.outcome, event.exit_code, event.signal)
+            same = told == (attempt.outcome, attempt.exit_code, attempt.signal)
+            return same and (event.outcome is Outcome.CANCELLED or event.reason == attempt.reason)
         case Released():
             return attempt.outcome is Outcome.RELEASED
         case _:

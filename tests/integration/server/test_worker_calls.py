@@ -351,3 +351,17 @@ async def test_sessions_outlive_a_restart_of_the_server(tmp_path: Path) -> None:
                 job_id = await after.submit(delay())
 
     assert [grant["job_id"] for grant in grants] == [job_id]
+
+
+async def test_a_cancelled_end_is_the_same_whoever_is_said_to_have_asked(site: Site) -> None:
+    """A worker that has forgotten the order over its restart says no other end: it is settled."""
+    worker = await at_work(site)
+    job_id = await site.submit(command())
+    await worker.claim()
+    await worker.start(job_id)
+    await site.post(f"/api/v1/jobs/{job_id}/cancel", {})
+    await worker.end(job_id, outcome="cancelled", reason="cancelled_by_user")
+
+    ack = await worker.end(job_id, outcome="cancelled", reason="cancelled_by_policy")
+
+    assert ack["settled"]
