@@ -8,9 +8,10 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 # Tests start a make of their own, which must not take itself for a child of this one.
 PYTEST := env -u MAKELEVEL -u MAKEFLAGS -u MFLAGS $(BIN)/python -m pytest
-JOBS ?= 2
+# More than there are cores: many tests wait for a lease, a pause or a signal.
+JOBS ?= 4
 # A run that hangs ends; each test has a limit of its own as well.
-SUITE := -n $(JOBS) --session-timeout=1080
+SUITE := -n $(JOBS) --dist=worksteal --session-timeout=1080
 SOURCES := orchestrator worker tests benchmarks
 
 # The environment is as new as the lock; it is made anew where the checkout was moved. What only

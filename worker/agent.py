@@ -211,7 +211,7 @@ def _introduction(settings: WorkerSettings, around: Surroundings, kinds: Kinds) 
     return SessionRequest(
         version=__version__,
         spool_id=around.spool.id,
-        number=around.spool.count_opening(around.clock.now()) * REQUESTS_EACH,
+        number=around.spool.count_opening(round(around.clock.now() * 1000)) * REQUESTS_EACH,
         slots=settings.slots,
         kinds=sorted(kinds),
         tags=list(settings.tags),

@@ -22,7 +22,7 @@ from orchestrator.server.store.sqlite_connection import prepare_writer
 from orchestrator.server.store.writer import Call
 from worker import cli as worker_cli
 from worker.shim import journal
-from worker.spool import ledger, spool
+from worker.spool import spool
 
 
 def _replace(name: str, *places: object, by: object) -> None:
@@ -99,11 +99,6 @@ def _grant_unsynced() -> None:
     _replace("sync", journal.Journal, by=_nothing)
 
 
-def _ledger_unsynced() -> None:
-    """Remove output before it is on the disk that the server has it."""
-    _replace("sync", ledger.Ledger, by=_nothing)
-
-
 class Mutant(NamedTuple):
     """A mistake, and the story in which it comes out."""
 
@@ -121,7 +116,6 @@ MUTANTS: Final = {
     "exit-unsynced": Mutant("worker", _exit_unsynced),
     "segment-name-unsynced": Mutant("worker", _segment_name_unsynced),
     "grant-unsynced": Mutant("worker", _grant_unsynced),
-    "ledger-unsynced": Mutant("worker", _ledger_unsynced),
 }
 
 

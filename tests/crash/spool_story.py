@@ -15,7 +15,7 @@ import psutil
 
 from tests.crash import trace
 from tests.crash.trace import Event
-from tests.support.fake_server import FakeServer, serving
+from tests.support.fake_server import FakeAttempt, FakeServer, serving
 from tests.support.processes import clean_environment
 from tests.support.waiting import wait_until
 
@@ -65,8 +65,11 @@ class _Place:
     def state(self) -> Path:
         return self.home / "state"
 
-    def submit(self, size: int, *, when: str = "", ends: bool = True) -> str:
-        """Queue a command that says so many bytes once the file `when` is there."""
+    def submit(self, size: int, *, when: str = "", ends: bool = True, until: str = "") -> str:
+        """Queue a command that says so many bytes once the file `when` is there.
+
+        It ends, if it does, once the file `until` is there.
+        """
         number = len(self.jobs)
         code = self.chance.choice((0, 3, 9)) if ends else -1
         output = self.chance.randbytes(size // 2).hex().encode()
@@ -74,6 +77,7 @@ class _Place:
         script = [
             *([f"until [ -e {self.home / when} ]; do sleep 0.05; done"] if when else []),
             f"cat {self.home / f'say.{number}'}",
+            *([f"until [ -e {self.home / until} ]; do sleep 0.05; done"] if until else []),
             f"exit {code}" if ends else "exec sleep 300",
         ]
         job_id = self.server.sh("; ".join(script), timeout_s=600.0)
@@ -131,19 +135,39 @@ def _tell(place: _Place, record: Path) -> tuple[set[str], dict[str, str]]:
     Return the latter, and the program that may be started only once.
     """
     server = place.server
-    heard = [place.submit(size) for size in (0, 40, 3_000, 90_000, ROTATING_BYTES, 40)]
-    for job_id in heard:
+    # First of all: it syncs the names of all segments, which is nobody else's merit.
+    program, once = place.submit_once()
+    server.running(once, timeout_s=PATIENCE_S)
+    heard = [place.submit(size) for size in (0, 40, 3_000, 90_000, 40)]
+    long = place.submit(ROTATING_BYTES, until="dropped")
+    _wait_until_dropped(place, server.running(long, timeout_s=PATIENCE_S))
+    place.open("dropped")
+    for job_id in (*heard, long):
         server.end(job_id, timeout_s=PATIENCE_S)
         place.jobs[job_id].frames = bytes(server.attempts[job_id, 1].output)
     unheard = [place.submit(size, when="away") for size in (20, 60_000)]
     running = place.submit(2_000, when="away", ends=False)
-    program, once = place.submit_once()
-    for job_id in (*unheard, running, once):
+    for job_id in (*unheard, running):
         server.running(job_id, timeout_s=PATIENCE_S)
     server.stop()
     place.open("away")
     _wait_until_synced(place, record)
     return set(unheard), {program: once}
+
+
+def _wait_until_dropped(place: _Place, attempt: FakeAttempt) -> None:
+    """Wait until the worker has removed the beginning of a log that goes on."""
+
+    def dropped() -> bool:
+        spool = place.state / "spool"
+        numbers = {path.name.rpartition("-")[0]: 0 for path in spool.glob("seg-*-1")}
+        return (
+            len(attempt.output) > ROTATING_BYTES
+            and bool(numbers)
+            and not any((spool / f"{stem}-0").exists() for stem in numbers)
+        )
+
+    wait_until(dropped, timeout_s=PATIENCE_S, what="the beginning of a long log was removed")
 
 
 def _wait_until_synced(place: _Place, record: Path) -> None:

@@ -16,6 +16,7 @@ import worker.agent
 import worker.capacity
 import worker.pool
 import worker.shim.attempt
+import worker.shim.backlog
 import worker.shim.journal
 import worker.shim.layout
 import worker.shim.room
@@ -53,7 +54,7 @@ def install(world: "World") -> syscalls.Patches:
         kernel.packets,
         orchestrator.supervisor.children,
         shim.journal,
-        shim.layout,
+        shim.backlog,
         shim.room,
         spool.ledger,
         spool.remains,

@@ -68,16 +68,17 @@ class Spool:
         """Parts of output that may go once the ledger's word about them is on the disk."""
         self._work = anyio.Event()
 
-    def count_opening(self, now_s: float) -> int:
+    def count_opening(self, now_ms: int) -> int:
         """Return a number that is higher than in every earlier process with this spool.
 
-        The clock is asked as well, for a spool that was restored from an old copy.
+        The clock is asked as well, for a spool that was restored from an old copy: in milliseconds,
+        because no process lives shorter than that.
         """
         path = self.directory / "openings"
         with contextlib.suppress(FileNotFoundError, ValueError):
-            now_s = max(now_s, int(path.read_text(encoding="ascii")) + 1)
-        write_private(path, str(int(now_s)))
-        return int(now_s)
+            now_ms = max(now_ms, int(path.read_text(encoding="ascii")) + 1)
+        write_private(path, str(now_ms))
+        return now_ms
 
     def find(self, name: str) -> Segment | None:
         """Return a segment by its name, if there is one."""

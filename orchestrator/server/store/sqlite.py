@@ -83,13 +83,10 @@ def _corrupt(path: Path, what: str) -> JournalCorrupt:
 
 
 def refuse_what_is_not_ours(path: Path) -> None:
-    """Look at a file through a connection that cannot write, and raise if it is not for us.
-
-    A journal is there if the very first start was cut off: nobody reads through that without
-    rolling it back, so then the file is read as it lies, and is empty if it is ours.
-    """
-    cut_off = path.with_name(f"{path.name}-journal").exists()
-    with contextlib.closing(connect(path, writable=False, as_it_lies=cut_off)) as raw:
+    """Look at a file through a connection that cannot write, and raise if it is not for us."""
+    if path.with_name(f"{path.name}-journal").exists():
+        _roll_back(path)
+    with contextlib.closing(connect(path, writable=False)) as raw:
         (application,) = raw.execute("PRAGMA application_id").fetchone()
         (tables,) = raw.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if tables and application != APPLICATION_ID:
@@ -98,6 +95,15 @@ def refuse_what_is_not_ours(path: Path) -> None:
                 hint="choose another data directory",
             )
         still_to_take(_ledger(raw), ours())
+
+
+def _roll_back(path: Path) -> None:
+    """Undo what the journal beside a file undoes, as whoever reads it first has to.
+
+    One is there if the very first start was cut off: then nothing can be read before this.
+    """
+    with contextlib.closing(connect(path, writable=True)) as raw:
+        raw.execute("SELECT count(*) FROM sqlite_schema").fetchone()
 
 
 def _refuse_what_is_damaged(path: Path, clock: Clock) -> None:

@@ -105,13 +105,10 @@ def _adapt_words() -> None:
     sqlite3.register_adapter(type(None), _nothing)
 
 
-def connect(path: Path, *, writable: bool, as_it_lies: bool = False) -> sqlite3.Connection:
-    """Open the file. A reader cannot change it, not even by mistake.
-
-    `as_it_lies` reads what is in it and nothing beside it: neither a log nor a journal.
-    """
+def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
+    """Open the file. A reader cannot change it, not even by mistake."""
     _adapt_words()
-    mode = "rwc" if writable else "ro&immutable=1" if as_it_lies else "ro"
+    mode = "rwc" if writable else "ro"
     return sqlite3.connect(
         f"file:{quote(str(path))}?mode={mode}",
         uri=True,

@@ -1,12 +1,13 @@
 """What reaches the server before there is a request: heads, hosts, hurdles, slowness."""
 
 import contextlib
+from pathlib import Path
 
 import anyio
 import pytest
 
 from orchestrator.server.edge import connection, lobby
-from tests.integration.server.site import Site, bearer, everything, problem
+from tests.integration.server.site import Site, bearer, everything, problem, running
 from tests.support.builders import delay
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -211,11 +212,16 @@ async def test_garbage_behind_a_stream_does_not_get_into_it(site: Site) -> None:
     assert b"http_invalid" not in received
 
 
-async def test_connections_have_an_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connections_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When more are open than the server can bear, the next one is told to come back."""
-    monkeypatch.setattr(connection, "CONNECTIONS", 0)
+    monkeypatch.setattr(connection, "CONNECTIONS", 1)
+    folder = tmp_path / "server"
+    folder.mkdir(mode=0o700)
 
-    assert (await site.raw(request())).startswith(b"HTTP/1.1 503 ")
+    async with running(folder) as site, site.socket() as stream:
+        await stream.send(b"GET")
+
+        assert (await site.raw(request())).startswith(b"HTTP/1.1 503 ")
 
 
 async def test_a_trickling_body_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
