@@ -199,8 +199,6 @@ def record_worker(workplace: Path, *, seed: int, mutant: str = "none") -> SpoolR
     home.mkdir(mode=0o700)
     record = workplace / "record"
     with serving() as server:
-        # Ids of its own: what a dead attempt left behind is looked for by the id of its job.
-        server.number_from(seed * 1_000_000 + os.getpid())
         place = _Place(home, server, random.Random(seed))
         with _worker(place, record, mutant):
             unheard, once = _tell(place, record)
