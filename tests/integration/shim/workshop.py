@@ -1,7 +1,9 @@
 """A launcher, a spool and a pool of shims for the length of a block, and what came of a command."""
 
 import contextlib
+import itertools
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -129,7 +131,8 @@ async def opened(
         spool.close()
 
 
-_numbers = iter(range(1, 1_000_000))
+# Nobody else's: see `FakeServer`.
+_numbers = itertools.count(secrets.randbelow(10**15) * 1_000_000)
 
 
 def order(*argv: str, **fields: Any) -> ShimOrder:
