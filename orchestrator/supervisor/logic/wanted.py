@@ -74,7 +74,7 @@ class WorkerWanted:
     """The machine's and its own."""
     kinds: tuple[str, ...] | None = None
     """Which kinds of jobs it takes; `None`: all that it has."""
-    env: Mapping[str, str] = field(default=NO_ENVIRONMENT, repr=False)
+    env: Mapping[str, str] = field(default_factory=lambda: NO_ENVIRONMENT, repr=False)
     """For every job: what `env_file` says, and over it what `env` says."""
     env_pass: tuple[str, ...] = ()
     """Names, or patterns with `*`, of the supervisor's own environment that jobs get as well."""
