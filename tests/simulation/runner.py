@@ -56,6 +56,14 @@ class Sum:
         self.seen += other.seen
         self.failures |= other.failures
 
+    def __str__(self) -> str:
+        """Return it in a line for people."""
+        return (
+            f"{self.seeds} seeds, {self.events} events, {sum(self.injected.values())} faults of "
+            f"{len(self.injected)} kinds, {len(self.seen)} states that matter, "
+            f"{len(self.failures)} failures"
+        )
+
     def to_json(self) -> str:
         """Return it as text."""
         return json.dumps(

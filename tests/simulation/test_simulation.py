@@ -1,6 +1,7 @@
 """A slice of the simulation for every change; `make sim` runs as much of it as you like."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -36,12 +37,15 @@ def _complaint(found: Sum) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(PATIENCE_S)
-def test_nothing_is_lost_repeated_or_altered() -> None:
+def test_nothing_is_lost_repeated_or_altered(
+    record_property: Callable[[str, object], None],
+) -> None:
     """Whatever fails, and in whatever order: each promise holds, everything settles, all is met."""
     found = Sum()
     for part in runner.run_beside(range(FIXED), processes=PROCESSES):
         found.join(part)
 
+    record_property("figures", f"simulation, fixed seeds: {found}")
     if found.failures:
         pytest.fail(_complaint(found), pytrace=False)
     assert not missing(set(found.seen))
@@ -50,13 +54,16 @@ def test_nothing_is_lost_repeated_or_altered() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(PATIENCE_S)
-def test_nothing_is_lost_that_nobody_tried_before() -> None:
+def test_nothing_is_lost_that_nobody_tried_before(
+    record_property: Callable[[str, object], None],
+) -> None:
     """The same for seeds that are others every day, as many as there is time for."""
     found = Sum()
     end = time.monotonic() + FRESH_S
     for part in runner.run_beside(_fresh(), processes=PROCESSES, until=end):
         found.join(part)
 
+    record_property("figures", f"simulation, fresh seeds: {found}")
     if found.failures:
         pytest.fail(_complaint(found), pytrace=False)
     assert found.seeds > 0
