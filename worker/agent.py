@@ -210,7 +210,7 @@ class _Ending:
 def _introduction(settings: WorkerSettings, around: Surroundings, kinds: Kinds) -> SessionRequest:
     return SessionRequest(
         version=__version__,
-        spool_id=around.spool.id,
+        spool_id=around.spool.identity.id,
         number=around.spool.count_opening(round(around.clock.now() * 1000)) * REQUESTS_EACH,
         slots=settings.slots,
         kinds=sorted(kinds),

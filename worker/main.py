@@ -122,6 +122,7 @@ async def _work(
     token = read_token(settings.token_file)
     _check_directory(settings)
     spool = Spool(private_dir(settings.state_dir) / "spool")
+    _tell_of_a_copy(spool)
     around = Surroundings(spool, channel, surroundings(), SystemClock(), _draw)
     try:
         with logs.bound(worker=settings.name):
@@ -129,6 +130,19 @@ async def _work(
                 return await Agent(settings, link, around).run(orders, opened)
     finally:
         spool.close()
+
+
+def _tell_of_a_copy(spool: Spool) -> None:
+    if spool.identity.copied_from is not None:
+        logs.event(
+            LOGGER,
+            logging.WARNING,
+            "spool.copied",
+            spool=spool.identity.id,
+            original=spool.identity.copied_from,
+            reason=f"{spool.directory} is a copy: what runs, runs where it was copied from",
+            next="going on as another one, without what is not over in it",
+        )
 
 
 def _leave_soon(code: int) -> None:

@@ -3,10 +3,13 @@
 Plain facts that do not change while a process runs; no load, no address, nothing secret.
 """
 
+import contextlib
+import hashlib
 import os
 import platform
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 Platform = Literal["linux", "macos", "windows"]
@@ -36,3 +39,15 @@ def facts() -> HostFacts:
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         python=platform.python_version(),
     )
+
+
+def machine_id() -> str:
+    """Return a text that no other machine has, as far as this one has an id; else an empty one.
+
+    It is a hash, because the id itself is asked to be kept confidential (machine-id(5)).
+    """
+    with contextlib.suppress(OSError):
+        own = Path("/etc/machine-id").read_bytes().strip()
+        if own:
+            return hashlib.sha256(b"orchestrator " + own).hexdigest()[:32]
+    return ""

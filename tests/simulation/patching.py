@@ -21,6 +21,7 @@ import worker.shim.journal
 import worker.shim.layout
 import worker.shim.room
 import worker.spool.attempt_log
+import worker.spool.identity
 import worker.spool.ledger
 import worker.spool.remains
 import worker.spool.search
@@ -89,9 +90,10 @@ def install(world: "World") -> syscalls.Patches:
     patches.set(anyio.to_thread, "run_sync", syscalls.inline(world))
     patches.set(kernel.packets, "pair", _pair_of(world))
     patches.each([spool.spool, worker.workspace], "private_dir", lambda path: path)
-    patches.set(spool.spool, "write_private", _write_private)
+    patches.each([spool.identity, spool.spool], "write_private", _write_private)
+    patches.set(spool.identity, "host", SimpleNamespace(machine_id=lambda: _machine(world)))
     patches.set(
-        spool.spool, "secrets", SimpleNamespace(token_hex=lambda n: system.urandom(n).hex())
+        spool.identity, "secrets", SimpleNamespace(token_hex=lambda n: system.urandom(n).hex())
     )
     patches.set(worker.workspace.Workspaces, "leftovers", lambda _self, _keys: [])
     facts = host.facts()
@@ -164,6 +166,12 @@ def _linux_of(world: "World", system: syscalls.Os) -> Any:
         boot_id=lambda: system._caller().machine.boot_id,
         open_pidfd=orchestrator.kernel.linux.open_pidfd,
     )
+
+
+def _machine(world: "World") -> str:
+    process = world.loop.current
+    assert process is not None
+    return process.machine.name
 
 
 def _pair_of(world: "World") -> Any:

@@ -16,8 +16,11 @@ from worker.shim import layout
 _HEAD_BYTES = 4096
 
 
-def waiting_bytes(directory: str | os.PathLike[str]) -> int:
-    """Return how long all segments of a spool are together that no shim writes now."""
+def waiting_bytes(directory: str | os.PathLike[str] | int) -> int:
+    """Return how long all segments of a spool are together that no shim writes now.
+
+    A shim gives its descriptor of the folder, which means the same one when that has been moved.
+    """
     sizes: dict[str, int] = {}
     with os.scandir(directory) as entries:
         for entry in entries:
@@ -25,18 +28,22 @@ def waiting_bytes(directory: str | os.PathLike[str]) -> int:
                 with contextlib.suppress(FileNotFoundError):
                     sizes[entry.name] = entry.stat(follow_symlinks=False).st_size
     last = {layout.shim(name): name for name in sorted(sizes, key=layout.number)}
-    written = {name for name in last.values() if _has_writer(os.path.join(directory, name))}
+    written = {name for name in last.values() if _has_writer(directory, name)}
     return sum(size for name, size in sizes.items() if name not in written)
 
 
-def _has_writer(path: str) -> bool:
+def _has_writer(directory: str | os.PathLike[str] | int, name: str) -> bool:
     """Tell whether the shim that began a segment lives.
 
     Its header is asked and not its lock: whoever tries a lock has it for a moment, and would be
     taken for the shim by the worker.
     """
+    flags = os.O_RDONLY | os.O_NOFOLLOW
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        if isinstance(directory, int):
+            fd = os.open(name, flags, dir_fd=directory)
+        else:
+            fd = os.open(os.path.join(directory, name), flags)
     except OSError:
         return False
     try:

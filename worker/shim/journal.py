@@ -33,7 +33,6 @@ class Journal:
 
     def __init__(self, directory: str, most_bytes: int) -> None:
         """Begin in a spool whose segments may have so many bytes together."""
-        self._path = directory
         self._most_bytes = most_bytes
         self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         self._identity = _identity(os.getpid())
@@ -82,7 +81,7 @@ class Journal:
         """
         if self._size < self._full_at:
             return True
-        return waiting_bytes(self._path) + layout.ROTATE_BYTES <= self._most_bytes
+        return waiting_bytes(self._directory) + layout.ROTATE_BYTES <= self._most_bytes
 
     def _make_way(self) -> None:
         """Go on in a new segment if this one is long, and say so at its end.

@@ -7,7 +7,6 @@ synced, what is settled is noted, and what nobody needs is removed.
 
 import contextlib
 import os
-import secrets
 import time
 from pathlib import Path
 from typing import Final
@@ -23,6 +22,7 @@ from worker.records import Log
 from worker.shim import layout
 from worker.spool import search
 from worker.spool.attempt_log import AttemptLog
+from worker.spool.identity import identify
 from worker.spool.ledger import Ledger
 from worker.spool.segment import BUFFER_BYTES, Key, Piece, Segment
 from worker.spool.shims import FoundShim, NoShim, Shim
@@ -49,9 +49,12 @@ class Spool:
     def __init__(self, directory: Path) -> None:
         self.directory = private_dir(directory)
         self._lock = Lock(self.directory / "lock").take("a worker with this spool")
-        self.id = _identify(self.directory / "id")
         try:
+            self.identity = identify(self.directory)
             self._ledger = Ledger(self.directory / "ledger")
+        except StateUnavailable:
+            self._lock.release()
+            raise
         except OSError as error:
             self._lock.release()
             raise StateUnavailable(
@@ -115,12 +118,25 @@ class Spool:
                 os.close(pidfd)
         search.remove_unfinished(self.directory)
         reached("spool.reattached")
+        self._leave_to_the_original(found)
         self._ledger.keep(self._segments.keys(), found.keys())
         logs = [self._reattached(key, pieces) for key, pieces in found.items()]
         # Only now does each segment hold what is in it: before, it would count as needed by nobody.
         for segment in self._segments.values():
             self._retire(segment)
         return logs
+
+    def _leave_to_the_original(self, found: dict[Key, list[_Found]]) -> None:
+        """Forget what came with a copy and is not over: it may run on where it was copied from.
+
+        What is over is true wherever it is read.
+        """
+        foreign = set(self.identity.foreign)
+        for key, pieces in list(found.items()):
+            begun_here = any(segment.name not in foreign for _, segment, _ in pieces)
+            if not begun_here and all(piece.end is None for piece, _, _ in pieces):
+                for piece, segment, _ in found.pop(key):
+                    _pass_over(piece, segment)
 
     def _reattached(self, key: Key, found: list[_Found]) -> AttemptLog:
         found.sort(key=lambda item: (item[0].offset, layout.number(item[1].name)))
@@ -289,10 +305,3 @@ def _sync_all(paths: list[Path]) -> None:
             os.fdatasync(fd)
         finally:
             os.close(fd)
-
-
-def _identify(path: Path) -> str:
-    """Return the name of this memory on disk, the same one for ever."""
-    if not path.exists():
-        write_private(path, secrets.token_hex(16))
-    return path.read_text(encoding="ascii").strip()

@@ -234,8 +234,8 @@ async def test_a_spool_keeps_its_name(tmp_path: Path) -> None:
     other = Spool(tmp_path / "other")
     other.close()
 
-    assert first.id == second.id != other.id
-    assert len(first.id) >= 8
+    assert first.identity.id == second.identity.id != other.identity.id
+    assert len(first.identity.id) >= 8
 
 
 async def test_what_a_killed_worker_ran_goes_on(tmp_path: Path) -> None:

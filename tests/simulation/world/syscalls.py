@@ -163,8 +163,9 @@ class Os:
 
     def scandir(self, path: Any) -> Any:
         """Return what is in a folder, with the lengths of files."""
-        disk = self._caller().machine.disk
-        folder = str(path)
+        process = self._caller()
+        disk = process.machine.disk
+        folder = self._whole(process, ".", path)[:-2] if isinstance(path, int) else str(path)
         return contextlib.nullcontext(
             [_Entry(name, disk.names.get(f"{folder}/{name}")) for name in disk.listing(folder)]
         )
