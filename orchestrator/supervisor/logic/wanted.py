@@ -21,6 +21,7 @@ class WorkerIdentity(NamedTuple):
     """Who a worker is, whatever it is called: a changed name is the same worker."""
 
     server_url: str
+    """Empty for the embedded server, wherever it listens."""
     machine_id: str
     worker_id: str
 
