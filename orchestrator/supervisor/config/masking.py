@@ -20,7 +20,11 @@ OPEN_KEYS: Final = (
     )
     - _SECRET_KEYS
 )
-_CREDENTIAL: Final = re.compile(r"machine_[^\s\"',}\]]*|secret_\w+|\b[psw]ak_\w{6,}|://[^/\s@]+@")
+_CREDENTIAL: Final = re.compile(
+    r"machine_(?!…)[^\s\"',}\]]*|secret_\w+|\b[psw]ak_\w{6,}|://[^/\s@]+@"
+)
+_POINTER: Final = re.compile(r"\$\{(?:file|env|cred):[^{}]*\}")
+"""What says where a secret is; a command may hold one among its arguments."""
 _KEY: Final = re.compile(r"(?P<indent>[\s-]*)[\"']?(?P<name>[\w.-]+)[\"']?\s*:(?P<rest>\s.*|$)")
 _EMPTY: Final = re.compile(r"[\s{}\[\],:#-]*|\s*#.*")
 Span = tuple[int, int]
@@ -70,7 +74,7 @@ class Mask:
                 for item in node.nodes:
                     self._hide_leaves(item, is_open=is_open)
             case Leaf():
-                if not is_open:
+                if not is_open and not _POINTER.fullmatch(str(node.value)):
                     self._hide(node.at, node.end)
 
     def _hide(self, at: Mark, end: Mark) -> None:
