@@ -75,6 +75,9 @@ def root() -> None:
 
 root.members = {
     "run": f"{_COMMANDS}.run:run",
+    "init": f"{_COMMANDS}.init:init",
+    "check": f"{_COMMANDS}.check:check",
+    "schema": f"{_COMMANDS}.schema:schema",
     "jobs": f"{_COMMANDS}.jobs:jobs",
     "workers": f"{_COMMANDS}.workers:workers",
     "server": f"{_COMMANDS}.server:server",

@@ -22,7 +22,7 @@ _FINGERPRINT_BYTES: Final = 24
 
 
 async def enrol(*, url: str, key_file: Path, name: str, folder: Path) -> str:
-    """Return a token for the worker of that name, whose fingerprint is kept in `folder`."""
+    """Return a token from the server of this machine, whose key is in a file."""
     try:
         key = key_file.read_text(encoding="utf-8").strip()
     except OSError as error:
@@ -31,6 +31,11 @@ async def enrol(*, url: str, key_file: Path, name: str, folder: Path) -> str:
             hint="the server writes it at its first start; if it was deleted, create a new key "
             "of the scope worker:enrol and put it there (mode 0600)",
         ) from error
+    return await enrol_with(key, url=url, name=name, folder=folder)
+
+
+async def enrol_with(key: str, *, url: str, name: str, folder: Path) -> str:
+    """Return a token for the worker of that name, whose fingerprint is kept in `folder`."""
     request = EnrolRequest(
         name=name,
         fingerprint=_fingerprint(folder / "fingerprint"),

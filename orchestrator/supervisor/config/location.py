@@ -1,0 +1,35 @@
+"""Where the configuration of this machine is, unless somebody says so."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+VARIABLE: Final = "ORCHESTRATOR_CONFIG"
+NAME: Final = "workers.yaml"
+OLD_NAME: Final = "workers.json"
+SCHEMA_NAME: Final = "workers.schema.json"
+_SYSTEM: Final = Path("/etc/orchestrator")
+
+
+def locate(told: Path | None, environ: Mapping[str, str]) -> Path:
+    """Return the path of the file: as told, as the variable says, else where it is by custom.
+
+    It need not exist. An older system's `workers.json` in the same folder is taken when it is the
+    only one: JSON is YAML.
+    """
+    if told is not None:
+        return Path(os.path.normpath(Path.cwd() / told))
+    if said := environ.get(VARIABLE, "").strip():
+        return Path(os.path.normpath(Path.cwd() / said))
+    folder = _folder(environ)
+    old = folder / OLD_NAME
+    return old if old.exists() and not (folder / NAME).exists() else folder / NAME
+
+
+def _folder(environ: Mapping[str, str]) -> Path:
+    if os.geteuid() == 0 and _SYSTEM.is_dir():
+        return _SYSTEM
+    said = environ.get("XDG_CONFIG_HOME", "")
+    home = Path(said) if said.startswith("/") else Path(environ.get("HOME") or "~") / ".config"
+    return home.expanduser() / "orchestrator"
