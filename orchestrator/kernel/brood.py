@@ -14,6 +14,7 @@ import signal
 from typing import Final, NamedTuple
 
 from orchestrator.kernel import linux, packets
+from orchestrator.kernel.cgroups import Cgroup
 
 FIRST_FD: Final = 3
 SIGNALS: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
@@ -35,13 +36,21 @@ class Brood:
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}
         self._unreported: set[int] = set()
+        self._groups: dict[int, Cgroup] = {}
+        self._dying: list[Cgroup] = []
+        """Whose child has ended, and in which somebody may not have noticed yet."""
 
     def __bool__(self) -> bool:
         """Tell whether anybody is there who could leave orphans."""
         return bool(self._numbers or self._unreported)
 
-    def add(self, pid: int, number: int | None) -> None:
-        """Note a child; one without a number is nobody's business but its own when it ends."""
+    def add(self, pid: int, number: int | None, group: Cgroup | None = None) -> None:
+        """Note a child; one without a number is nobody's business but its own when it ends.
+
+        Whoever is left in its group then is killed.
+        """
+        if group is not None:
+            self._groups[pid] = group
         if number is None:
             self._unreported.add(pid)
         else:
@@ -62,6 +71,9 @@ class Brood:
                 if pid == 0:
                     break
                 self._unreported.discard(pid)
+                if (group := self._groups.pop(pid, None)) is not None:
+                    group.kill()
+                    self._dying.append(group)
                 if (number := self._numbers.pop(pid, None)) is not None:
                     code = os.waitstatus_to_exitcode(status)
                     ended.append(
@@ -72,10 +84,11 @@ class Brood:
         return ended
 
     def kill_orphans(self) -> int:
-        """Kill every child that was not added; return how many there were.
+        """Kill every child that was not added; return how many there were, at least.
 
         A killed orphan leaves us its own children, so call again until there are none.
         """
+        self._dying = [group for group in self._dying if not group.remove()]
         known = self._numbers.keys() | self._unreported
         orphans = [pid for pid in linux.children() if pid not in known]
         for pid in orphans:
@@ -84,7 +97,7 @@ class Brood:
                 # The group of a child that lives must not be taken along, and ours even less.
                 alone = group == os.getpgrp() or group in known
                 os.kill(pid if alone else -group, signal.SIGKILL)
-        return len(orphans)
+        return len(orphans) + len(self._dying)
 
 
 def spawn(argv: list[str], env: dict[str, str] | None, cwd: str | None, fds: list[int]) -> int:

@@ -19,6 +19,8 @@ Requests, as packets (`+ fds`: descriptors come along):
 
 Answers: `started id pid`, `preloaded id`, `lent id`, `pong id`, `failed id message`, and for what
 was started `exited id pid code signal`. A lent channel answers nothing: a shim speaks for itself.
+Where there are control groups, each shim is told of one of its own, in `cgroup`: it enters it, and
+whoever is in it when the shim ends is killed.
 """
 
 import collections
@@ -39,6 +41,7 @@ from typing import Final, NamedTuple, NoReturn
 
 from orchestrator.kernel import linux, packets
 from orchestrator.kernel.brood import FIRST_FD, SIGNALS, Brood, Ended, spawn
+from orchestrator.kernel.cgroups import Cgroup, Groups
 from orchestrator.kernel.errors import PeerBroken, invariant
 from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.launcher_process import LauncherProcess
@@ -139,6 +142,7 @@ class _Loop:
         self._control = control
         self._channels: dict[int, Channel] = {}
         self._brood = Brood()
+        self._groups: Groups | None = None
         self._ended: list[Ended] = []
         self._checks = 0
         self._outbox: collections.deque[bytes] = collections.deque()
@@ -225,6 +229,9 @@ class _Loop:
         # A descriptor of its own, because the caller closes those of a request.
         lent = socket.socket(fileno=os.dup(fd))
         lent.setblocking(False)
+        if not self._channels and (groups := Groups.here()) is not None:
+            groups.remove_leftovers()
+            self._groups = groups
         name = request.get("name") or SHIM_NAME
         self._channels[lent.fileno()] = Channel(lent, request["entry"], name)
         self._poll.register(lent, select.POLLIN)
@@ -245,13 +252,15 @@ class _Loop:
             return None
         request, fds = received
         if request.get("do") == "shim":
-            work = Work(channel.entry, request.get("args", {}), fds, channel.name)
-            if self._fork(work, None):
+            group = None if self._groups is None else self._groups.make()
+            args = {**request.get("args", {}), "cgroup": None if group is None else str(group.path)}
+            work = Work(channel.entry, args, fds, channel.name)
+            if self._fork(work, None, group):
                 return work
         packets.close(fds)
         return None
 
-    def _fork(self, work: Work, request: Message | None) -> bool:
+    def _fork(self, work: Work, request: Message | None, group: Cgroup | None = None) -> bool:
         """Fork, and tell whether this is the child.
 
         Nothing is answered for a shim. When there is no room for another process, closing its
@@ -263,6 +272,8 @@ class _Loop:
         except OSError as error:
             if request is not None:
                 self._say("failed", request, message=_sentence(error, request))
+            if group is not None:
+                group.remove()
             return False
         if pid == 0:
             if request is not None:
@@ -270,7 +281,7 @@ class _Loop:
             self._forget_all_but(work.fds)
             return True
         reached("launcher.forked")
-        self._brood.add(pid, None if request is None else request["id"])
+        self._brood.add(pid, None if request is None else request["id"], group)
         if request is not None:
             self._say("started", request, pid=pid)
         return False

@@ -62,7 +62,7 @@ class Escort:
         # First those that ended by themselves: they are nobody's leftovers.
         self._reap()
         if not self._alone:
-            self._stuck = tree.sweep(self._swept)
+            self._stuck = tree.sweep(self._swept, self._office.group)
         self._output.read_rest()
         return self._outcome()
 

@@ -13,6 +13,7 @@ import time
 from typing import Final
 
 from orchestrator.kernel import linux
+from orchestrator.kernel.cgroups import Cgroup
 from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.frames import FrameType, encode
 from worker.shim import layout
@@ -31,11 +32,18 @@ def wall_us() -> int:
 class Journal:
     """The segment that a shim writes now, and the step to the next one."""
 
-    def __init__(self, directory: str, most_bytes: int) -> None:
-        """Begin in a spool whose segments may have so many bytes together."""
+    def __init__(self, directory: str, most_bytes: int, group: Cgroup | None = None) -> None:
+        """Begin in a spool whose segments may have so many bytes together.
+
+        The header names the group of all that the shim starts: whoever finds the shim dead kills
+        who is left in it.
+        """
         self._most_bytes = most_bytes
         self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         self._identity = _identity(os.getpid())
+        self._header: Record = {"format": layout.FORMAT, **self._identity}
+        if group is not None:
+            self._header["cgroup"] = str(group.path)
         self._grant: Record = {}
         self._process: Record = {}
         self.output_bytes = 0
@@ -65,7 +73,7 @@ class Journal:
 
     def _opening(self) -> list[bytes]:
         """Return a segment's first frames, so that it can be understood without those before it."""
-        frames = [_frame(FrameType.HEADER, {"format": layout.FORMAT, **self._identity})]
+        frames = [_frame(FrameType.HEADER, self._header)]
         if self._grant:
             frames.append(_frame(FrameType.GRANT, {**self._grant, "offset": self.output_bytes}))
         if self._process:

@@ -3,6 +3,7 @@
 import select
 from dataclasses import dataclass
 
+from orchestrator.kernel.cgroups import Cgroup
 from worker.shim.alerts import Alerts
 from worker.shim.command import Sacrifice
 from worker.shim.journal import Journal
@@ -19,3 +20,5 @@ class Office:
     poll: "select.poll"
     sacrifice: Sacrifice
     null: int
+    group: Cgroup | None
+    """In which the shim is with all that it starts; `None` where there are no such groups."""

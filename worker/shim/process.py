@@ -11,8 +11,10 @@ import os
 import resource
 import select
 import socket
+from pathlib import Path
 
 from orchestrator.kernel import linux
+from orchestrator.kernel.cgroups import Cgroup
 from orchestrator.kernel.failpoints import reached
 from worker.shim import layout
 from worker.shim.alerts import Alerts
@@ -33,7 +35,8 @@ def main(args: dict[str, object], fds: list[int]) -> None:
         reached("shim.forked")
         null = _detach(spool)
         alerts = Alerts(_ORDERS)
-        journal = Journal(spool, int(str(args["spool_max_bytes"])))
+        group = _entered(args.get("cgroup"))
+        journal = Journal(spool, int(str(args["spool_max_bytes"])), group)
     except OSError as error:
         reason = f"a shim cannot work in the spool {spool}: {error.strerror}"
         line.say(json.dumps({"failed": reason}).encode())
@@ -42,9 +45,12 @@ def main(args: dict[str, object], fds: list[int]) -> None:
     poll.register(line.fd, select.POLLIN)
     poll.register(alerts.fd, select.POLLIN)
     line.say(json.dumps({"ready": journal.name}).encode())
-    _serve(Office(journal, line, alerts, poll, Sacrifice(), null))
+    _serve(Office(journal, line, alerts, poll, Sacrifice(), null, group))
     # The worker that would have synced the last record may be gone, and nobody comes after us.
     journal.sync()
+    if group is not None and group.leave():
+        # The launcher does it, too, if it still lives.
+        group.remove()
 
 
 def _serve(office: Office) -> None:
@@ -57,6 +63,12 @@ def _serve(office: Office) -> None:
             order = office.line.receive()
             if isinstance(order, Grant) and not run(order, office):
                 return
+
+
+def _entered(path: object) -> Cgroup | None:
+    """Enter the group that the launcher has made for us, if it has."""
+    group = Cgroup(Path(str(path))) if path else None
+    return group if group is not None and group.enter() else None
 
 
 def _detach(spool: str) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from orchestrator.kernel import linux
+from orchestrator.kernel.cgroups import Cgroup
 
 GIVE_UP_S: Final = 10.0
 """A killed process is gone in milliseconds, unless the kernel holds it (a dead network disk) or it
@@ -42,8 +43,14 @@ def in_group(group: int) -> bool:
     return any(_group_of(child) == group for child in linux.children())
 
 
-def sweep(reaped: Reaped) -> int:
-    """Kill all children and whoever becomes one by that; return how many would not go."""
+def sweep(reaped: Reaped, group: Cgroup | None = None) -> int:
+    """Kill all children and whoever becomes one by that; return how many would not go.
+
+    A group, in which this process and all of them are, has them killed at one moment, so that
+    nobody can fork faster than one could look. Who has left it is found as where there is none.
+    """
+    if group is not None:
+        group.kill_others()
     give_up_at = time.monotonic() + GIVE_UP_S
     pause_s = _FIRST_PAUSE_S
     while reap(reaped):

@@ -147,5 +147,6 @@ class AttemptLog:
         self._shim.lost()
         self._shim = NoShim()
         if tail.granted:
-            await remains.end_all(self.key, tail.process)
+            await remains.end_all(self.key, tail.process, tail.segment.group())
+            tail.segment.rest()
         return Vanished(may_have_run=tail.granted, log=tail.log)

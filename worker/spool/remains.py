@@ -1,10 +1,11 @@
 """End what an attempt left behind when its shim was killed before it could.
 
 It knows processes and no log. Normally the launcher has done this already, as the sub-reaper that a
-dead shim's children fall to. If the launcher died as well, they are orphans of the machine, and two
-things still point to them: the recorded process, and the marks in the environment of whoever did
-not clear it. Either only nominates: a process is killed through a pidfd that was opened before its
-identity was read, so that a stranger with a pid that was used again is never hit.
+dead shim's children fall to. If the launcher died as well, they are orphans of the machine. Where
+there are control groups the shim's is theirs, and nobody else's. Elsewhere two things still point
+to them: the recorded process, and the marks in the environment of whoever did not clear it. Either
+only nominates: a process is killed through a pidfd that was opened before its identity was read, so
+that a stranger with a pid that was used again is never hit.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from typing import Final
 import anyio
 
 from orchestrator.kernel import linux
+from orchestrator.kernel.cgroups import Cgroup
 from worker.spool.segment import Key, Process
 
 _PATIENCE_S: Final = 5.0
@@ -26,13 +28,22 @@ _FIRST_PAUSE_S: Final = 0.001
 _LONGEST_PAUSE_S: Final = 0.05
 
 
-async def end_all(key: Key, process: Process | None) -> None:
+async def end_all(key: Key, process: Process | None, group: Cgroup | None) -> None:
     """Kill what can be found of an attempt, again and again until nothing is found."""
+    if group is not None:
+        group.kill()
     give_up_at = anyio.current_time() + _PATIENCE_S
     pause_s = _FIRST_PAUSE_S
-    while _kill_some(key, process) and anyio.current_time() < give_up_at:
+    while _is_left(key, process, group) and anyio.current_time() < give_up_at:
         await anyio.sleep(pause_s)
         pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+    if group is not None:
+        group.remove()
+
+
+def _is_left(key: Key, process: Process | None, group: Cgroup | None) -> bool:
+    """Tell whether anybody was still found."""
+    return _kill_some(key, process) or (group is not None and group.is_populated)
 
 
 def _kill_some(key: Key, process: Process | None) -> bool:

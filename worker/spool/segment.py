@@ -12,9 +12,10 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from orchestrator.kernel import linux
+from orchestrator.kernel.cgroups import Cgroup
 from orchestrator.kernel.errors import VersionUnsupported
 from orchestrator.protocol.frames import Frame, FrameType, decode
 from worker.records import Phase
@@ -140,10 +141,9 @@ class Segment:
 
         Nothing, if not even the header has survived, as after a power cut.
         """
-        frame = next(decode(os.pread(self.fd, _HEAD_BYTES, 0)), None)
-        if frame is None:
+        header = self._header()
+        if header is None:
             return None
-        header = json.loads(frame.data)
         if header["format"] > layout.FORMAT:
             raise VersionUnsupported(
                 f"{self.path} has format {header['format']}, and this worker reads "
@@ -151,6 +151,15 @@ class Segment:
                 hint="start the newer version again; nothing was changed",
             )
         return Process(header["pid"], header["start_time"], header["boot_id"])
+
+    def group(self) -> Cgroup | None:
+        """Return the control group of whatever its shim has started, if there was one."""
+        path = (self._header() or {}).get("cgroup")
+        return None if path is None else Cgroup(Path(path))
+
+    def _header(self) -> dict[str, Any] | None:
+        frame = next(decode(os.pread(self.fd, _HEAD_BYTES, 0)), None)
+        return None if frame is None else json.loads(frame.data)
 
     def is_final(self) -> bool:
         """Tell whether its shim is gone, by the lock that it holds as long as it lives."""
