@@ -51,10 +51,16 @@ class Wrote:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """All of an attempt's output: its bytes as encoded frames, and `frames.chain` over them."""
+    """All of an attempt's output: its bytes as encoded frames, and `frames.chain` over them.
+
+    Of each stream it also says how much the command wrote, whether that was kept or not: its shim
+    counts what it reads, and says so in the exit record.
+    """
 
     length: int
     digest: bytes
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

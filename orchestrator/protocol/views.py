@@ -50,6 +50,9 @@ class JobView(Reply):
 class AttemptView(Reply):
     """One try: who ran it, when, and how it ended. Sizes are the command's own bytes.
 
+    `stdout_bytes` and `stderr_bytes` came here, `output_dropped_bytes` of them were over the limit.
+    What the worker declared at the end that the command wrote has `declared` in its name; where the
+    output is not that, `output_missing_bytes` says how much is missing or cannot be vouched for.
     `leftovers` counts processes that the command had left behind and that were killed.
     """
 
@@ -69,6 +72,8 @@ class AttemptView(Reply):
     stderr_bytes: int = 0
     output_dropped_bytes: int = 0
     output_missing_bytes: int = 0
+    declared_stdout_bytes: int | None = None
+    declared_stderr_bytes: int | None = None
     leftovers: int = 0
     late_result: dict[str, Any] | None = None
 
@@ -167,11 +172,15 @@ class OutputFrame(Reply):
 
 
 class OutputPage(Reply):
-    """A page of output; `next_cursor` continues it; `eof` says that no more will ever come."""
+    """A page of output; `next_cursor` continues it; `eof` says that no more will ever come.
+
+    `missing_bytes` of the command's own are not here and never will be.
+    """
 
     items: list[OutputFrame]
     next_cursor: str
     eof: bool = False
+    missing_bytes: int = 0
 
 
 class FileView(Reply):

@@ -70,7 +70,10 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class OutputState:
-    """What is committed of an attempt's output. `closed` means that nothing will be added."""
+    """What is committed of an attempt's output. `closed` means that nothing will be added.
+
+    `missing_bytes` of the command's own are neither in it nor were dropped from it.
+    """
 
     job_id: str
     attempt: int
@@ -80,6 +83,7 @@ class OutputState:
     gap_start: int = 0
     gap_end: int = 0
     dropped_bytes: int = 0
+    missing_bytes: int = 0
     closed: bool = False
 
     def beyond_gap(self, offset: int) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.kernel.clock import SystemClock
+from orchestrator.protocol.frames import decode
 from orchestrator.server.app import opened_services
 from orchestrator.server.operations.output import output_state
 from orchestrator.server.output_log import OutputFiles
@@ -41,12 +42,19 @@ class Seen:
     faults: list[str]
 
 
+_JOBS: Final = """
+    SELECT job.id, job.name, job.state, job.attempt, job.exit_code, attempt.declared_stdout,
+        attempt.missing_bytes
+    FROM job LEFT JOIN attempt ON attempt.job_id = job.id AND attempt.number = job.attempt
+"""
+
+
 def _look(reader: Reader, outputs: OutputFiles) -> tuple[Seen, dict[str, bytes]]:
     """Return what the database holds, and the logs of all jobs that were ever claimed."""
     keys = reader.rows("SELECT request_key, job_id FROM idempotency")
     faults = [str(row[0]) for row in reader.tuples("PRAGMA integrity_check") if row[0] != "ok"]
     faults += [f"foreign key: {row}" for row in reader.tuples("PRAGMA foreign_key_check")]
-    jobs = reader.rows("SELECT id, name, state, attempt, exit_code FROM job")
+    jobs = reader.rows(_JOBS)
     logs = {row["id"]: _log(reader, outputs, row["id"]) for row in jobs if row["attempt"]}
     seen = Seen(
         jobs={row["id"]: row for row in jobs},
@@ -167,5 +175,10 @@ def _output(job_id: str, row: Row, stored: bytes, reach: int, truth: Truth) -> I
         yield f"the output of {job_id} is not what was written"
     elif len(stored) < reach:
         yield f"the output of {job_id} was stored up to {reach}, and ends at {len(stored)}"
-    elif row["state"] in {"succeeded", "failed"} and len(stored) != len(log):
-        yield f"{job_id} ended, and its output ends at {len(stored)} of {len(log)}"
+    elif row["state"] in {"succeeded", "failed"}:
+        if len(stored) != len(log):
+            yield f"{job_id} ended, and its output ends at {len(stored)} of {len(log)}"
+        own = sum(len(frame.data) for frame in decode(log))
+        declared, missing = row["declared_stdout"], row["missing_bytes"]
+        if (declared, missing) != (own, 0):
+            yield f"{job_id} wrote {own} bytes, {declared} are declared, {missing} missing"

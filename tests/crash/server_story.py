@@ -155,6 +155,7 @@ class Worker:
             "exit_code": code,
             "output_length": len(log),
             "output_digest": digest.hex(),
+            "stdout_bytes": sum(len(frame.data) for frame in frames.decode(log)),
             "outcome": "failed" if code else "succeeded",
             **({"reason": "exit_nonzero"} if code else {}),
         }

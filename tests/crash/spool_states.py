@@ -104,6 +104,9 @@ def _lies(
 
 
 def _lies_about_the_end(end: Exited, job: Job, *, whole: bool) -> Iterable[str]:
+    declared = (end.log.stdout_bytes, end.log.stderr_bytes)
+    if declared != (len(job.output), 0):
+        yield f"{len(job.output)} bytes were written, and {declared} are declared"
     if job.frames and whole and end.log.digest != _digest(job.frames):
         yield "a digest is not that of the output"
     if end.code != job.code:

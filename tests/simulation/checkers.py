@@ -179,18 +179,18 @@ class Checkers:
     def _check_attempts(self, job_id: str, state: str, attempt: int, code: int | None) -> None:
         violated = self._world.violated
         rows = self._db.rows(
-            "SELECT number, outcome, exit_code, signal, missing_bytes FROM attempt "
-            "WHERE job_id = ? ORDER BY number",
+            "SELECT number, outcome, exit_code, signal, missing_bytes, declared_stdout, "
+            "declared_stderr FROM attempt WHERE job_id = ? ORDER BY number",
             job_id,
         )
         if [row[0] for row in rows] != list(range(1, attempt + 1)):
             violated("I8", f"{job_id} has attempts {[row[0] for row in rows]}, not 1..{attempt}")
-        for number, outcome, exit_code, signal, missing in rows:
+        for number, outcome, exit_code, signal, missing, *declared in rows:
             if outcome is None:
                 violated("I10", f"{job_id} {number} has no end")
                 continue
             self._check_end(job_id, number, outcome, (exit_code, signal))
-            self._check_output(job_id, number, outcome, missing)
+            self._check_declared((job_id, number), outcome, declared, missing)
         if rows and state == "succeeded" and rows[-1][1] != "succeeded":
             violated("I5", f"{job_id} succeeded, and its last attempt {rows[-1][1]}")
         if rows and state == "succeeded" and code != rows[-1][2]:
@@ -217,8 +217,8 @@ class Checkers:
         ((kind,),) = self._db.rows("SELECT kind FROM job WHERE id = ?", job_id)
         return bool(kind == "command")
 
-    def _check_output(self, job_id: str, number: int, outcome: str, missing: int) -> None:
-        """I7: what is stored is a beginning of what was said, and all of it if nothing is amiss."""
+    def _check_output(self, job_id: str, number: int) -> int:
+        """I7: what is stored is a beginning of what was said; return how much that is."""
         rows = self._db.rows(
             "SELECT inline_frames, length FROM output WHERE job_id = ? AND attempt = ?",
             job_id,
@@ -229,15 +229,29 @@ class Checkers:
         said = bytes(self._scene.ledger.of(job_id, number).own)
         if stored != said[: len(stored)]:
             self._world.violated("I7", f"{job_id} {number}: {stored!r} is no {said!r}")
-        complete = outcome in {"succeeded", "failed", "timed_out"} and not missing
-        if complete and self._scene.is_spool_whole(job_id, number) and stored != said:
-            self._world.violated(
-                "I7", f"{job_id} {number}: {len(stored)} of {len(said)} bytes, and says complete"
-            )
-        if missing:
-            self._world.sometimes("output is incomplete")
         if stored and len(stored) < len(said):
             self._world.sometimes("output ends early")
+        return len(stored)
+
+    def _check_declared(
+        self, key: tuple[str, int], outcome: str, declared: list[int | None], missing: int
+    ) -> None:
+        """G9: what was declared is what was said, and what of it is not stored is missing."""
+        violated, name = self._world.violated, f"{key[0]} {key[1]}"
+        out, err = declared
+        stored = self._check_output(*key)
+        if out is None:
+            # Nobody told how it ended, so nobody knows what is missing.
+            if missing:
+                violated("I7", f"{name}: {missing} bytes are missing of what nobody declared")
+            return
+        heard = self._scene.ledger.of(*key).heard
+        if err or out > heard or (out < heard and outcome not in _STATED):
+            violated("I7", f"{name} {outcome}: {out} and {err} bytes declared, {heard} said")
+        if missing != max(0, out - stored):
+            violated("I7", f"{name}: {stored} of {out} bytes, and {missing} are called missing")
+        if missing:
+            self._world.sometimes("output is incomplete")
 
     def _check_timeline(self, job_id: str, seq: int) -> None:
         """I12, I18: no gaps; and an attempt is claimed, then starts, then ends."""

@@ -238,6 +238,16 @@ def _soon_gone(patches: Patches) -> None:
     patches.set(worker.attempts.Attempts, "unsettled", property(lambda _self: False))
 
 
+def _counted_by_what_is_there(patches: Patches) -> None:
+    """Count frames, and let the shim's own counts be."""
+
+    def told(_tail: object, record: dict[str, Any]) -> None:
+        record.pop("stdout", None)
+        record.pop("stderr", None)
+
+    patches.set(spool.tail.Tail, "_told", told)
+
+
 def _never_synced(patches: Patches) -> None:
     patches.set(spool.spool.Spool, "_sync_by", lambda *_: None)
 
@@ -293,6 +303,16 @@ MUTANTS: Final = {
     "pid alone": Mutant("remains are known by their pid alone", _any_process, 23),
     "good-bye too soon": Mutant("a worker leaves before all is settled", _soon_gone, 186),
     "exit not synced": Mutant("nobody syncs what was not acknowledged", _never_synced, 275),
+    "end not compared": Mutant(
+        "an end is believed without a look at what came of its output",
+        _set(operations.report, "_missing_bytes", lambda *_: 0),
+        45,
+    ),
+    "counts forgotten": Mutant(
+        "what a command wrote is counted by what is found of it",
+        _counted_by_what_is_there,
+        34,
+    ),
     "late overwrites": Mutant(
         "a late result replaces what was decided",
         _replaced(

@@ -67,6 +67,7 @@ MUST: Final = frozenset(
         "an end waits for room",
         "leftovers are swept",
         "output ends early",
+        "output is incomplete",
         "remains are killed",
     }
 )

@@ -40,7 +40,7 @@ from orchestrator.protocol.wire import (
     SessionRequest,
     Started,
 )
-from orchestrator.protocol.words import Directive, Verdict
+from orchestrator.protocol.words import Directive, Reason, Verdict
 from tests.support.fake_http import Call, Fault, Http, Problem
 from tests.support.waiting import wait_until
 
@@ -82,6 +82,9 @@ class FakeAttempt:
             digest = chain(digest, bytes(self.output[start : frame.end]))
             start = frame.end
         assert (ended.output_length, ended.output_digest) == (len(self.output), digest.hex())
+        said = (len(self.stream("stdout")), len(self.stream("stderr")))
+        if ended.reason is not Reason.DISK_FULL and not self.stream("note"):
+            assert (ended.stdout_bytes, ended.stderr_bytes) == said
         return ended
 
 

@@ -318,6 +318,8 @@ def _over(attempt: Attempt, over: Over) -> Ended:
         leftovers=end.leftovers,
         output_length=over.log.length,
         output_digest=over.log.digest.hex(),
+        stdout_bytes=over.log.stdout_bytes,
+        stderr_bytes=over.log.stderr_bytes,
         output_final=attempt.state is S.ABANDONED,
     )
 
@@ -335,5 +337,7 @@ def _vanished(attempt: Attempt, gone: Unaccounted) -> Ended:
         + (", and the command with it" if ran else " before it could say whether the command ran"),
         output_length=gone.log.length,
         output_digest=gone.log.digest.hex(),
+        stdout_bytes=gone.log.stdout_bytes,
+        stderr_bytes=gone.log.stderr_bytes,
         output_final=attempt.state is S.ABANDONED,
     )

@@ -15,7 +15,7 @@ from typing import Final
 from orchestrator.kernel import linux
 from orchestrator.kernel.cgroups import Cgroup
 from orchestrator.kernel.failpoints import reached
-from orchestrator.protocol.frames import FrameType, encode
+from orchestrator.protocol.frames import STREAM_NAMES, FrameType, encode
 from worker.shim import layout
 from worker.shim.backlog import waiting_bytes
 from worker.shim.room import Room
@@ -48,6 +48,7 @@ class Journal:
         self._process: Record = {}
         self.output_bytes = 0
         """Of the present attempt: its encoded output frames, in whatever segment they are."""
+        self._heard = _nothing_heard()
         self._begin(layout.first_name(os.urandom(8).hex()))
 
     def _begin(self, name: str) -> None:
@@ -75,7 +76,8 @@ class Journal:
         """Return a segment's first frames, so that it can be understood without those before it."""
         frames = [_frame(FrameType.HEADER, self._header)]
         if self._grant:
-            frames.append(_frame(FrameType.GRANT, {**self._grant, "offset": self.output_bytes}))
+            so_far = {"offset": self.output_bytes, **self._heard}
+            frames.append(_frame(FrameType.GRANT, {**self._grant, **so_far}))
         if self._process:
             frames.append(_frame(FrameType.PID, self._process))
         return frames
@@ -121,6 +123,7 @@ class Journal:
         """
         self._make_way()
         self.output_bytes = 0
+        self._heard = _nothing_heard()
         self._grant = {
             "job": job_id,
             "attempt": attempt,
@@ -148,9 +151,18 @@ class Journal:
         self._size = _append(self._fd, frame, self._size)
         self.output_bytes += len(frame)
 
+    def heard(self, frame_type: FrameType, size: int) -> None:
+        """Count what the command said, whether it could be written or not.
+
+        Each later segment begins with these counts and the exit record ends with them, so they are
+        known without the segments that have gone, or were lost.
+        """
+        self._heard[STREAM_NAMES[frame_type]] += size
+
     def exit(self, record: Record) -> None:
         """Write down how it ended, in the space that output has left for it."""
-        self._size = _append(self._fd, _frame(FrameType.EXIT, record), self._size)
+        whole = _frame(FrameType.EXIT, {**record, **self._heard})
+        self._size = _append(self._fd, whole, self._size)
         self._grant, self._process = {}, {}
 
     def _note(self, frame_type: FrameType, record: Record) -> bool:
@@ -168,6 +180,10 @@ class Journal:
         if not self._named_durably:
             os.fsync(self._directory)
             self._named_durably = True
+
+
+def _nothing_heard() -> dict[str, int]:
+    return {STREAM_NAMES[kind]: 0 for kind in (FrameType.OUT, FrameType.ERR)}
 
 
 def _identity(pid: int) -> Record:

@@ -95,6 +95,8 @@ class Output:
             self._write(self._pipes[fd], data)
             if self.full is not None:
                 self.lost += len(data)
+        # Behind it: a segment that was begun for it counts what came before.
+        self._journal.heard(self._pipes[fd], len(data))
         return True
 
     def _write(self, frame_type: FrameType, data: bytes) -> None:

@@ -6,14 +6,19 @@ that ended while nobody looked: what is behind it, a `Shim`, is all that differs
 """
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Final, Protocol
+
+from anyio.lowlevel import checkpoint
 
 from worker.records import Began, Cause, Exited, Log, Phase, Record, Vanished, Wrote
 from worker.shim import layout
 from worker.spool import remains
-from worker.spool.segment import Key, Segment
+from worker.spool.segment import BUFFER_BYTES, Key, Segment
 from worker.spool.shims import NoShim, Shim
 from worker.spool.tail import Place, Tail
+
+_UNBROKEN_BYTES: Final = BUFFER_BYTES // 2
+"""What one look at a long log brings, or more of it: a millisecond or two."""
 
 
 class Keeper(Protocol):
@@ -67,13 +72,19 @@ class AttemptLog:
         It ends with `Exited` or `Vanished`. It may be read again, but by one reader at a time.
         """
         tail = Tail(self.key, self.places[0], self._go_on)
-        alive = True
+        alive, unbroken = True, 0
         while True:
             news = False
             for record in tail.read():
                 news = True
                 self._note(record, tail)
                 yield record
+                unbroken += len(record.frames) if isinstance(record, Wrote) else 0
+                if unbroken >= _UNBROKEN_BYTES:
+                    # A long log that is found again is read at once, and whoever hears of it has
+                    # no reason to wait where the server has it all: others have their turn here.
+                    unbroken = 0
+                    await checkpoint()
             if tail.phase == "ended":
                 return
             if alive and not tail.cut:

@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from orchestrator.kernel.errors import JournalCorrupt
-from orchestrator.protocol.frames import EMPTY_DIGEST, OUTPUT_TYPES, Frame, FrameType, chain
+from orchestrator.protocol.frames import (
+    EMPTY_DIGEST,
+    OUTPUT_TYPES,
+    STREAM_NAMES,
+    Frame,
+    FrameType,
+    chain,
+)
 from worker.records import Began, Cause, Exited, Log, Phase, Record, Wrote
 from worker.spool.segment import Key, Process, Segment
 
@@ -38,6 +45,8 @@ class Tail:
         self.source = self.segment
         """Where the records that are being yielded were read; it may have gone on since."""
         self._length, self._digest = log.length, log.digest
+        self._own = dict.fromkeys(map(int, OUTPUT_TYPES), 0)
+        """The bytes of each stream, kept or not: counted here, and told by whoever read them."""
         self.phase: Phase = "granted"
         self.granted = False
         """Whether the grant was found, so that the command may have been started."""
@@ -48,7 +57,8 @@ class Tail:
     @property
     def log(self) -> Log:
         """Return the output log as far as it was read."""
-        return Log(self._length, self._digest)
+        own = self._own
+        return Log(self._length, self._digest, own[FrameType.OUT], own[FrameType.ERR])
 
     def read(self) -> Iterator[Record]:
         """Yield what has been written since the last time."""
@@ -83,6 +93,7 @@ class Tail:
                     run_start, run_offset = start, self._length
                 self._digest = chain(self._digest, bytes(view[start : frame.end]))
                 self._length += frame.size
+                self._own[frame.type] += len(frame.data)
                 continue
             if run_start >= 0:
                 records.append(Wrote(run_offset, bytes(view[run_start:start])))
@@ -107,6 +118,7 @@ class Tail:
                 return self._began(record)
             case FrameType.EXIT:
                 self.phase = "ended"
+                self._told(record)
                 return Exited(**{**record, "cause": Cause(record["cause"]), "log": self.log})
             case FrameType.NEXT:
                 self.go_on_in(record["segment"])
@@ -126,6 +138,15 @@ class Tail:
             return
         self.granted = True
         self._length = max(self._length, record.get("offset", 0))
+        self._told(record)
+
+    def _told(self, record: dict[str, Any]) -> None:
+        """Believe the shim's own counts: they hold what is in no segment, or in none that is left.
+
+        The first grant of an attempt has none.
+        """
+        for kind in (FrameType.OUT, FrameType.ERR):
+            self._own[kind] = max(self._own[kind], record.pop(STREAM_NAMES[kind], 0))
 
     def _began(self, record: dict[str, Any]) -> Began | None:
         """Return that it began, once: each of its segments repeats it."""

@@ -54,6 +54,11 @@ def short(job: JobView) -> str:
     return f"{state} ({why})" if why else state
 
 
+def incomplete(missing_bytes: int) -> str:
+    """Return what is said of output of which some never came."""
+    return f"output incomplete ({missing_bytes} bytes missing)"
+
+
 def _reason(job: JobView) -> str | None:
     if job.reason is Reason.EXIT_NONZERO and job.exit_code is not None:
         return f"exit {job.exit_code}"

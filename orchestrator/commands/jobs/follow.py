@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.client.http import CONNECTION_LOST
 from orchestrator.client.sse import EventReader, ServerSentEvent
 from orchestrator.commands import output
+from orchestrator.commands.jobs.ending import incomplete
 from orchestrator.commands.jobs.patience import Patience
 from orchestrator.commands.remote import JOBS, Remote
 from orchestrator.kernel.errors import PeerBroken, Refused, ServerUnreachable, Unavailable
@@ -157,6 +158,8 @@ class Follower:
                 self._show.frame(_read(OutputFrame, event), event.data)
             case "gap":
                 self._show.remark(gap_words(json.loads(event.data)))
+            case "incomplete":
+                self._show.remark(incomplete(json.loads(event.data)["missing_bytes"]))
             case "attempt":
                 self._note_attempt(json.loads(event.data))
             case "state":

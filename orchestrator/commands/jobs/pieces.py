@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.commands import output
+from orchestrator.commands.jobs.ending import incomplete
 from orchestrator.commands.jobs.follow import BOTH, JsonLines, Show, Streams
 from orchestrator.commands.remote import Remote
 from orchestrator.protocol.views import OutputPage, Page
@@ -17,6 +18,7 @@ class WrittenPage(Page[Any]):
     """A page of pieces as they were written; `eof` says that no more will ever come."""
 
     eof: bool = False
+    missing_bytes: int = 0
 
 
 def show_for(stream: str, *, raw: bool, as_json: bool) -> Show:
@@ -38,6 +40,8 @@ def print_until_now(remote: Remote, job_id: str, attempt: int | None, show: Show
         for frame in page.items:
             show.frame(frame, "")
         place.move(page.next_cursor, empty=not page.items, eof=page.eof)
+        if page.eof and page.missing_bytes:
+            show.remark(incomplete(page.missing_bytes))
     show.finish()
 
 
@@ -46,7 +50,6 @@ class _Place:
 
     def __init__(self) -> None:
         self.cursor: str | None = None
-        self.eof = False
         self.is_last = False
         self._looked_twice = False
 
@@ -54,12 +57,13 @@ class _Place:
         """Note a page. An empty one is asked for twice: output that was just cut shows its gap."""
         self.is_last = eof or cursor is None or (empty and self._looked_twice)
         self._looked_twice = empty
-        self.cursor, self.eof = cursor, eof
+        self.cursor = cursor
 
 
 def print_document(remote: Remote, job_id: str, attempt: int | None, stream: str) -> None:
     """Print what there is as one document of the API's form, page by page, however long it is."""
     place = _Place()
+    rest: dict[str, object] = {}
 
     def items() -> Iterator[Any]:
         while not place.is_last:
@@ -67,5 +71,6 @@ def print_document(remote: Remote, job_id: str, attempt: int | None, stream: str
             page = answer.read(WrittenPage)
             yield from (item for item in page.items if stream in {"both", item.get("stream")})
             place.move(page.next_cursor, empty=not page.items, eof=page.eof)
+            rest.update(next_cursor=place.cursor, eof=page.eof, missing_bytes=page.missing_bytes)
 
-    output.long_document(items(), lambda: {"next_cursor": place.cursor, "eof": place.eof})
+    output.long_document(items(), lambda: rest)

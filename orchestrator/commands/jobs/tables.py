@@ -131,7 +131,7 @@ def _note(attempt: AttemptView) -> str:
     if attempt.output_dropped_bytes:
         notes.append(f"{attempt.output_dropped_bytes} bytes of output over the limit")
     if attempt.output_missing_bytes:
-        notes.append(f"{attempt.output_missing_bytes} bytes of output missing")
+        notes.append(ending.incomplete(attempt.output_missing_bytes))
     return "; ".join(note for note in notes if note)
 
 

@@ -93,9 +93,11 @@ class OutputStream:
             self._count(scene.output, position, chunk)
             return _Step(piece, behind)
         if self._is_last(scene, position.attempt):
-            return _Step(encode("eof", scene.job.model_dump_json()), position, over=True)
+            eof = encode("eof", scene.job.model_dump_json())
+            return _Step(_incomplete(scene.output) + eof, position, over=True)
         if scene.output.closed and position.attempt < scene.job.attempt:
-            return self._begin(Position(position.attempt + 1))
+            step = self._begin(Position(position.attempt + 1))
+            return step._replace(piece=_incomplete(scene.output) + step.piece)
         return None
 
     def _begin(self, position: Position) -> "_Step":
@@ -141,6 +143,14 @@ class _Step(NamedTuple):
     piece: bytes
     position: Position
     over: bool = False
+
+
+def _incomplete(output: OutputState) -> bytes:
+    """Return what is said where an output ends of which some never came: usually nothing."""
+    if not output.missing_bytes:
+        return b""
+    told = {"attempt": output.attempt, "missing_bytes": output.missing_bytes}
+    return encode("incomplete", to_json(told))
 
 
 def _events(output: OutputState, position: Position, chunk: Chunk, own: int | None) -> bytes:

@@ -39,7 +39,8 @@ _UPDATE_ATTEMPT: Final = """
     UPDATE attempt SET session_id = :session_id, claim_number = :claim_number,
         started_us = :started_us, finished_us = :finished_us, pid = :pid, outcome = :outcome,
         reason = :reason, message = :message, exit_code = :exit_code, signal = :signal,
-        missing_bytes = :missing_bytes, leftovers = :leftovers
+        missing_bytes = :missing_bytes, declared_stdout = :declared_stdout,
+        declared_stderr = :declared_stderr, leftovers = :leftovers
     WHERE job_id = :job_id AND number = :number AND session_id = :was_session AND outcome IS NULL
 """
 INSERT_EVENT: Final = """
@@ -250,5 +251,7 @@ def _attempt_row(job_id: str, attempt: AttemptRecord) -> dict[str, Value]:
         "exit_code": attempt.exit_code,
         "signal": attempt.signal,
         "missing_bytes": attempt.missing_bytes,
+        "declared_stdout": attempt.declared_stdout,
+        "declared_stderr": attempt.declared_stderr,
         "leftovers": attempt.leftovers,
     }

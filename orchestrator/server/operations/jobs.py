@@ -28,8 +28,8 @@ _SELECT_DETAIL: Final = SELECT_JOB.replace("SELECT ", "SELECT job_spec.spec, ", 
 _SELECT_ATTEMPTS: Final = """
     SELECT attempt.number, attempt.outcome, attempt.reason, attempt.message, attempt.exit_code,
         attempt.signal, attempt.pid, attempt.claimed_us, attempt.started_us, attempt.finished_us,
-        attempt.missing_bytes, attempt.late_result, attempt.leftovers, worker.name AS worker,
-        machine.hostname AS host,
+        attempt.missing_bytes, attempt.declared_stdout, attempt.declared_stderr,
+        attempt.late_result, attempt.leftovers, worker.name AS worker, machine.hostname AS host,
         coalesce(output.stdout_bytes, 0) AS stdout_bytes,
         coalesce(output.stderr_bytes, 0) AS stderr_bytes,
         coalesce(output.dropped_bytes, 0) AS dropped_bytes

@@ -24,7 +24,7 @@ OUTPUT_COLUMNS: Final = """
 """
 OUTPUT_WIDTH: Final = 8
 _SELECT_STATE: Final = f"""
-    SELECT {OUTPUT_COLUMNS}, attempt.outcome
+    SELECT {OUTPUT_COLUMNS}, attempt.outcome, attempt.missing_bytes
     FROM attempt LEFT JOIN output
         ON output.job_id = attempt.job_id AND output.attempt = attempt.number
     WHERE attempt.job_id = :job_id AND attempt.number = :attempt
@@ -91,7 +91,7 @@ def output_state(reader: Reader, job_id: str, attempt: int | None) -> OutputStat
     found = reader.tuples(_SELECT_STATE, job_id=job_id, attempt=attempt)
     if not found:
         return None
-    outcome = found[0][OUTPUT_WIDTH]
+    outcome, missing_bytes = found[0][OUTPUT_WIDTH:]
     log = _with_parts(reader, job_id, attempt, log_of(found[0]))
     return OutputState(
         job_id=job_id,
@@ -102,6 +102,7 @@ def output_state(reader: Reader, job_id: str, attempt: int | None) -> OutputStat
         gap_start=log.gap_start,
         gap_end=log.gap_end,
         dropped_bytes=log.dropped_bytes,
+        missing_bytes=missing_bytes,
         closed=outcome is not None,
     )
 

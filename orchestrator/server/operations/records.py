@@ -132,6 +132,8 @@ class AttemptRecord:
     message: str | None = None
     finished_us: int | None = None
     missing_bytes: int = 0
+    declared_stdout: int | None = None
+    declared_stderr: int | None = None
     leftovers: int = 0
 
     def __post_init__(self) -> None:

@@ -235,10 +235,8 @@ class _Batch:
     def _ended(self, reported: _Reported, event: Ended) -> bool:
         """Accept the end if its output is complete, or if no more of it will ever come."""
         held, log = reported.held, reported.log
-        missing = _missing_bytes(log, event)
-        if missing and log.length < event.output_length and not event.output_final:
+        if log.length < event.output_length and not event.output_final:
             return False
-        held.attempt.missing_bytes = missing
         if held.attempt.started_us is None and event.started_at_us is not None:
             self._begin(held, event.started_at_us)
         change = core.decide(
@@ -247,7 +245,7 @@ class _Batch:
             now_us=self._tx.now_us,
             draw=held.job.draw(),
         )
-        _describe(held.attempt, event)
+        _describe(held.attempt, event, log)
         held.attempt.finished_us = held.believed(event.at_us, now_us=self._tx.now_us)
         if change.state is JobState.FAILED:
             held.job.last_line = last_line(log.inline)
@@ -298,24 +296,29 @@ def _acceptable(event: ReportEvent) -> ReportEvent:
     return event.model_copy(update=failed)
 
 
-def _describe(attempt: AttemptRecord, event: Ended) -> None:
+def _describe(attempt: AttemptRecord, event: Ended, log: OutputLog) -> None:
     attempt.reason = event.reason
     attempt.message = event.message
     attempt.exit_code = event.exit_code
     attempt.signal = event.signal
     attempt.leftovers = event.leftovers
+    attempt.declared_stdout = event.stdout_bytes
+    attempt.declared_stderr = event.stderr_bytes
+    attempt.missing_bytes = _missing_bytes(log, event)
 
 
 def _missing_bytes(log: OutputLog, event: Ended) -> int:
-    """Return how much of its output the server cannot vouch for.
+    """Return how many of the command's own bytes the server cannot vouch for.
 
     A log of the right length but with another digest was altered somewhere, and nobody knows where,
     so none of it is vouched for. More than the worker has left is no fault: the server kept what a
-    power cut took from the worker.
+    power cut took from the worker. What is over the cap was here, and is counted as such.
     """
     if log.length == event.output_length and log.digest.hex() != event.output_digest:
-        return log.length
-    return max(0, event.output_length - log.length)
+        return max(log.stdout_bytes, event.stdout_bytes) + max(log.stderr_bytes, event.stderr_bytes)
+    out = event.stdout_bytes - log.stdout_bytes
+    err = event.stderr_bytes - log.stderr_bytes
+    return max(0, out) + max(0, err)
 
 
 def _is_repeated(attempt: AttemptRecord, event: ReportEvent) -> bool:

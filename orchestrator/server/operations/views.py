@@ -100,6 +100,8 @@ def attempt_view(row: Row) -> AttemptView:
         stderr_bytes=row["stderr_bytes"],
         output_dropped_bytes=row["dropped_bytes"],
         output_missing_bytes=row["missing_bytes"],
+        declared_stdout_bytes=row["declared_stdout"],
+        declared_stderr_bytes=row["declared_stderr"],
         leftovers=row["leftovers"],
         late_result=None if late is None else from_json(late),
     )

@@ -10,6 +10,8 @@ from tests.chaos.records import Output
 
 WHOLE: Final = frozenset({"succeeded"})
 """Outcomes after which all of the output must be there; else a beginning of it."""
+DECLARED: Final = frozenset({"succeeded", "failed", "timed_out"})
+"""Outcomes that nobody but a worker tells."""
 
 
 def kept(case: Case) -> Iterator[str]:
@@ -27,10 +29,30 @@ def kept(case: Case) -> Iterator[str]:
             ("stdout", seen.out, actor.out_lines(plan, number)),
             ("stderr", seen.err, actor.err_lines(plan, number)),
         )
+        yield from _declared(where, attempt, [pair[1].get(str(number)) for pair in pairs])
         for stream, outputs, lines in pairs:
             fault = _fault(lines, outputs.get(str(number)), whole=whole)
             if fault:
                 yield f"{where}: {stream} {fault}"
+
+
+def _declared(where: str, attempt: dict[str, Any], kept: list[Output | None]) -> Iterator[str]:
+    """What its worker declared at the end is here, or is called missing to the byte (G9)."""
+    declared = [attempt["declared_stdout_bytes"], attempt["declared_stderr_bytes"]]
+    if None in declared:
+        if attempt["outcome"] in DECLARED:
+            yield f"{where}: nobody declared what it wrote"
+        return
+    missing = sum(
+        max(0, said - output.length)
+        for said, output in zip(declared, kept, strict=True)
+        if output is not None
+    )
+    if missing != attempt["output_missing_bytes"]:
+        yield (
+            f"{where}: {missing} bytes of what was declared are not here, and "
+            f"{attempt['output_missing_bytes']} are called missing"
+        )
 
 
 def _fault(lines: Iterable[bytes], output: Output | None, *, whole: bool) -> str | None:

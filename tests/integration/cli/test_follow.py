@@ -228,6 +228,7 @@ def test_another_attempt_and_missing_output_are_said(cli: CommandLine, submitted
         stream(
             event("attempt", {"attempt": 1}, id="1.0"),
             piece("first\n", 1),
+            event("incomplete", {"attempt": 1, "missing_bytes": 70}),
             event("attempt", {"attempt": 2}, id="2.0"),
             event("gap", {"cursor": "2.9", "dropped_bytes": 4096}, id="2.9"),
             event("news", {"of": "tomorrow"}),
@@ -241,6 +242,7 @@ def test_another_attempt_and_missing_output_are_said(cli: CommandLine, submitted
 
     assert done.stdout == b"first\nsecond\n"
     assert done.stderr.decode().splitlines() == [
+        "orchestrator: output incomplete (70 bytes missing)",
         "orchestrator: attempt 2 begins",
         "orchestrator: 4096 bytes left out here: the job wrote more than is kept",
         "orchestrator: a note",
@@ -329,6 +331,20 @@ def test_logs_until_now_are_read_page_by_page(cli: CommandLine, fake: FakeApi) -
     listed = json.loads(document.stdout)
     assert [item["text"] for item in listed["items"]] == ["0\n", "1\n", "2\n"]
     assert (listed["next_cursor"], listed["eof"]) == ("3", True)
+
+
+def test_logs_say_that_some_output_never_came(cli: CommandLine, fake: FakeApi) -> None:
+    """Behind the last word, in the words of the guarantee; in a document it is a field."""
+    item = json.loads(piece("here\n", 1).split(b"data: ")[1])
+    page = {"items": [item], "next_cursor": "1.5", "eof": True, "missing_bytes": 16}
+    fake.on("GET", f"{JOBS}/{JOB_ID}/output", answer(page))
+
+    done = cli("jobs", "logs", JOB_ID)
+    document = cli("jobs", "logs", JOB_ID, "--json")
+
+    assert done.stdout == b"here\n"
+    assert done.stderr == b"orchestrator: output incomplete (16 bytes missing)\n"
+    assert json.loads(document.stdout)["missing_bytes"] == 16
 
 
 def test_logs_of_a_job_that_still_runs_end_where_it_is_now(cli: CommandLine, fake: FakeApi) -> None:

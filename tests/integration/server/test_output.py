@@ -224,6 +224,35 @@ async def test_what_was_left_out_is_said(site: Site) -> None:
     assert str(gap["dropped_bytes"]) in page["items"][0]["text"]
 
 
+async def test_output_that_never_came_is_said_where_it_ends(site: Site) -> None:
+    """A stream, a page and a download tell how many of the command's own bytes are missing."""
+    worker = await at_work(site)
+    retry = {"max_attempts": 2, "backoff": {"initial_s": 0, "max_s": 0}}
+    job_id = await site.submit(command(retry=retry))
+    for attempt, said, outcome in ((1, 20, "failed"), (2, 4, "succeeded")):
+        with anyio.fail_after(5):
+            await worker.claim(wait_s=4)
+        await worker.start(job_id, attempt)
+        await worker.write(job_id, b"here", attempt=attempt)
+        await worker.end(job_id, attempt=attempt, outcome=outcome, stdout_bytes=said)
+    path = f"/api/v1/jobs/{job_id}/output"
+
+    async with site.stream(f"{path}/stream") as events:
+        every = [event async for event in events]
+    async with site.stream(f"{path}/stream?attempt=1") as events:
+        first = [event async for event in events]
+
+    names = [event.name for event in every if event.name != "state"]
+    assert names == ["attempt", "output", "incomplete", "attempt", "output", "eof"]
+    assert [event.name for event in first][-2:] == ["incomplete", "eof"]
+    (told,) = [json.loads(event.data) for event in every if event.name == "incomplete"]
+    assert told == {"attempt": 1, "missing_bytes": 16}
+    raw = await site.get(f"{path}/raw?attempt=1")
+    assert raw.headers["x-output-missing-bytes"] == "16"
+    assert (await site.get(f"{path}?attempt=1")).json()["missing_bytes"] == 16
+    assert (await site.get(path)).json()["missing_bytes"] == 0
+
+
 async def test_a_part_that_fell_out_while_it_was_read_is_looked_for_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

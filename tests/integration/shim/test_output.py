@@ -110,6 +110,7 @@ async def test_64_mib_arrive_complete(tmp_path: Path) -> None:
         rest = await told(log)
         assert rest.out == flood(1024)[-len(rest.out) :]
         assert rest.end.log.length == middle + len(rest.log)
+        assert (rest.end.log.stdout_bytes, rest.end.log.stderr_bytes) == (64 * MIB, 0)
 
 
 async def test_a_command_may_close_its_streams_and_go_on(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ async def test_what_nobody_fetches_is_bounded_and_the_gap_is_told(tmp_path: Path
         assert said.out == flood(BLOCKS)[: len(said.out)]
         assert len(notes(said)) == 2
         assert counted(said) == BLOCKS * 65_536 - len(said.out)
+        assert said.end.log.stdout_bytes == BLOCKS * 65_536
         assert f"{counted(said)} bytes of its output were not kept" in (said.end.message or "")
 
 
@@ -82,6 +83,7 @@ async def test_output_is_kept_again_when_there_is_room(tmp_path: Path) -> None:
         assert [frame.type for frame in said.frames][-2:] == [FrameType.NOTE, FrameType.OUT]
         assert said.frames[-1].data == b"the end"
         assert counted(said) > LIMIT
+        assert said.end.log.stdout_bytes == BLOCKS * 65_536 + len(b"the end")
         assert said.end.code == 0
 
 
@@ -114,7 +116,9 @@ async def test_a_shim_that_is_killed_far_on_leaves_the_spool_in_order(tmp_path: 
 
         [shim] = shop.shims
         shim.kill()
-        assert (await told(log)).vanished.may_have_run
+        vanished = (await told(log)).vanished
+        assert vanished.may_have_run
+        assert (vanished.log.stdout_bytes, vanished.log.stderr_bytes) == (blocks * 65_536, 0)
 
         await come_true(lambda: not list(shop.spool.directory.glob("seg-*")))
         assert (await shop.run("sh", "-c", "exit 3")).end.code == 3

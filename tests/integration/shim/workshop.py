@@ -216,6 +216,8 @@ async def told(log: AttemptLog) -> Told:
         for frame in said.frames:
             digest = chain(digest, log_bytes[frame.end - frame.size : frame.end])
         assert (last.log.length, last.log.digest) == (len(log_bytes), digest)
+        assert last.log.stdout_bytes >= len(said.out)
+        assert last.log.stderr_bytes >= len(said.err)
     log.settle()
     return said
 

@@ -50,9 +50,9 @@ def out(text: bytes) -> bytes:
     return encode(FrameType.OUT, 2, text)
 
 
-def ended(code: int = 0) -> bytes:
-    """Return an exit record."""
-    return frame(FrameType.EXIT, **{**EXIT, "code": code})
+def ended(code: int = 0, **said: int) -> bytes:
+    """Return an exit record, and what the command said to each stream."""
+    return frame(FrameType.EXIT, **{**EXIT, "code": code, **said})
 
 
 def whole(number: int, text: bytes = b"words") -> bytes:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from orchestrator.kernel import linux
 from orchestrator.kernel.errors import VersionUnsupported
 from orchestrator.protocol.frames import EMPTY_DIGEST, chain
+from orchestrator.protocol.limits import FRAME_DATA_BYTES
 from tests.integration.spool.files import (
     began,
     code,
@@ -33,6 +34,7 @@ from tests.support.processes import open_descriptors
 from worker.records import Began, Cause, Exited, Log, Vanished, Wrote
 from worker.shim import layout
 from worker.spool import Spool
+from worker.spool.segment import BUFFER_BYTES
 
 
 async def test_a_new_spool_is_empty_and_private(tmp_path: Path) -> None:
@@ -59,7 +61,7 @@ async def test_every_attempt_of_a_segment_is_found(tmp_path: Path) -> None:
         assert records[0] == Began(2**22 + 2, 2)
         assert output(records) == out(text)
         assert code(records) == number
-        assert log_of(records) == Log(len(out(text)), chain(EMPTY_DIGEST, out(text)))
+        assert log_of(records) == Log(len(out(text)), chain(EMPTY_DIGEST, out(text)), len(text))
     spool.close()
 
 
@@ -114,6 +116,49 @@ def test_a_torn_segment_is_read_up_to_the_tear(tmp_path: Path, data: st.DataObje
         path.unlink(missing_ok=True)
 
     anyio.run(look)
+
+
+async def test_what_a_lost_segment_held_is_still_counted(tmp_path: Path) -> None:
+    """The shim's own counts stand in what follows, so nobody takes a hole for the whole output."""
+    offset = len(out(b"first")) + len(out(b"second"))
+    third = grant(1, offset=offset, stdout=11, stderr=4), began(), out(b"third")
+    write(tmp_path / "spool", "seg-a-0", header(), grant(1), began(), out(b"first"))
+    path = write(tmp_path / "spool", "seg-a-1", header(), *third, ended(stdout=16, stderr=9))
+
+    async def count() -> tuple[int, int]:
+        spool = Spool(tmp_path / "spool")
+        [log] = await spool.reattach()
+        last = log_of(await read(log))
+        spool.close()
+        return last.stdout_bytes, last.stderr_bytes
+
+    assert await count() == (16, 9)
+    # Without an end: what was counted at the last segment's beginning, and what is there.
+    path.write_bytes(b"".join([header(), *third]))
+    assert await count() == (16, 4)
+
+
+async def test_a_long_log_is_read_in_turn_with_everybody_else(tmp_path: Path) -> None:
+    """A worker that finds megabytes which the server has goes on with its other work meanwhile."""
+    piece = out(b"x" * (FRAME_DATA_BYTES - 1))
+    write(tmp_path / "spool", "seg-a-0", header(), grant(1), began(), piece * 256, ended())
+    spool = Spool(tmp_path / "spool")
+    [log] = await spool.reattach()
+    turns = 0
+
+    async def work() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(work)
+        await read(log)
+        group.cancel_scope.cancel()
+
+    assert turns >= len(piece) * 256 // BUFFER_BYTES
+    spool.close()
 
 
 async def test_what_is_written_after_a_flipped_bit_is_not_believed(tmp_path: Path) -> None:

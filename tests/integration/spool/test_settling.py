@@ -112,8 +112,8 @@ def _long_attempt(tmp_path: Path, before: bytes = b"") -> Parts:
     ends = list(itertools.accumulate(map(len, texts)))
     frames = [
         (before, grant(1), began(), texts[0], goes_on_in("seg-a-1")),
-        (grant(1, offset=ends[0]), began(), texts[1], goes_on_in("seg-a-2")),
-        (grant(1, offset=ends[1]), began(), texts[2], ended()),
+        (grant(1, offset=ends[0], stdout=30), began(), texts[1], goes_on_in("seg-a-2")),
+        (grant(1, offset=ends[1], stdout=60), began(), texts[2], ended(stdout=110)),
     ]
     paths = [
         write(tmp_path / "spool", f"seg-a-{place}", header(), *part)

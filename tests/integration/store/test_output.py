@@ -135,14 +135,47 @@ async def test_output_that_will_never_come_is_shown_as_missing(
     """When the worker says that it has no more, the end is accepted and tells how much lacks."""
     grant = await worker.running()
     data = printed(b"one\n")
+    whole = data + printed(b"two\n") + printed(b"oops\n", stream=frames.FrameType.ERR)
+    end = ended(grant, output_length=len(whole), output_digest=digest(whole), output_final=True)
 
     ack = await worker.tell(
-        output(grant, data), ended(grant, output_length=len(data) + 100, output_final=True)
+        output(grant, data), end.model_copy(update={"stdout_bytes": 8, "stderr_bytes": 5})
     )
 
     assert ack.settled
     job = await world.job(grant.job_id)
-    assert (job.state, job.attempts[0].output_missing_bytes) == (JobState.SUCCEEDED, 100)
+    [attempt] = job.attempts
+    assert job.state is JobState.SUCCEEDED
+    assert (attempt.stdout_bytes, attempt.stderr_bytes) == (4, 0)
+    assert (attempt.declared_stdout_bytes, attempt.declared_stderr_bytes) == (8, 5)
+    assert attempt.output_missing_bytes == 9
+
+
+async def test_what_the_worker_could_not_keep_is_missing_as_well(
+    world: World, worker: Worker
+) -> None:
+    """All frames came and their digest is right: they are not all that the command wrote."""
+    grant = await worker.running()
+    data = printed(b"one\n") + printed(b"1000 bytes were not kept", stream=frames.FrameType.NOTE)
+    end = ended(grant, output_length=len(data), output_digest=digest(data), stdout_bytes=1004)
+
+    assert (await worker.tell(output(grant, data), end)).settled
+
+    assert (await world.job(grant.job_id)).attempts[0].output_missing_bytes == 1000
+    state = await world.read(lambda r: output_state(r, grant.job_id, 1))
+    assert state is not None
+    assert state.missing_bytes == 1000
+
+
+async def test_nothing_is_declared_of_what_nobody_saw_end(world: World, worker: Worker) -> None:
+    """A lost attempt has output and no declaration: nobody knows whether any is missing."""
+    grant = await worker.running(max_lost=0)
+    await worker.tell(output(grant, printed(b"one\n")))
+    await world.pass_time(1000)
+
+    [attempt] = (await world.job(grant.job_id)).attempts
+    assert (attempt.stdout_bytes, attempt.output_missing_bytes) == (4, 0)
+    assert attempt.declared_stdout_bytes is attempt.declared_stderr_bytes is None
 
 
 async def test_output_that_was_altered_is_shown_as_missing(world: World, worker: Worker) -> None:
@@ -152,10 +185,15 @@ async def test_output_that_was_altered_is_shown_as_missing(world: World, worker:
 
     await worker.tell(
         output(grant, data),
-        ended(grant, output_length=len(data), output_digest=digest(printed(b"two\n"))),
+        ended(
+            grant,
+            output_length=len(data),
+            output_digest=digest(printed(b"two\n")),
+            stdout_bytes=4,
+        ),
     )
 
-    assert (await world.job(grant.job_id)).attempts[0].output_missing_bytes == len(data)
+    assert (await world.job(grant.job_id)).attempts[0].output_missing_bytes == 4
 
 
 async def test_a_worker_may_have_less_than_the_server(world: World, worker: Worker) -> None:

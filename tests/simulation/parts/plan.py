@@ -42,9 +42,10 @@ class Truth:
     """What really happened to one attempt, as nobody but the world knows."""
 
     started: int = 0
-    said: bytearray = field(default_factory=bytearray)
-    """Encoded output frames, as the shim wrote them."""
     own: bytearray = field(default_factory=bytearray)
+    """What the command said, as far as its shim could write it down."""
+    heard: int = 0
+    """The bytes that the command said to its shim, written down or not."""
     code: int | None = None
     signal: int | None = None
     by_itself: bool = False

@@ -203,6 +203,8 @@ class _Attempt:
                 self._stop_writing(error)
             else:
                 self._truth.own += data
+        self._shim.journal.heard(FrameType.OUT, len(data))
+        self._truth.heard += len(data)
         assert self._watch is not None
         self._watch.heard(now)
         self._chime.ask(now)

@@ -77,6 +77,7 @@ class Forger:
             "claimed_at": claimed.isoformat(),
             "finished_at": finished.isoformat(),
             "output_missing_bytes": 0,
+            **_declared(plan, number),
             "late_result": None,
         }
 
@@ -115,6 +116,13 @@ def _event(seq: int, kind: str, at: datetime, attempt: int | None = None) -> dic
 
 def _output(data: bytes) -> Output:
     return Output(len(data), hashlib.sha256(data).hexdigest())
+
+
+def _declared(plan: Plan, number: int) -> dict[str, int]:
+    lines = {"stdout": actor.out_lines, "stderr": actor.err_lines}
+    return {
+        f"declared_{stream}_bytes": sum(map(len, of(plan, number))) for stream, of in lines.items()
+    }
 
 
 def retold(run: Run, index: int, **changed: Any) -> None:

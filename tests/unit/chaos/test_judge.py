@@ -134,6 +134,8 @@ FORGED: list[tuple[str, str, Spoil]] = [
     ("output is repeated", "I7", lambda run: run.seen[0].out.update({"1": Output(10**6, "x")})),
     ("errors are changed", "I7", _changed_err),
     ("output is missing", "I7", lambda run: _attempt(run).update(output_missing_bytes=1)),
+    ("nothing is declared", "I7", lambda run: _attempt(run).update(declared_stdout_bytes=None)),
+    ("more is declared", "I7", lambda run: _attempt(run).update(declared_stderr_bytes=10**6)),
     ("a prefix is not a beginning", "I7", _lost_with_wrong_output),
     ("a follower read nonsense", "I7", _nonsense),
     ("an attempt number is missing", "I8", lambda run: _attempt(run, 3, 2).update(number=3)),
@@ -199,6 +201,7 @@ def test_a_lost_attempt_may_be_followed_by_another() -> None:
     run.notes[0].told["plan"]["tries"] = 1
     run.entries.pop(1)
     _attempt(run).update(outcome="lost", reason="worker_lost", exit_code=None)
+    _attempt(run).update(declared_stdout_bytes=None, declared_stderr_bytes=None)
     run.seen[0].out["1"] = prefix_of(run, 0, 50)
     run.remains["where"] = {f"{run.seen[0].job['id']} 1": "host-0"}
     run.blows.append(Blow(run.entries[0].at, "kill", "shim", "host-0", 7))

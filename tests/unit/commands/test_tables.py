@@ -78,7 +78,7 @@ def test_an_attempt_is_told_with_its_own_end(fields: dict[str, Any], outcome: st
     [row] = tables.attempt_rows(job.attempts)
 
     assert row[2] == outcome
-    assert row[-1] == "3 bytes of output missing"
+    assert row[-1] == "output incomplete (3 bytes missing)"
 
 
 @pytest.mark.parametrize(

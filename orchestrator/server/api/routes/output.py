@@ -146,6 +146,7 @@ def routes(services: Services) -> APIRouter:
         headers = {
             "content-disposition": f'attachment; filename="{name}"',
             "x-output-dropped-bytes": str(output.dropped_bytes),
+            "x-output-missing-bytes": str(output.missing_bytes),
         }
         pieces = outputs.bytes_of(output, _OWN[query.stream])
         return StreamingResponse(pieces, 200, headers, "application/octet-stream")
@@ -159,7 +160,8 @@ def routes(services: Services) -> APIRouter:
     ) -> Response:
         """Follow the output: `output`, `gap`, `attempt`, `state`, at last `eof` with the job.
 
-        It ends with `problem` instead when the server's disk has lost a part of the output.
+        Where an attempt's output ends and some of it never came, `incomplete` says how much. It
+        ends with `problem` instead when the server's disk has lost a part of the output.
 
         Without `attempt` all attempts are given, one after the other.
         """
@@ -187,7 +189,7 @@ def _page(
     items = _items(output, position, chunk)[:limit]
     cursor = items[-1].cursor if items else str(position)
     eof = output.closed and cursor == str(Position(output.attempt, output.length))
-    return OutputPage(items=items, next_cursor=cursor, eof=eof)
+    return OutputPage(items=items, next_cursor=cursor, eof=eof, missing_bytes=output.missing_bytes)
 
 
 def _items(output: OutputState, position: Position, chunk: Chunk) -> list[OutputFrame]:

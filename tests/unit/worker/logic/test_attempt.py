@@ -45,7 +45,7 @@ S = AttemptState
 E = AttemptEvent
 JOB = "job_" + "0" * 26
 KEY = Key(JOB, 2)
-LOG = Log(30, b"\xaa" * 32)
+LOG = Log(30, b"\xaa" * 32, stdout_bytes=9, stderr_bytes=4)
 OVER = Over(End(outcome=Outcome.FAILED, at_us=9, reason=Reason.EXIT_NONZERO, exit_code=7), LOG)
 ENDED = Ended(
     job_id=JOB,
@@ -56,6 +56,8 @@ ENDED = Ended(
     exit_code=7,
     output_length=30,
     output_digest="aa" * 32,
+    stdout_bytes=9,
+    stderr_bytes=4,
 )
 CANCEL = StopAsked(Cause.CANCELLED)
 PREEMPT = StopAsked(Cause.PREEMPTED)
@@ -320,6 +322,7 @@ def test_what_vanished_is_not_guessed_at(
     assert isinstance(said.event, Ended)
     assert (said.event.outcome, said.event.reason) == (outcome, reason)
     assert (said.event.output_length, said.event.output_digest) == (30, "aa" * 32)
+    assert (said.event.stdout_bytes, said.event.stderr_bytes) == (9, 4)
 
 
 def test_an_interrupted_job_is_not_given_an_hour_to_end() -> None:
