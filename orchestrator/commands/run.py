@@ -79,7 +79,7 @@ def run(**options: Unpack[Options]) -> int:
     from orchestrator.kernel import launcher
 
     launched = launcher.start()  # before any big import, thread or event loop
-    from orchestrator.supervisor.daemon import run_local
+    from orchestrator.supervisor.local import run_local
 
     return run_local(_settings(options), launched)
 

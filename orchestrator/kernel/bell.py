@@ -26,3 +26,8 @@ class Bell:
         with anyio.CancelScope(deadline=deadline):
             while not condition():
                 await self._rung.wait()
+
+    async def next(self, *, deadline: float = math.inf) -> None:
+        """Return when it rings the next time, or at a moment of the event loop's clock."""
+        with anyio.CancelScope(deadline=deadline):
+            await self._rung.wait()

@@ -7,10 +7,11 @@ in how they are launched and in how patient one is with them.
 
 import collections
 import logging
+import math
 import os
 import signal
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -34,6 +35,8 @@ from orchestrator.supervisor.logic.child import (
     Effect,
     Ended,
     Happening,
+    Retry,
+    Spoke,
     Tick,
     Want,
     Wanted,
@@ -50,7 +53,7 @@ NOTES: Final = MappingProxyType(
         ChildState.LEAVING: (logging.INFO, "child.left"),
         ChildState.KILLED: (logging.WARNING, "child.killed"),
         ChildState.BACKOFF: (logging.WARNING, "child.ended"),
-        ChildState.FAILED: (logging.ERROR, "child.failed"),
+        ChildState.PARKED: (logging.ERROR, "child.parked"),
         ChildState.DOWN: (logging.INFO, "child.stopped"),
     }
 )
@@ -63,6 +66,8 @@ class Running:
 
     process: Process
     line: ParentEnd
+    first: tuple[Message, ...] = ()
+    """What it is told before anything else."""
 
 
 Launch = Callable[[int | None], Awaitable[Running]]
@@ -70,13 +75,18 @@ Launch = Callable[[int | None], Awaitable[Running]]
 
 
 class ChildService:
-    """One child: `run` keeps it until it is down as wanted, or has failed for good."""
+    """One child: `run` keeps it until it is down as wanted."""
 
     def __init__(self, name: str, policy: ChildPolicy, launch: Launch, changed: Bell) -> None:
         self.name = name
         self.child = Child(policy)
         self.news: Message = {}
         """What the child said when it became ready."""
+        self.standing: Message = {}
+        """How it says that it is; empty as long as its process has not said it."""
+        self.since = -math.inf
+        """When it came into its state, by the clock of the event loop."""
+        self.launches = 0
         self.trouble: OrchestratorError | None = None
         """Why it could not be launched the last time."""
         self._launch = launch
@@ -86,6 +96,7 @@ class ChildService:
         self._silent = anyio.Event()
         self._exit = Exit()
         self._inbox: collections.deque[Happening] = collections.deque()
+        self._outbox: collections.deque[Mapping[str, object]] = collections.deque()
         self._came = Bell()
 
     @property
@@ -98,19 +109,56 @@ class ChildService:
         """Tell whether nothing will happen any more."""
         return self.child.is_settled
 
+    @property
+    def pid(self) -> int | None:
+        """Return the pid of its process, while there is one."""
+        return None if self._running is None else self._running.process.pid
+
+    @property
+    def ended(self) -> str | None:
+        """Return in words how its last process ended, or why there was none."""
+        if self.trouble is not None:
+            return self.trouble.message
+        if self.child.last_code is None and self._exit.signal is None:
+            return None
+        if self._exit.signal is not None:
+            return f"its process was killed by {_signal_name(self._exit.signal)}"
+        return f"its process ended with exit code {self._exit.code}"
+
+    def __str__(self) -> str:
+        """Return what the log calls it, which may change while it lives."""
+        return self.name
+
     def want(self, wanted: Wanted) -> None:
         """Change what is wanted of it."""
         self._happened(Want(wanted))
 
+    def retry(self) -> None:
+        """Start it now if it waits for something before it does."""
+        self._happened(Retry())
+
+    def be_patient(self, policy: ChildPolicy) -> None:
+        """Be as patient with it from now on; deadlines that run already stay what they are."""
+        self.child = replace(self.child, policy=policy)
+
+    def tell(self, message: Mapping[str, object]) -> None:
+        """Tell it something, after all that it was told before.
+
+        A process that is not there yet hears it when it comes; one that ends first never does, so
+        whatever must outlive it belongs into what a process is launched with.
+        """
+        self._outbox.append(message)
+        self._came.ring()
+
     async def run(self) -> None:
         """Keep it until nothing more is to be done."""
-        with logs.bound(child=self.name):
+        with logs.bound(child=self):
             async with anyio.create_task_group() as tasks:
                 while not self.is_settled:
                     self._take(self._inbox.popleft() if self._inbox else Tick(), tasks)
                     if not self.is_settled:
                         await self._came.until(
-                            lambda: bool(self._inbox), deadline=self.child.act_at
+                            lambda: bool(self._inbox), deadline=self.child.wakes_at
                         )
 
     def _happened(self, happening: Happening) -> None:
@@ -123,6 +171,7 @@ class ChildService:
         decision = decide(self.child, happening, now=anyio.current_time(), draw=draw)
         self.child = decision.child
         if self.child.state is not before:
+            self.since = anyio.current_time()
             self._note()
         for effect in decision.effects:
             tasks.start_soon(self._perform, effect)
@@ -162,6 +211,7 @@ class ChildService:
         self._happened(Appeared())
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._hear, running)
+            tasks.start_soon(self._speak, running)
             tasks.start_soon(self._insist, running)
             self._exit = await running.process.wait()
             if self._exit == Exit():
@@ -169,12 +219,14 @@ class ChildService:
                 await self._silent.wait()
             tasks.cancel_scope.cancel()
         running.line.close()
-        self._running = None
+        self._running, self.standing = None, {}
         self._happened(Ended(self._exit.code))
 
     async def _launched(self) -> Running | None:
         """Launch the process, and return nothing when that failed or was given up."""
         self._exit, self.trouble, self._launching = Exit(), None, anyio.CancelScope()
+        self.launches += 1
+        self._outbox.clear()
         try:
             with self._launching:
                 return await self._launch(self.child.last_code)
@@ -190,10 +242,21 @@ class ChildService:
                 if message.get("state") == "ready":
                     self.news = message
                     self._happened(BecameReady())
+                if isinstance(standing := message.get("standing"), dict):
+                    self.standing = standing
+                    self._happened(Spoke())
         except PeerBroken as error:
             logs.event(LOGGER, logging.ERROR, "child.spoke_nonsense", why=error.message)
             await running.process.signal(signal.SIGKILL)
         self._silent.set()
+
+    async def _speak(self, running: Running) -> None:
+        """Tell the child what it is to be told, in order, until it is gone."""
+        for message in running.first:
+            await running.line.tell(message)
+        while True:
+            await self._came.until(lambda: bool(self._outbox))
+            await running.line.tell(self._outbox.popleft())
 
     async def _insist(self, running: Running) -> None:
         """Wait no longer than is reasonable to be told of the end of a child that is silent."""
@@ -209,12 +272,22 @@ class ChildService:
         keys: dict[str, object] = {}
         if self._running is not None:
             keys["pid"] = self._running.process.pid
-        if self.child.state in {ChildState.BACKOFF, ChildState.FAILED, ChildState.DOWN}:
+        if self.child.state in {ChildState.BACKOFF, ChildState.PARKED, ChildState.DOWN}:
             keys |= {"code": self._exit.code, "signal": self._exit.signal}
-        if self.child.state is ChildState.BACKOFF:
+        if self.child.state in {ChildState.BACKOFF, ChildState.PARKED}:
             keys["restart_in_s"] = round(max(0.0, self.child.act_at - anyio.current_time()), 1)
-            if self._exit.code == self.child.policy.busy_code:
-                keys["why"] = "another process still holds its data; it is tried again until free"
-        if self.child.state is ChildState.FAILED and self.trouble is not None:
+        if self.child.state is ChildState.KILLED and self.child.doubted:
+            keys["why"] = "it said nothing for too long, so it hangs"
+        busy = self._exit.code == self.child.policy.busy_code
+        if self.child.state is ChildState.BACKOFF and busy:
+            keys["why"] = "another process still holds its data; it is tried again until free"
+        if self.child.state is ChildState.PARKED and self.trouble is not None:
             keys |= {"why": self.trouble.message, "hint": self.trouble.hint}
         logs.event(LOGGER, level, name, **keys)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

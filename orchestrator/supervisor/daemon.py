@@ -1,53 +1,54 @@
-"""`orchestrator run --local`: keep a server and a worker alive until somebody stops us.
+"""`orchestrator run`: keep a machine's workers, and perhaps a server, alive until told to stop.
 
-    orchestrator run --local
+    orchestrator run
      └ launcher ─┬─ server
-                 ├─ nursery ── worker
-                 └─ shims, on request of the worker
+                 ├─ nursery ─┬─ worker
+                 │           └─ worker …
+                 └─ shims, on request of the workers
 
-One function starts them, first to last, and stops them, last to first. The worker goes first
-because it needs the server to report what its jobs came to; so a server that dies while the worker
-drains is started again.
+One function starts them and stops them. All start at once; workers go first, because they need the
+server to report what their jobs came to: so a server that dies while they drain is started again.
 
 If the launcher dies there is no way back: this process has an event loop and perhaps threads, so it
 must not fork another one. Everything is let go in order (jobs run on in their shims), and the exit
-code asks whoever started us to do so again; the next worker finds the jobs.
+code asks whoever started us to do so again; the next workers find the jobs.
 """
 
-import dataclasses
+import contextlib
 import logging
 import os
-import shutil
 import signal
-import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 import click
 from anyio.abc import TaskGroup
 
-from orchestrator.kernel import logs, paths
+from orchestrator.kernel import logs
 from orchestrator.kernel.bell import Bell
+from orchestrator.kernel.clock import Clock, SystemClock
 from orchestrator.kernel.errors import cause
 from orchestrator.kernel.failpoints import reached
-from orchestrator.kernel.files import Lock, private_dir
+from orchestrator.kernel.files import Lock
 from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.kernel.launching import Launcher
 from orchestrator.supervisor.address import listen
-from orchestrator.supervisor.children import ChildService
-from orchestrator.supervisor.local import Local
-from orchestrator.supervisor.logic.child import ChildPolicy, ChildState, Wanted
-from orchestrator.supervisor.logic.greeting import greeting
+from orchestrator.supervisor.connection import disconnect
+from orchestrator.supervisor.fleet import Fleet
+from orchestrator.supervisor.launches import Launches
+from orchestrator.supervisor.logic.child import Wanted
+from orchestrator.supervisor.logic.farewell import FORCED, farewell
 from orchestrator.supervisor.logic.shutdown import Phase, Push, pushed
-from orchestrator.supervisor.settings import WORKER_NAME, LocalSettings
+from orchestrator.supervisor.logic.wanted import MachineWanted
+from orchestrator.supervisor.settings import DaemonSettings
 
 LOGGER: Final = logging.getLogger(__name__)
 INTERNAL_FAULT: Final = 70
-_STDOUT: Final = 1
 DRAIN_TIMED_OUT: Final = 6
+_STDOUT: Final = 1
 PUSHES: Final = MappingProxyType(
     {
         signal.SIGINT: Push.ASKED,
@@ -58,37 +59,53 @@ PUSHES: Final = MappingProxyType(
     }
 )
 WANTED: Final = MappingProxyType(
-    {Phase.DRAINING: Wanted.DRAIN, Phase.INTERRUPTING: Wanted.STOP, Phase.LEAVING: Wanted.LEAVE}
-)
-"""What each phase of a shutdown means for the worker."""
-FAREWELLS: Final = MappingProxyType(
     {
-        Phase.DRAINING: "Stopping when the running jobs are done. Ctrl-C again interrupts them.",
-        Phase.INTERRUPTING: "Interrupting the running jobs. Ctrl-C again leaves at once.",
+        Phase.DRAINING: Wanted.DRAIN,
+        Phase.KEEPING: Wanted.LEAVE,
+        Phase.INTERRUPTING: Wanted.STOP,
+        Phase.LEAVING: Wanted.LEAVE,
     }
 )
-FORCED: Final = (
-    "The worker did not end in time and was killed. Its jobs may still run in their shims; "
-    "the next start finds them."
-)
-SERVER_POLICY: Final = ChildPolicy(stop_s=10.0, ready_s=120.0)
-"""A start may have a migration to do; a stop has nothing that a restart could not repeat."""
-WORKER_FINAL_CODES: Final = frozenset({73, 78})
-"""Not 77: a refused token is replaced at the next launch."""
+"""What each phase of a shutdown means for the workers."""
+REPEAT_S: Final = 5.0
+"""How often a person is told that there are fewer jobs to wait for."""
 
 
-def run_local(
-    settings: LocalSettings, launcher: LauncherProcess, say: Callable[[str], None] = click.echo
+class Source(Protocol):
+    """Where what is wanted comes from."""
+
+    async def first(self) -> MachineWanted:
+        """Return what is wanted at the start, once that is known."""
+        ...
+
+    async def run(self, fleet: Fleet) -> None:
+        """Apply whatever is wanted later."""
+        ...
+
+    def reload(self) -> bool:
+        """Look now whether something else is wanted; tell whether there is where to look."""
+        ...
+
+    def greeting(self, fleet: Fleet) -> str:
+        """Return what a person reads when everything is up."""
+        ...
+
+    def status(self) -> Mapping[str, object]:
+        """Return what is to be said of it."""
+        ...
+
+
+def run(
+    source: Source,
+    settings: DaemonSettings,
+    launcher: LauncherProcess,
+    say: Callable[[str], None] = click.echo,
 ) -> int:
     """Run until stopped, and return the exit code. `launcher` ends with it."""
     logs.set_up()
     try:
-        # Children have other working directories, so from here on every path is a whole one.
-        data_dir, directory = private_dir(settings.data_dir), settings.directory.resolve()
-        settings = dataclasses.replace(settings, data_dir=data_dir, directory=directory)
-        private_dir(paths.state_dir())
-        with Lock(data_dir / "lock").take("an orchestrator"):
-            return anyio.run(_run, settings, launcher, say)
+        with Lock(settings.state_dir / "lock").take("an orchestrator"):
+            return anyio.run(_run, source, settings, launcher, say)
     except BaseExceptionGroup as group:
         raise cause(group) from group
     finally:
@@ -96,102 +113,111 @@ def run_local(
 
 
 async def _run(
-    settings: LocalSettings, process: LauncherProcess, say: Callable[[str], None]
+    source: Source, settings: DaemonSettings, process: LauncherProcess, say: Callable[[str], None]
 ) -> int:
-    address = settings.host, settings.port
-    with await listen(*address, insecure_http=settings.insecure_http) as listening:
-        async with Launcher.over(process) as launcher:
-            code = await Daemon(settings, Local(settings, launcher, listening), launcher, say).run()
+    async with Launcher.over(process) as launcher:
+        code = await Daemon(source, settings, launcher, say).run()
     return INTERNAL_FAULT if launcher.was_killed else code
 
 
 class Daemon:
-    """The one task group of a local run."""
+    """The one task group of a run."""
 
     def __init__(
         self,
-        settings: LocalSettings,
-        local: Local,
+        source: Source,
+        settings: DaemonSettings,
         launcher: Launcher,
         say: Callable[[str], None],
     ) -> None:
+        self.source = source
+        self.fleet: Fleet | None = None
         self._settings = settings
         self._launcher = launcher
         self._say = say
+        self._clock: Clock = SystemClock()
         self._bell = Bell()
         self._phase = Phase.RUNNING
-        self._started: list[ChildService] = []
-        self._local = local
-        self._server = ChildService("server", SERVER_POLICY, self._local.launch_server, self._bell)
-        self._worker = ChildService(
-            f"worker:{WORKER_NAME}",
-            ChildPolicy(
-                drain_s=settings.drain_timeout_s,
-                stop_s=settings.worker_stop_s,
-                final_codes=WORKER_FINAL_CODES,
-            ),
-            self._local.launch_worker,
-            self._bell,
-        )
+        self._forced = False
 
     async def run(self) -> int:
         """Start everything, wait for a reason to end, stop everything, and return the exit code."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._listen_for_signals)
-            tasks.start_soon(self._watch_the_launcher)
-            tasks.start_soon(self._local.prepare)
-            if await self._start(self._server, tasks):
-                self._local.server_is_at(str(self._server.news["url"]))
-                self._local.connect_command_line()
-                if await self._start(self._worker, tasks):
-                    self._greet()
-            await self._bell.until(lambda: self._is_over)
-            for service in reversed(self._started):
-                await self._stop(service)
-            tasks.cancel_scope.cancel()
-        self._local.disconnect_command_line()
-        code = self._exit_code()
-        if self._worker.child.forced:
+        with contextlib.ExitStack() as stack:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._listen_for_signals)
+                tasks.start_soon(self._watch_the_launcher)
+                tasks.start_soon(self._begin, tasks, stack)
+                await self._bell.until(lambda: self._is_over)
+                code = await self._end()
+                tasks.cancel_scope.cancel()
+        if self._forced:
             self._tell(FORCED)
         logs.event(LOGGER, logging.INFO, "run.ended", code=code)
         return code
 
+    async def _begin(self, tasks: TaskGroup, stack: contextlib.ExitStack) -> None:
+        """Start what is wanted, as soon as that is known, and greet when it is up."""
+        wanted = await self.source.first()
+        listening = None
+        if (server := wanted.server) is not None:
+            listening = stack.enter_context(
+                await listen(server.host, server.port, insecure_http=server.insecure_http)
+            )
+            stack.callback(disconnect, server.data_dir.parent)
+        if self._phase is not Phase.RUNNING:
+            return
+        launches = Launches(self._settings, self._launcher)
+        fleet = self.fleet = Fleet(wanted, launches, self._settings, self._bell, self._clock)
+        fleet.start(tasks, listening)
+        tasks.start_soon(self.source.run, fleet)
+        await self._bell.until(lambda: fleet.are_all_up)
+        if self._phase is Phase.RUNNING:
+            self._tell(self.source.greeting(fleet))
+
     @property
     def _is_over(self) -> bool:
-        """Tell whether there is a reason to end: somebody asked, or something failed for good."""
-        return (
-            self._phase is not Phase.RUNNING
-            or self._launcher.is_gone
-            or any(service.is_settled for service in self._started)
-        )
+        """Tell whether there is a reason to end: somebody asked, or nothing will ever work."""
+        hopeless = self.fleet is not None and self.fleet.is_hopeless
+        asked = self._phase is not Phase.RUNNING
+        return asked or self._launcher.is_gone or (hopeless and not self._settings.waits)
 
-    async def _start(self, service: ChildService, tasks: TaskGroup) -> bool:
-        """Keep a child from now on, and tell whether it became ready before anything went wrong."""
-        self._started.append(service)
-        tasks.start_soon(service.run)
-        await self._bell.until(lambda: service.is_ready or self._is_over)
-        return not self._is_over
-
-    async def _stop(self, service: ChildService) -> None:
-        """See a child off, as patiently as the phase says."""
+    async def _end(self) -> int:
+        """See everybody off, as patiently as the phase says, and return the exit code."""
+        fleet = self.fleet
+        if fleet is None:
+            return INTERNAL_FAULT if self._launcher.is_gone else 0
+        # Before anybody is sent away: then there is no trouble to be seen any more.
+        trouble = _code_of_trouble(fleet) if self._phase is Phase.RUNNING else 0
         reached("supervisor.stopping")
+        asked = WANTED.get(self._phase, Wanted.LEAVE)
+        wanted = Wanted.LEAVE if self._launcher.is_gone else asked
+        fleet.want(wanted, "the orchestrator stops")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._count_down, fleet)
+            await fleet.workers_are_gone()
+            tasks.cancel_scope.cancel()
+        reached("supervisor.stopping")
+        await fleet.stop_server(Wanted.LEAVE if self._launcher.is_gone else Wanted.STOP)
+        workers = [service.child for service in fleet.services if service is not fleet.server]
+        self._forced = any(child.forced for child in workers)
         if self._launcher.is_gone:
-            service.want(Wanted.LEAVE)
-        elif service is self._worker:
-            service.want(WANTED.get(self._phase, Wanted.LEAVE))
-        else:
-            service.want(Wanted.STOP)
-        await self._bell.until(lambda: service.is_settled)
+            return INTERNAL_FAULT
+        late = self._forced or any(child.overdrawn for child in workers)
+        return trouble or (DRAIN_TIMED_OUT if late else 0)
 
-    def _greet(self) -> None:
-        """Everything is up: say so."""
-        text = greeting(
-            str(self._server.news["url"]),
-            directory=str(self._settings.directory),
-            slots=self._settings.slots,
-            program=_program(),
-        )
-        self._tell(text)
+    async def _count_down(self, fleet: Fleet) -> None:
+        """Tell a person how many jobs are still waited for, when they become fewer."""
+        told = [len(fleet.running_jobs())]
+        while True:
+            await self._bell.until(lambda: len(fleet.running_jobs()) not in {0, told[-1]})
+            told.append(len(fleet.running_jobs()))
+            if self._phase is Phase.DRAINING:
+                self._tell(self._farewell(fleet))
+            await anyio.sleep(REPEAT_S)
+
+    def reload(self) -> bool:
+        """Look now whether something else is wanted; tell whether there is where to look."""
+        return self.source.reload()
 
     def _tell(self, text: str) -> None:
         """Speak to whoever started us, and go on without them when their terminal is gone."""
@@ -203,42 +229,47 @@ class Daemon:
     async def _watch_the_launcher(self) -> None:
         await self._launcher.gone()
         logs.event(LOGGER, logging.CRITICAL, "launcher.died", next="jobs go on; start this again")
-        for service in self._started:
-            service.want(Wanted.LEAVE)
         self._bell.ring()
 
     async def _listen_for_signals(self) -> None:
         listened = [number for number in PUSHES if signal.getsignal(number) is not signal.SIG_IGN]
         with anyio.open_signal_receiver(*listened) as received:
             async for number in received:
+                if number == signal.SIGHUP and not _has_terminal() and self.reload():
+                    continue
                 self._push(number)
 
     def _push(self, number: signal.Signals) -> None:
-        self._phase = pushed(self._phase, PUSHES[number])
+        fleet = self.fleet
+        keeps = fleet is not None and fleet.wanted.keep_jobs_on_stop
+        self._phase = pushed(self._phase, PUSHES[number], keep_jobs=keeps)
         logs.event(LOGGER, logging.INFO, f"run.{self._phase}", signal=number.name)
         if self._phase is Phase.LEAVING:
             # At once, whatever hangs: our end closes every line, and that is all it takes.
             os._exit(128 + number)
-        if self._worker in self._started:
-            self._worker.want(WANTED[self._phase])
-        self._tell(FAREWELLS[self._phase])
+        if fleet is not None:
+            fleet.want(WANTED[self._phase], "the orchestrator stops")
+        self._tell(self._farewell(fleet))
         self._bell.ring()
 
-    def _exit_code(self) -> int:
-        if self._launcher.is_gone:
-            return INTERNAL_FAULT
-        if self._phase is Phase.RUNNING:
-            failed = (s for s in self._started if s.child.state is ChildState.FAILED)
-            return next(failed).child.last_code or INTERNAL_FAULT
-        worker = self._worker.child
-        return DRAIN_TIMED_OUT if worker.overdrawn or worker.forced else 0
+    def _farewell(self, fleet: Fleet | None) -> str:
+        running = [] if fleet is None else fleet.running_jobs()
+        return farewell(self._phase, running, now=self._clock.now())
 
 
-def _program() -> list[str]:
-    """Return how a person starts us, for what we tell them to type."""
-    typed = Path(sys.argv[0])
-    if typed.name == "__main__.py":
-        return [sys.executable, "-m", "orchestrator"]
-    on_the_path = shutil.which(typed.name)
-    same = on_the_path is not None and Path(on_the_path).resolve() == typed.resolve()
-    return [typed.name if same else str(typed)]
+def _code_of_trouble(fleet: Fleet) -> int:
+    """Return the exit code of whatever keeps everything from working."""
+    if fleet.server is not None and fleet.server.child.is_hopeless:
+        return fleet.server.child.last_code or INTERNAL_FAULT
+    codes = [post.child.last_code for post in fleet.posts if post.child is not None]
+    found = Counter(code or INTERNAL_FAULT for code in codes)
+    return found.most_common(1)[0][0] if found else INTERNAL_FAULT
+
+
+def _has_terminal() -> bool:
+    """Tell whether there is a terminal whose end is ours."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

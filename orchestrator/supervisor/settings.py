@@ -1,4 +1,4 @@
-"""What `orchestrator run --local` is told when it starts.
+"""What `orchestrator run` is told when it starts.
 
 It reads nothing: the command line fills it in.
 """
@@ -26,6 +26,20 @@ class Programs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonSettings:
+    """How one orchestrator runs, whatever it is to keep alive."""
+
+    state_dir: Path
+    """What belongs to this machine: the lock, the workers' folders, the last good configuration."""
+    waits: bool = False
+    """Somebody keeps it running: it waits for what is to be mended instead of ending."""
+    worker_stop_s: float = 35.0
+    """Longer than the worker lets a job that it interrupts go on (20 s), plus the time in which it
+    delivers what the job came to (12 s)."""
+    programs: Programs = Programs()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LocalSettings:
     """One server and one worker on this machine."""
 
@@ -41,16 +55,4 @@ class LocalSettings:
     tags: tuple[str, ...] = ()
     drain_timeout_s: float = 600.0
     worker_stop_s: float = 35.0
-    """Longer than the worker lets a job that it interrupts go on (20 s), plus the time in which it
-    delivers what the job came to (12 s)."""
     programs: Programs = Programs()
-
-    @property
-    def server_dir(self) -> Path:
-        """Return the folder in which the server keeps its data."""
-        return self.data_dir / "server"
-
-    @property
-    def worker_dir(self) -> Path:
-        """Return the folder in which the worker's token and its memory are."""
-        return self.data_dir / "worker"

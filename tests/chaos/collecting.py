@@ -75,7 +75,7 @@ def remains(site: Site, left: dict[str, str], secrets: list[str]) -> dict[str, A
         "workspaces": [
             str(path.relative_to(site.folder))
             for host in site.hosts
-            for path in (host.home / "data/worker/state/workspaces").glob("*")
+            for path in (host.home / "data/workers/local/workspaces").glob("*")
         ],
         "log_lines": [
             f"{log.name}: {line}"

@@ -87,7 +87,7 @@ def load(folder: Path) -> Run:
 def secrets_of(place: Site) -> list[str]:
     """Return what must be read nowhere but in its own file."""
     keys = [path.read_text().strip() for path in place.data.glob("*.key")]
-    tokens = [host.home / "data/worker/token" for host in place.hosts]
+    tokens = [host.home / "data/workers/local/token" for host in place.hosts]
     # Only the secret part of a token: the ids before it are no secret.
     return keys + [token.read_text().strip().rpartition(":")[2] for token in tokens]
 

@@ -14,7 +14,7 @@ from orchestrator.supervisor.settings import LocalSettings, Programs
 def main(home: str, url: str, slots: str) -> int:
     """Run until stopped, as the command line does."""
     process = launcher.start()
-    from orchestrator.supervisor.daemon import run_local  # noqa: PLC0415 – after the fork
+    from orchestrator.supervisor.local import run_local  # noqa: PLC0415 – after the fork
 
     settings = LocalSettings(
         directory=Path(home) / "project",

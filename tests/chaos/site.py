@@ -149,7 +149,7 @@ class Site:
 
     def workers(self) -> dict[str, str]:
         """Return worker id → machine."""
-        tokens = {host.name: host.home / "data/worker/token" for host in self.hosts}
+        tokens = {host.name: host.home / "data/workers/local/token" for host in self.hosts}
         return {token.read_text().split(":")[1]: name for name, token in tokens.items()}
 
     def links(self) -> list[Proxy]:

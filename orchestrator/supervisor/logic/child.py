@@ -7,9 +7,14 @@ process, no clock and no chance (a draw from [0, 1) comes with each event).
 *Wanted* is not *actual*: an order changes what is wanted, and only a fact from the world, or our
 own doing, changes the state. So an order that comes while a child is being started is neither lost
 nor acted upon too early: it is pursued when the child has appeared.
+
+No child is ever given up. What a restart cannot mend (a token that is refused, a folder that is not
+there) parks it: it waits until somebody says that its cause may be gone, and looks by itself now
+and then. Whether that is reason enough to end the whole run is not decided here.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -31,7 +36,7 @@ class ChildState(StrEnum):
     LEAVING = "leaving"
     KILLED = "killed"
     BACKOFF = "backoff"
-    FAILED = "failed"
+    PARKED = "parked"
 
 
 class ChildEvent(StrEnum):
@@ -46,7 +51,7 @@ class ChildEvent(StrEnum):
     KILL_SENT = "kill_sent"
     ENDED = "ended"
     RESTART_PLANNED = "restart_planned"
-    GAVE_UP = "gave_up"
+    PARKED = "parked"
     DISMISSED = "dismissed"
 
 
@@ -70,6 +75,7 @@ TRANSITIONS: Final = MappingProxyType(
     {
         (S.DOWN, E.LAUNCHED): S.LAUNCHING,
         (S.BACKOFF, E.LAUNCHED): S.LAUNCHING,
+        (S.PARKED, E.LAUNCHED): S.LAUNCHING,
         (S.LAUNCHING, E.APPEARED): S.STARTING,
         (S.STARTING, E.BECAME_READY): S.READY,
         # Said twice, or said before it heard our order: no news any more.
@@ -88,22 +94,25 @@ TRANSITIONS: Final = MappingProxyType(
         (S.DRAINING, E.HUNG_UP): S.LEAVING,
         (S.STOPPING, E.HUNG_UP): S.LEAVING,
         (S.STARTING, E.KILL_SENT): S.KILLED,
+        (S.READY, E.KILL_SENT): S.KILLED,  # it said nothing for too long
+        (S.DRAINING, E.KILL_SENT): S.KILLED,
         (S.STOPPING, E.KILL_SENT): S.KILLED,
         (S.LEAVING, E.KILL_SENT): S.KILLED,
         (S.LAUNCHING, E.RESTART_PLANNED): S.BACKOFF,
         (S.STARTING, E.RESTART_PLANNED): S.BACKOFF,
         (S.READY, E.RESTART_PLANNED): S.BACKOFF,
-        (S.KILLED, E.RESTART_PLANNED): S.BACKOFF,  # it was killed for not becoming ready
-        (S.LAUNCHING, E.GAVE_UP): S.FAILED,
-        (S.STARTING, E.GAVE_UP): S.FAILED,
-        (S.KILLED, E.GAVE_UP): S.FAILED,
+        (S.KILLED, E.RESTART_PLANNED): S.BACKOFF,  # it was not ready in time, or hung
+        (S.LAUNCHING, E.PARKED): S.PARKED,
+        (S.STARTING, E.PARKED): S.PARKED,
+        (S.READY, E.PARKED): S.PARKED,
+        (S.KILLED, E.PARKED): S.PARKED,
         (S.LAUNCHING, E.ENDED): S.DOWN,
         (S.DRAINING, E.ENDED): S.DOWN,
         (S.STOPPING, E.ENDED): S.DOWN,
         (S.LEAVING, E.ENDED): S.DOWN,
         (S.KILLED, E.ENDED): S.DOWN,
         (S.BACKOFF, E.DISMISSED): S.DOWN,
-        (S.FAILED, E.DISMISSED): S.DOWN,
+        (S.PARKED, E.DISMISSED): S.DOWN,
     }
 )
 
@@ -122,6 +131,12 @@ def mermaid() -> str:
     return "\n".join(["stateDiagram-v2", "    [*] --> down", *arrows])
 
 
+MENDED_BY_PEOPLE: Final[Mapping[int, float]] = MappingProxyType({73: 60.0, 77: 900.0, 78: 900.0})
+"""State that cannot be created, tokens refused, configuration: exit code → seconds to a new try."""
+LATE_S: Final = 5.0
+"""Who looks so much later than at the time was not there, and judges nobody for silence."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChildPolicy:
     """How patient we are with a child; all durations in seconds."""
@@ -136,9 +151,16 @@ class ChildPolicy:
     """Ready for this long, and what happened before is forgiven: its next start is immediate."""
     backoff: Backoff = Backoff()
     first_tries: int = 5
-    """Failures in a row before it was ever ready: then it will not become better by itself."""
-    final_codes: frozenset[int] = frozenset({73, 77, 78})
-    """Exit codes that say the same at once: somebody has to mend something."""
+    """Failures in a row before it was ever ready: then it will hardly become better by itself."""
+    parking: Mapping[int, float] = field(default_factory=lambda: MENDED_BY_PEOPLE)
+    """Exit codes that say the same at once: somebody has to mend something. How many seconds later
+    one looks all the same whether somebody did."""
+    silent_s: float | None = None
+    """How long a child that tells how it is may say nothing before one doubts that it works; `None`
+    where it tells nothing. One that never told anything is not waited for."""
+    doubt_s: float = 5.0
+    """How long a child that is doubted still has. If *we* were not there (a machine that slept, a
+    loop that lagged), what it said meanwhile is read in this time."""
     busy_code: int = 5
     """The exit code that says that another process still holds its data. One that was orphaned is
     about to end, so this is waited out and is no failure of its own."""
@@ -154,6 +176,10 @@ class Child:
     state: ChildState = ChildState.DOWN
     act_at: float = math.inf
     """When the present state has lasted long enough."""
+    silent_at: float = math.inf
+    """When it has said nothing for too long."""
+    doubted: bool = False
+    """That moment came once already, and it has said nothing since."""
     ready_at: float | None = None
     was_ready: bool = False
     failures: int = 0
@@ -162,13 +188,24 @@ class Child:
     overdrawn: bool = False
     """It did not finish its work within the time to drain."""
     forced: bool = False
-    """It did not end within the time to stop, and was killed."""
+    """It did not end within the time to stop, or hung, and was killed."""
     last_code: int | None = None
 
     @property
     def is_settled(self) -> bool:
-        """Tell whether nothing will happen any more: it is down as wanted, or has failed."""
-        return self.state is S.FAILED or (self.state is S.DOWN and self.wanted is not Wanted.RUN)
+        """Tell whether nothing will happen any more: it is down as wanted."""
+        return self.state is S.DOWN and self.wanted is not Wanted.RUN
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Tell whether it never worked, and somebody has to do something before it will."""
+        failed = self.state is S.PARKED or self.failures >= self.policy.first_tries
+        return failed and not self.was_ready
+
+    @property
+    def wakes_at(self) -> float:
+        """Return when something is to be done although nothing happens."""
+        return min(self.act_at, self.silent_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +226,16 @@ class BecameReady:
 
 
 @dataclass(frozen=True, slots=True)
+class Spoke:
+    """It told how it is: so it works."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Whatever it waits for before its next start may have come true: start it now."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """Its process is gone, or never came to be (then there is no code)."""
 
@@ -200,7 +247,7 @@ class Tick:
     """Time went by."""
 
 
-Happening = Want | Appeared | BecameReady | Ended | Tick
+Happening = Want | Appeared | BecameReady | Spoke | Retry | Ended | Tick
 
 
 class Effect(StrEnum):
@@ -236,6 +283,12 @@ def decide(child: Child, happening: Happening, *, now: float, draw: float) -> De
             child = _moved(child, E.APPEARED, until=_after(now, child.policy.ready_s))
         case BecameReady():
             child = _became_ready(child, now)
+        case Spoke():
+            silent_at = _after(now, child.policy.silent_s)
+            child = replace(child, silent_at=silent_at, doubted=False)
+        case Retry():
+            waits = child.state in {S.BACKOFF, S.PARKED}
+            child = replace(child, act_at=now) if waits else child
         case Ended(code):
             child = _ended(replace(child, last_code=code), now, draw)
         case Tick():  # pragma: no branch - mypy proves that there is no other case
@@ -264,19 +317,20 @@ def _became_ready(child: Child, now: float) -> Child:
 def _ended(child: Child, now: float, draw: float) -> Child:
     """Plan what comes after an end: nothing, another start, or no start any more."""
     policy, ready_at = child.policy, child.ready_at
-    child = replace(child, ready_at=None)
+    child = replace(child, ready_at=None, silent_at=math.inf, doubted=False)
     if child.wanted is not Wanted.RUN:
         return _moved(child, E.ENDED)
-    if ready_at is not None and now - ready_at >= policy.healthy_s:
+    parked_s = policy.parking.get(-1 if child.last_code is None else child.last_code)
+    healthy = ready_at is not None and now - ready_at >= policy.healthy_s
+    if healthy and parked_s is None:
         return replace(_moved(child, E.RESTART_PLANNED, until=now), failures=0)
     if child.last_code == policy.busy_code:
         refusals = child.refusals + 1
         wait_s = policy.busy_retry.delay(refusals, draw=draw)
         return replace(_moved(child, E.RESTART_PLANNED, until=now + wait_s), refusals=refusals)
     child = replace(child, failures=child.failures + 1, refusals=0)
-    hopeless = child.last_code in policy.final_codes or child.failures >= policy.first_tries
-    if hopeless and not child.was_ready:
-        return _moved(child, E.GAVE_UP)
+    if parked_s is not None:
+        return _moved(child, E.PARKED, until=now + parked_s)
     wait_s = policy.backoff.delay(child.failures, draw=draw)
     return _moved(child, E.RESTART_PLANNED, until=now + wait_s)
 
@@ -284,6 +338,8 @@ def _ended(child: Child, now: float, draw: float) -> Child:
 def _pursue(child: Child, now: float) -> Decision:
     """Take the next step from what is to what is wanted, if it is time."""
     overdue = now >= child.act_at
+    if now >= child.silent_at and child.state in {S.STARTING, S.READY, S.DRAINING}:
+        return _doubt(child, now)
     match child.wanted:
         case Wanted.RUN:
             return _pursue_running(child, overdue=overdue)
@@ -300,8 +356,21 @@ def _pursue(child: Child, now: float) -> Decision:
             return _see_off(child, overdue=overdue)
 
 
+def _doubt(child: Child, now: float) -> Decision:
+    """Kill a child that says nothing, unless it may be us who did not listen.
+
+    Either we look so late that we were not there ourselves; or this is the first doubt, and what it
+    said while we were not is still to be read.
+    """
+    if not child.doubted or now >= child.silent_at + LATE_S:
+        again = now + child.policy.doubt_s
+        return Decision(replace(child, doubted=True, silent_at=again))
+    killed = replace(_moved(child, E.KILL_SENT), silent_at=math.inf)
+    return Decision(replace(killed, forced=child.wanted is not Wanted.RUN), (Effect.KILL,))
+
+
 def _pursue_running(child: Child, *, overdue: bool) -> Decision:
-    if child.state is S.DOWN or (child.state is S.BACKOFF and overdue):
+    if child.state is S.DOWN or (child.state in {S.BACKOFF, S.PARKED} and overdue):
         return Decision(_moved(child, E.LAUNCHED), (Effect.LAUNCH,))
     if child.state is S.STARTING and overdue:
         return Decision(_moved(child, E.KILL_SENT), (Effect.KILL,))
@@ -326,6 +395,6 @@ def _see_off(child: Child, *, overdue: bool) -> Decision:
         return Decision(child, (Effect.ABANDON,))
     if child.state in {S.STOPPING, S.LEAVING} and overdue:
         return Decision(_moved(replace(child, forced=True), E.KILL_SENT), (Effect.KILL,))
-    if child.state in {S.BACKOFF, S.FAILED}:
+    if child.state in {S.BACKOFF, S.PARKED}:
         return Decision(_moved(child, E.DISMISSED))
     return Decision(child)

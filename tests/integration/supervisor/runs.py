@@ -24,7 +24,7 @@ class Run:
     @property
     def state(self) -> Path:
         """Return the worker's state directory."""
-        return self.home / "data/worker/state"
+        return self.home / "data/workers/local"
 
     def journal(self) -> list[str]:
         """Return what the children wrote down, in order."""
@@ -84,8 +84,8 @@ def prepared(
     home: Path, *, port: int = 0, drain_timeout_s: float = 60, worker_stop_s: float = 30
 ) -> tuple[list[str], dict[str, str]]:
     """Make what the small programs need in `home`; return the command line and the environment."""
-    state = home / "data/worker/state"
-    for folder in (home / "data", home / "data/worker", state):
+    state = home / "data/workers/local"
+    for folder in (home / "data", home / "data/workers", state):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
     if not (state / "gate").exists():

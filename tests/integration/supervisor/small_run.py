@@ -6,7 +6,7 @@ from pathlib import Path
 
 from orchestrator.kernel import launcher
 from orchestrator.kernel.errors import OrchestratorError
-from orchestrator.supervisor.daemon import run_local
+from orchestrator.supervisor.local import run_local
 from orchestrator.supervisor.settings import LocalSettings, Programs
 
 PROGRAMS = Programs(

@@ -20,7 +20,7 @@ def test_the_first_start_enrols_the_worker_by_itself(tmp_path: Path) -> None:
     with run(tmp_path) as here:
         here.wait_until_ready()
 
-        token = tmp_path / "data/worker/token"
+        token = tmp_path / "data/workers/local/token"
         assert token.read_text().startswith("machine_")
         assert [_mode(token), _mode(token.parent), _mode(tmp_path / "data")] == [
             0o600,
@@ -182,7 +182,7 @@ def test_a_server_that_cannot_start_ends_the_run_with_its_code(tmp_path: Path) -
     with run(tmp_path) as here:
         assert here.process.wait() == 78
 
-    assert "child.failed" in here.process.stderr
+    assert "child.parked" in here.process.stderr
     assert here.journal() == []
 
 

@@ -16,7 +16,7 @@ from orchestrator.kernel.errors import LauncherGone
 from orchestrator.kernel.launching import Exit
 from orchestrator.kernel.lifeline import ParentEnd
 from orchestrator.supervisor.children import ChildService, Running
-from orchestrator.supervisor.logic.child import ChildPolicy, ChildState, Wanted
+from orchestrator.supervisor.logic.child import ChildPolicy, Wanted
 from orchestrator.supervisor.logic.shutdown import Phase, Push, pushed
 from tests.simulation.parts.shim import Shim
 from tests.simulation.parts.worker import WorkerProgram
@@ -131,9 +131,13 @@ class Host:
                 service = ChildService(worker.name, POLICY, launch, changed)
                 self.services.append(service)
                 group.start_soon(service.run)
-        for service in self.services:
-            if service.child.state is ChildState.FAILED:
-                self.scene.world.sometimes("a child is given up")
+            await changed.until(
+                lambda: all(one.is_settled or one.child.is_hopeless for one in self.services)
+            )
+            for service in self.services:
+                if service.child.is_hopeless:
+                    self.scene.world.sometimes("a child is given up")
+                service.want(Wanted.LEAVE)
         self._left_in_order = True
         self.machine.end(process, code=0)
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,8 @@ from orchestrator.supervisor.logic.child import (
     Effect,
     Ended,
     Happening,
+    Retry,
+    Spoke,
     Tick,
     Want,
     Wanted,
@@ -140,39 +143,6 @@ def test_restarts_in_a_row_wait_longer_and_longer_up_to_a_minute() -> None:
     assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
 
 
-@pytest.mark.parametrize("code", [73, 77, 78])
-def test_a_child_that_says_that_somebody_must_mend_something_is_not_repeated(code: int) -> None:
-    """Before it was ever ready, such a code is final."""
-    failed = _after(LAUNCHED, APPEARED, (2.0, Ended(code)))
-
-    assert (failed.child.state, failed.child.last_code) == (S.FAILED, code)
-    assert failed.child.is_settled
-
-
-def test_a_child_that_was_ready_once_is_never_given_up() -> None:
-    """It did work, so it may again: the same code is only one more failure."""
-    ended = _after(LAUNCHED, APPEARED, READY, (3.0, Ended(78)))
-
-    assert ended.child.state is S.BACKOFF
-
-
-def test_a_child_that_never_becomes_ready_is_given_up_after_some_tries() -> None:
-    """Five starts, whether they failed before or after its process appeared."""
-    child, now = _after(LAUNCHED).child, 0.0
-    starts = 1
-    for process_appears in itertools.cycle([True, False]):
-        if process_appears:
-            child = decide(child, Appeared(), now=now, draw=0.5).child
-        child = decide(child, Ended(1), now=now, draw=0.5).child
-        if child.state is S.FAILED:
-            break
-        now = child.act_at
-        child = decide(child, Tick(), now=now, draw=0.5).child
-        starts += 1
-
-    assert starts == POLICY.first_tries
-
-
 def test_a_child_whose_data_is_held_by_another_is_tried_again_until_it_is_free() -> None:
     """One that was orphaned is about to end: however often that is met, it is no failure."""
     child, now = _after(LAUNCHED).child, 0.0
@@ -277,7 +247,12 @@ def test_what_is_wanted_only_gets_stricter(first: Wanted, second: Wanted) -> Non
     assert order.index(child.wanted) == max(order.index(first), order.index(second))
 
 
-FACTS = st.sampled_from([Appeared(), BecameReady(), Ended(0), Ended(1), Ended(78), Ended(), Tick()])
+FACTS = st.sampled_from(
+    [
+        *(Appeared(), BecameReady(), Spoke(), Retry(), Tick()),
+        *(Ended(0), Ended(1), Ended(78), Ended()),
+    ]
+)
 ORDERS = st.sampled_from([Want(wanted) for wanted in Wanted])
 
 
@@ -287,7 +262,8 @@ def test_no_history_breaks_the_rules(history: list[tuple[float, Happening]]) -> 
 
     The world here only skips what cannot happen: a fact about a process that does not exist.
     """
-    child, now = Child(POLICY), 0.0
+    talkative = replace(POLICY, silent_s=30.0)
+    child, now = Child(talkative), 0.0
     for elapsed, happening in history:
         now += elapsed
         if not _possible(child, happening):
@@ -300,7 +276,7 @@ def test_no_history_breaks_the_rules(history: list[tuple[float, Happening]]) -> 
             assert child.wanted is Wanted.RUN
         if {Effect.TELL_DRAIN, Effect.TELL_STOP, Effect.HANG_UP, Effect.KILL} & set(effects):
             assert child.state in WITH_A_PROCESS
-        if child.state in {S.DRAINING, S.STOPPING, S.LEAVING, S.BACKOFF}:
+        if child.state in {S.DRAINING, S.STOPPING, S.LEAVING, S.BACKOFF, S.PARKED}:
             assert child.act_at < math.inf
 
     child = decide(child, Want(Wanted.STOP), now=now, draw=0.5).child
@@ -320,9 +296,9 @@ def _possible(child: Child, happening: Happening) -> bool:
     match happening:
         case Appeared():
             return child.state is S.LAUNCHING
-        case BecameReady():
+        case BecameReady() | Spoke():
             return child.state in WITH_A_PROCESS
         case Ended():
             return child.state is S.LAUNCHING or child.state in WITH_A_PROCESS
-        case Want() | Tick():
-            return child.state is not S.FAILED
+        case Want() | Retry() | Tick():
+            return True

@@ -13,11 +13,3 @@ def test_only_the_folder_must_be_said() -> None:
     assert (settings.host, settings.port) == ("127.0.0.1", 8700)
     assert settings.data_dir == paths.data_dir()
     assert settings.slots >= 1
-
-
-def test_server_and_worker_keep_apart() -> None:
-    """Each has a folder of its own below the data directory."""
-    settings = LocalSettings(directory=Path("/work"), data_dir=Path("/data"))
-
-    assert settings.server_dir == Path("/data/server")
-    assert settings.worker_dir == Path("/data/worker")

@@ -13,7 +13,14 @@ def test_three_requests_end_every_run() -> None:
     """The first drains, the second interrupts, the third leaves."""
     phases = list(itertools.accumulate([Push.ASKED] * 3, pushed, initial=Phase.RUNNING))
 
-    assert phases == ORDER
+    assert phases == [Phase.RUNNING, Phase.DRAINING, Phase.INTERRUPTING, Phase.LEAVING]
+
+
+def test_whoever_keeps_jobs_leaves_them_running_the_first_time() -> None:
+    """The second time ends at once; whoever urges wants them interrupted."""
+    assert pushed(Phase.RUNNING, Push.ASKED, keep_jobs=True) is Phase.KEEPING
+    assert pushed(Phase.KEEPING, Push.ASKED, keep_jobs=True) is Phase.LEAVING
+    assert pushed(Phase.RUNNING, Push.URGED, keep_jobs=True) is Phase.INTERRUPTING
 
 
 @pytest.mark.parametrize(("phase", "push"), list(itertools.product(Phase, Push)))

@@ -1,0 +1,235 @@
+"""All children of one machine: the embedded server, if there is one, and the workers.
+
+It makes what is from what is wanted, and does what a person asks of one worker. It reads no file
+and no signal. The workers know nothing of each other, and whatever becomes of one of them is dealt
+with in its own tasks: the only thing that they share is the machine's limit of jobs.
+"""
+
+import dataclasses
+import logging
+import socket
+from typing import Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from orchestrator.kernel import logs
+from orchestrator.kernel.bell import Bell
+from orchestrator.kernel.clock import Clock
+from orchestrator.kernel.errors import NotFound
+from orchestrator.supervisor.children import ChildService, Running
+from orchestrator.supervisor.connection import connect
+from orchestrator.supervisor.holds import Holds
+from orchestrator.supervisor.launches import Launches
+from orchestrator.supervisor.logic.child import ChildPolicy, Wanted
+from orchestrator.supervisor.logic.hold import Hold
+from orchestrator.supervisor.logic.plan import Plan, WorkerPlan, plan
+from orchestrator.supervisor.logic.share import Share
+from orchestrator.supervisor.logic.wanted import MachineWanted, ServerWanted, WorkerWanted
+from orchestrator.supervisor.post import Around, Post
+from orchestrator.supervisor.settings import DaemonSettings
+
+LOGGER: Final = logging.getLogger(__name__)
+SERVER_POLICY: Final = ChildPolicy(stop_s=10.0, ready_s=120.0)
+"""A start may have a migration to do; a stop has nothing that a restart could not repeat."""
+LOOK_S: Final = 1.0
+"""How often one looks whether what somebody had to mend is mended, and whether a hold is over."""
+
+
+class Fleet:
+    """The children of one machine."""
+
+    def __init__(
+        self,
+        wanted: MachineWanted,
+        launches: Launches,
+        settings: DaemonSettings,
+        changed: Bell,
+        clock: Clock,
+    ) -> None:
+        self.wanted = wanted
+        """What is applied now. Of what waits for the next run it has the old."""
+        self.server: ChildService | None = None
+        self.posts: list[Post] = []
+        self.changed = changed
+        self._launches = launches
+        self._settings = settings
+        self._clock = clock
+        self._share: Share[Post] = Share(wanted.max_jobs)
+        self._holds = Holds(settings.state_dir / "holds.json")
+        self._around: Around | None = None
+        self._ever_worked = False
+
+    def start(self, group: TaskGroup, listening: socket.socket | None) -> None:
+        """Start everything at once. Who needs the embedded server waits for it by itself."""
+        self._around = Around(
+            launches=self._launches,
+            share=self._share,
+            group=group,
+            changed=self.changed,
+            machine=lambda: self.wanted,
+            stop_s=self._settings.worker_stop_s,
+        )
+        if self.wanted.server is not None and listening is not None:
+            self._start_server(group, self.wanted.server, listening)
+        for worker in self.wanted.workers:
+            self._add(worker)
+        group.start_soon(self._launches.prepare)
+        group.start_soon(self._deal)
+        group.start_soon(self._look)
+
+    def _start_server(
+        self, group: TaskGroup, wanted: ServerWanted, listening: socket.socket
+    ) -> None:
+        async def launch(_last_code: int | None) -> Running:
+            return await self._launches.launch_server(wanted, listening)
+
+        server = self.server = ChildService("server", SERVER_POLICY, launch, self.changed)
+        group.start_soon(server.run)
+        group.start_soon(self._introduce, server, wanted)
+
+    async def _introduce(self, server: ChildService, wanted: ServerWanted) -> None:
+        """Tell workers and command line of the server, once it is ready."""
+        await self.changed.until(lambda: server.is_ready)
+        url = str(server.news["url"])
+        connect(wanted.data_dir.parent, url=url, server_dir=wanted.data_dir)
+        self._launches.server_is_at(url)
+
+    def _add(self, worker: WorkerWanted) -> None:
+        if self._around is not None:
+            post = Post(worker, self._around, self._holds.of(self._key(worker)))
+            self.posts.append(post)
+            post.start()
+
+    def _key(self, worker: WorkerWanted) -> str:
+        """Return what a worker's holds go by: as its folder, so that a new name changes nothing."""
+        return self._launches.folder(worker).name
+
+    def apply(self, wanted: MachineWanted) -> Plan:
+        """Make what is from what is wanted now, and return what that changes."""
+        found = plan(self.wanted, wanted)
+        self.wanted = _with_server_of(self.wanted, wanted)
+        if self._share.limit != wanted.max_jobs:
+            self._share.limit = wanted.max_jobs
+        concerned = {id(one.old) for one in found.workers}
+        for one in found.workers:
+            self._apply(one)
+        for post in self.posts:
+            if found.machine and post.wanted is not None and id(post.wanted) not in concerned:
+                post.tell_settings()
+        self.changed.ring()
+        return found
+
+    def _apply(self, one: WorkerPlan) -> None:
+        """Let one worker become what it is to be; one that still drains may be wanted again."""
+        post = next((post for post in self.posts if self._is_of(post, one)), None)
+        if post is not None:
+            post.change(one)
+        elif one.new is not None:
+            self._add(one.new)
+
+    def _is_of(self, post: Post, one: WorkerPlan) -> bool:
+        if one.old is not None:
+            return post.wanted is one.old or post.wanted == one.old
+        removed = post.wanted is None and one.new is not None
+        return removed and one.new is not None and self._key(post.told) == self._key(one.new)
+
+    async def _deal(self) -> None:
+        """Hear what workers say, forget who is gone, and deal out the machine's jobs."""
+        while True:
+            now = anyio.current_time()
+            for post in self.posts:
+                post.hear()
+                post.standing()
+            for gone in [post for post in self.posts if post.is_gone]:
+                self.posts.remove(gone)
+                logs.event(LOGGER, logging.INFO, "worker.removed", worker=gone.name)
+            self._ever_worked |= any(post.has_worked for post in self.posts)
+            for post, slots in self._share.decide(now=now).items():
+                post.allow(slots)
+            await self.changed.next(deadline=self._share.wakes_at(now=now))
+
+    async def _look(self) -> None:
+        """Look for what nobody tells: a directory that appears, a hold that is over."""
+        while True:
+            await anyio.sleep(LOOK_S)
+            for post in self.posts:
+                post.look()
+            over = set(self._holds.over(self._clock.now()))
+            for post in self.posts:
+                if over and self._key(post.told) in over:
+                    self.hold(post.name, None)
+
+    def find(self, name: str) -> Post:
+        """Return the worker that people call so."""
+        for post in self.posts:
+            if post.name == name:
+                return post
+        known = ", ".join(sorted(post.name for post in self.posts)) or "none"
+        raise NotFound(f"there is no worker {name!r} here", hint=f"there are: {known}")
+
+    def hold(self, name: str, hold: Hold | None) -> None:
+        """Let a worker take nothing, or work again; it stays so over restarts."""
+        post = self.find(name)
+        self._holds.put(self._key(post.told), hold)
+        post.put_on_hold(hold)
+        logs.event(
+            LOGGER,
+            logging.INFO,
+            "worker.resumed" if hold is None else "worker.held",
+            worker=name,
+            reason=None if hold is None else hold.reason,
+        )
+        self.changed.ring()
+
+    def restart(self, name: str, why: str) -> None:
+        """Let a worker finish and begin anew; one that waits for something begins at once."""
+        self.find(name).leave(why)
+
+    def want(self, wanted: Wanted, why: str) -> None:
+        """End all workers for good: they are told at the same time."""
+        for post in self.posts:
+            post.close(wanted, why)
+
+    async def workers_are_gone(self) -> None:
+        """Return when no worker has a process any more."""
+        await self.changed.until(lambda: all(post.is_idle for post in self.posts))
+
+    async def stop_server(self, wanted: Wanted) -> None:
+        """End the embedded server, last of all."""
+        if (server := self.server) is not None:
+            server.want(wanted)
+            await self.changed.until(lambda: server.is_settled)
+
+    @property
+    def are_all_up(self) -> bool:
+        """Tell whether everything that is to work does."""
+        server_is_up = self.server is None or self.server.is_ready
+        wanted = [post for post in self.posts if post.wanted and post.wanted.enabled]
+        return server_is_up and all(post.has_worked for post in wanted)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Tell whether nothing ever worked, and nothing will before somebody mends something."""
+        if self._ever_worked:
+            return False
+        no_server = self.server is not None and self.server.child.is_hopeless
+        wanted = [post for post in self.posts if post.wanted and post.wanted.enabled]
+        if not wanted:
+            return no_server
+        return all(post.is_hopeless or (no_server and post.needs_our_server) for post in wanted)
+
+    @property
+    def services(self) -> list[ChildService]:
+        """Return everything that is kept, the server first."""
+        workers = [post.service for post in self.posts if post.service is not None]
+        return ([] if self.server is None else [self.server]) + workers
+
+    def running_jobs(self) -> list[float]:
+        """Return since when the jobs run that workers told of, by the wall clock."""
+        return [moment for post in self.posts for moment in post.running_since()]
+
+
+def _with_server_of(old: MachineWanted, new: MachineWanted) -> MachineWanted:
+    """Return the new one with the old server: that is only begun and ended with the run."""
+    return dataclasses.replace(new, server=old.server)

@@ -1,0 +1,307 @@
+"""One worker's post: the process that holds it, and who comes after that one.
+
+A post has one process at a time. When its settings change so that the process cannot go on with
+them, that one is asked to finish, and the next begins with whatever is wanted *then*: so edits that
+come while it drains, a worker that is removed and added again, or a name that changes twice, all
+lead to the same end. It decides nothing about restarts; that is `logic/child.py`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from orchestrator.kernel.bell import Bell
+from orchestrator.kernel.packets import Message
+from orchestrator.supervisor.children import ChildService, Running
+from orchestrator.supervisor.launches import Launches
+from orchestrator.supervisor.logic import orders
+from orchestrator.supervisor.logic.child import (
+    MENDED_BY_PEOPLE,
+    Child,
+    ChildPolicy,
+    ChildState,
+    Wanted,
+)
+from orchestrator.supervisor.logic.hold import Hold, HoldKind
+from orchestrator.supervisor.logic.plan import WorkerPlan
+from orchestrator.supervisor.logic.share import Share
+from orchestrator.supervisor.logic.standing import Facts, Standing, WorkerState, standing
+from orchestrator.supervisor.logic.wanted import MachineWanted, WorkerWanted
+
+SILENT_S: Final = 25.0
+"""A worker tells how it is every 15 seconds at the latest. With the doubt that follows, one that
+hangs is replaced half a minute after its last word."""
+CONFIGURATION: Final = 78
+ENROLLED: Final = {code: wait_s for code, wait_s in MENDED_BY_PEOPLE.items() if code != 77}
+"""A worker that we enrol ourselves gets another token at its next start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What all posts of a machine share."""
+
+    launches: Launches
+    share: "Share[Post]"
+    group: TaskGroup
+    changed: Bell
+    machine: Callable[[], MachineWanted]
+    stop_s: float
+
+
+class Post:
+    """One worker of this machine."""
+
+    def __init__(self, wanted: WorkerWanted, around: Around, hold: Hold | None = None) -> None:
+        self.wanted: WorkerWanted | None = wanted
+        """`None`: it was removed, and goes when its process has ended."""
+        self.told = wanted
+        """What its process goes by."""
+        self.hold = hold
+        self.service: ChildService | None = None
+        self.starts = 0
+        """How many processes it has had."""
+        self._around = around
+        self._leaving: str | None = None
+        self._runs = False
+        self._closed = False
+        self._lives = False
+        self._has_worked = False
+        self._said: Message = {}
+        self._said_at = 0.0
+        self._missed: Path | None = None
+        """The directory whose absence ended the last process."""
+        self._state = Standing(WorkerState.STARTING)
+        self._since = anyio.current_time()
+
+    @property
+    def name(self) -> str:
+        """Return what people call it."""
+        return (self.wanted or self.told).name
+
+    @property
+    def child(self) -> Child | None:
+        """Return what is known of its process; `None` while none is wanted."""
+        return None if self.service is None else self.service.child
+
+    @property
+    def is_gone(self) -> bool:
+        """Tell whether it was removed, and nothing is left of it."""
+        return self.wanted is None and not self._runs
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether it has no process, and will have none as things are."""
+        return not self._runs
+
+    @property
+    def said(self) -> Message:
+        """Return how its process says that it is, or said before it ended."""
+        return self._said
+
+    @property
+    def running_count(self) -> int:
+        """Return how many jobs it runs, as far as it told."""
+        count = self._said.get("running_count")
+        return count if isinstance(count, int) else 0
+
+    def start(self) -> None:
+        """Have a process from now on, if it is to have one."""
+        if not self._runs and self._wants_process:
+            self._runs = True
+            self._around.share.join(self, self.told.concurrency, now=anyio.current_time())
+            self._around.group.start_soon(self._run)
+
+    @property
+    def _wants_process(self) -> bool:
+        return not self._closed and self.wanted is not None and self.wanted.enabled
+
+    async def _run(self) -> None:
+        """Have one process after the other, until none is wanted."""
+        while self._wants_process and self.wanted is not None:
+            self.told, self._leaving = self.wanted, None
+            self.service = ChildService(
+                f"worker:{self.name}", self._policy(), self._launch, self._around.changed
+            )
+            await self.service.run()
+            self._has_worked |= self.service.child.was_ready
+        self._runs = False
+        self._around.share.leave(self)
+        self._around.changed.ring()
+
+    async def _launch(self, last_code: int | None) -> Running:
+        """Launch a process with what is wanted now, and what its share is."""
+        self.told = self.wanted or self.told
+        running = await self._around.launches.launch_worker(
+            self.told, self._around.machine(), paused=self.paused, last_code=last_code
+        )
+        self.starts += 1
+        allowed = self._around.share.began(self, now=anyio.current_time())
+        if allowed is None:
+            return running
+        return dataclasses.replace(running, first=(*running.first, orders.allow(allowed)))
+
+    def _policy(self) -> ChildPolicy:
+        worker = self.wanted or self.told
+        return ChildPolicy(
+            drain_s=worker.drain_timeout_s,
+            stop_s=self._around.stop_s,
+            silent_s=SILENT_S,
+            parking=ENROLLED if worker.token is None else MENDED_BY_PEOPLE,
+        )
+
+    def change(self, plan: WorkerPlan) -> None:
+        """Become what the plan says."""
+        old, new = self.wanted, plan.new
+        self.wanted = new
+        service = self.service
+        if new is None or not new.enabled:
+            self.leave("it was removed" if new is None else "it was disabled")
+        elif not self._runs or service is None:
+            self.start()
+        elif plan.restarts:
+            self.leave("its settings changed")
+        elif service.child.wanted is Wanted.RUN:
+            self._tell_changes(service, old, new)
+
+    def _tell_changes(
+        self, service: ChildService, old: WorkerWanted | None, new: WorkerWanted
+    ) -> None:
+        service.name = f"worker:{new.name}"
+        service.be_patient(self._policy())
+        self._around.share.join(self, new.concurrency, now=anyio.current_time())
+        if old is not None and new.token != old.token and new.token is not None:
+            service.tell(orders.identify(new.token))
+        self.told = new
+        self.tell_settings()
+        if service.child.state is ChildState.PARKED:
+            service.retry()
+
+    def tell_settings(self) -> None:
+        """Tell its process by what it goes now."""
+        if self.service is not None and self.wanted is not None:
+            settings = orders.live(self.wanted, self._around.machine(), paused=self.paused)
+            self.service.tell(orders.update(settings))
+
+    def allow(self, slots: int | None) -> None:
+        """Tell its process how many jobs it may run."""
+        if self.service is not None:
+            self.service.tell(orders.allow(slots))
+
+    @property
+    def paused(self) -> str | None:
+        """Return why it takes nothing; `None`: it does."""
+        if self.wanted is not None and self.wanted.paused:
+            where = f" ({self.wanted.place})" if self.wanted.place else ""
+            return f"the configuration says so{where}"
+        return None if self.hold is None else self.hold.reason
+
+    def put_on_hold(self, hold: Hold | None) -> None:
+        """Take nothing, or work again."""
+        self.hold = hold
+        self.tell_settings()
+
+    def leave(self, why: str) -> None:
+        """Let the process finish and end; another follows if one is wanted then."""
+        if self.service is not None and self._runs:
+            self._leaving = why
+            self.service.want(Wanted.DRAIN)
+
+    def close(self, wanted: Wanted, why: str) -> None:
+        """End for good, as the whole machine does."""
+        self._closed = True
+        self._leaving = why
+        if self.service is not None:
+            self.service.want(wanted)
+
+    def look(self) -> None:
+        """Start anew what waits for a directory that is there by now."""
+        service = self.service
+        if service is None or service.child.state is not ChildState.PARKED:
+            self._missed = None
+        elif service.child.last_code == CONFIGURATION:
+            directory = self.told.working_directory
+            if not directory.is_dir():
+                self._missed = directory
+            elif self._missed is not None:
+                self._missed = None
+                service.retry()
+
+    def hear(self) -> None:
+        """Note what its process says, and hand on what the share has to know."""
+        service, now = self.service, anyio.current_time()
+        if service is None or not self._runs:
+            return
+        if service.pid is None:
+            if self._lives:
+                self._around.share.lost(self, now=now)
+            self._lives = False
+            return
+        self._lives = True
+        if service.standing and service.standing is not self._said:
+            self._said, self._said_at = service.standing, now
+            self._around.share.heard(
+                self,
+                allowed=_count(self._said, "allowed"),
+                running=_count(self._said, "running_count") or 0,
+                takes=self._said.get("state") in {"ready", "busy"},
+                now=now,
+            )
+
+    def standing(self) -> tuple[Standing, float]:
+        """Return how it stands, and since when, by the clock of the event loop."""
+        state = self._standing()
+        if (state.state, state.reason) != (self._state.state, self._state.reason):
+            self._since = anyio.current_time()
+        self._state = state
+        return state, self._since
+
+    def _standing(self) -> Standing:
+        service = self.service
+        if service is None or not self._runs:
+            if self.wanted is not None and not self.wanted.enabled:
+                return Standing(WorkerState.DISABLED, "the configuration says so")
+            return Standing(WorkerState.STOPPED, self._leaving)
+        drains = self.hold if self.hold and self.hold.kind is HoldKind.DRAIN else None
+        lives = service.pid is not None
+        return standing(
+            Facts(
+                child=service.child,
+                said=self._said if not lives else service.standing,
+                said_at=self._said_at,
+                ended=service.ended,
+                leaving=self._leaving,
+                drained_by=None if drains is None else drains.reason,
+            )
+        )
+
+    @property
+    def has_worked(self) -> bool:
+        """Tell whether it was ready once."""
+        return self._has_worked or (self.child is not None and self.child.was_ready)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Tell whether it never worked, and will not before somebody mends something."""
+        return not self.has_worked and self.child is not None and self.child.is_hopeless
+
+    def running_since(self) -> list[float]:
+        """Return since when its jobs run, as far as it told, by the wall clock."""
+        running = self._said.get("running")
+        entries = running if isinstance(running, list) else []
+        moments = [one.get("started_at") for one in entries if isinstance(one, dict)]
+        return [float(moment) for moment in moments if isinstance(moment, (int, float))]
+
+    @property
+    def needs_our_server(self) -> bool:
+        """Tell whether it can do nothing without the embedded server."""
+        return not (self.wanted or self.told).identity.server_url
+
+
+def _count(said: Mapping[str, object], key: str) -> int | None:
+    value = said.get(key)
+    return value if isinstance(value, int) else None
