@@ -1,5 +1,6 @@
 """Configuration files for tests: a private folder with directories, tokens and a `workers.yaml`."""
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ URL: Final = "https://control.example.com"
 def token(number: int = 0) -> str:
     """Return a well-formed token, another one for each number."""
     digits = str(number).rjust(26, "0")
-    secret = make_token("secret", number.to_bytes(32, "big"))
+    secret = make_token("secret", hashlib.sha256(digits.encode()).digest())
     return str(WorkerToken(f"machine_{digits}", f"worker_{digits}", secret))
 
 

@@ -158,11 +158,15 @@ def read(raw: bytes, *, must_be_json: bool = False) -> Document:
 
 def lines_of(raw: bytes) -> list[str]:
     """Return the lines as they are numbered here."""
-    return re.split(r"\r\n|\r|\n", raw.decode("utf-8-sig", "replace"))
+    return _split(raw.decode("utf-8-sig", "replace"))
+
+
+def _split(text: str) -> list[str]:
+    return re.split(r"\r\n|\r|\n", text)
 
 
 def _mark_at(text: str, index: int) -> Mark:
-    before = re.split(r"\r\n|\r|\n", text[:index])
+    before = _split(text[:index])
     return Mark(len(before), len(before[-1]) + 1)
 
 
@@ -333,30 +337,38 @@ def _events(text: str) -> Iterator[_Event]:
 
 def _explained(error: _ParserError, text: str) -> Fault:
     """Say in the words of an editor what a parser says in its own."""
-    at, problem = _mark(error.problem_mark), error.problem
-    if problem == "found unexpected end of stream" and error.context_mark is not None:
-        return Fault(_mark(error.context_mark), "quote", "this quote is never closed")
-    if problem.startswith("did not find expected ',' or") and error.context_mark is not None:
-        bracket = "'['" if "]" in problem else "'{'"
-        first = _mark(error.context_mark)
-        return Fault(
-            at,
-            "bracket",
-            f"a comma or the end of the {bracket} is missing before this",
-            None,
-            first,
-        )
-    if problem == "could not find expected ':'" and error.context_mark is not None:
-        at = _mark(error.context_mark)
+    lines, problem = _split(text), error.problem
+    at = _mark(error.problem_mark)
+    if at.line > len(lines):  # behind the end of a text whose last line has none
+        at = Mark(len(lines), len(lines[-1]) + 1)
+    context = None if error.context_mark is None else _mark(error.context_mark)
+    if context is not None:
+        if problem == "found unexpected end of stream":
+            return Fault(context, "quote", "this quote is never closed")
+        if problem.startswith("did not find expected ',' or"):
+            return _unclosed("'['" if "]" in problem else "'{'", at, context, lines)
+        if problem == "could not find expected ':'":
+            at = context
     if "cannot start any token" in problem:
-        return _bad_start(at, text)
+        return _bad_start(at, lines)
     message, hint = _SENTENCES.get(problem, (f"this is not YAML: {problem}", None))
     return Fault(at, "syntax", message, hint)
 
 
-def _bad_start(at: Mark, text: str) -> Fault:
-    line = re.split(r"\r\n|\r|\n", text)[at.line - 1]
-    letter = line[at.column - 1 : at.column]
+def _unclosed(bracket: str, at: Mark, first: Mark, lines: list[str]) -> Fault:
+    """Tell a bracket that is never closed from one within which a comma is missing."""
+    if at.line > first.line and _indent(lines[at.line - 1]) <= _indent(lines[first.line - 1]):
+        return Fault(first, "bracket", f"this {bracket} is never closed")
+    message = f"a comma or the end of the {bracket} is missing before this"
+    return Fault(at, "bracket", message, first=first)
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _bad_start(at: Mark, lines: list[str]) -> Fault:
+    letter = lines[at.line - 1][at.column - 1 : at.column]
     if letter == "\t":
         return Fault(at, "tab", "a tab stands where YAML wants spaces", "indent with spaces")
     return Fault(at, "syntax", f"no value begins with {letter!r}", "put the text in quotes")
