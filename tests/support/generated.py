@@ -126,13 +126,14 @@ class Maker:
         self.secrets.add(token(number))
         path = self.folder.private(f"tokens/{number}", token(number) + self.one("", "\n", "\r\n"))
         self.folder.environ[f"TOKEN_{number}"] = token(number)
-        return self.one(
+        chosen: str = self.one(
             token(number),
             f"${{file:tokens/{number}}}",
             f"${{file:~/tokens/{number}}}",
             f"${{env:TOKEN_{number}}}",
             f"${{cmd:cat {path}}}" if self.dice.random() < 0.2 else token(number),
         )
+        return chosen
 
     def tags(self) -> list[str]:
         """Return a few tags."""

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from orchestrator.kernel import paths
 from orchestrator.supervisor.config import complaints, document, modes
-from orchestrator.supervisor.config.document import Mark
+from orchestrator.supervisor.config.document import Mark, Node
 from orchestrator.supervisor.config.model import File, Server
 from orchestrator.supervisor.config.places import Folders, PathFault
 from orchestrator.supervisor.config.problem import Problem, errors
@@ -79,9 +79,9 @@ def load(path: Path, environ: Mapping[str, str], *, state_dir: Path | None = Non
         )
         for fault in read.faults
     ]
-    if read.root is None:
+    if read.root is None or plain(read.root) is None:
         return _refused(path, digest, problems or [_empty(sheet)])
-    file = _modelled(sheet, problems)
+    file = _modelled(read.root, sheet, problems)
     if file is None:
         return _refused(path, digest, problems)
     reading = _Reading(sheet, file, taken.open_to_others, problems)
@@ -101,12 +101,10 @@ def _empty(sheet: Sheet) -> Problem:
     return sheet.problem(Mark(1, 1), "empty", "there is nothing in this file", hint=hint)
 
 
-def _modelled(sheet: Sheet, problems: list[Problem]) -> File | None:
+def _modelled(root: Node, sheet: Sheet, problems: list[Problem]) -> File | None:
     """Return the file as its model, or add what keeps it from being one."""
-    if sheet.root is None:
-        return None
     try:
-        file = File.model_validate(plain(sheet.root))
+        file = File.model_validate(plain(root))
     except ValidationError as error:
         problems += complaints.complain(error, sheet)
         return None

@@ -37,11 +37,13 @@ def take(path: Path, limit: int) -> Taken:
     try:
         # Not blocking: a FIFO would wait for somebody to write into it.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             entry = os.fstat(descriptor)
             _check_kind(path, entry)
             _check_owner(path, entry)
-            raw = file.read(limit + 1)
+            raw = _read(descriptor, limit + 1)
+        finally:
+            os.close(descriptor)
         _check_parent(path)
     except FileNotFoundError:
         raise Untaken(f"{path} is not there", missing=True) from None
@@ -50,6 +52,13 @@ def take(path: Path, limit: int) -> Taken:
     loose = stat.S_IMODE(entry.st_mode) & 0o077
     command = f"chmod 600 {_quoted(path)}" if loose else None
     return Taken(raw, command)
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    raw = b""
+    while len(raw) < size and (piece := os.read(descriptor, size - len(raw))):
+        raw += piece
+    return raw
 
 
 def _check_kind(path: Path, entry: os.stat_result) -> None:
