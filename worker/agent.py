@@ -8,9 +8,8 @@ It decides nothing about attempts and knows no call of the server.
 
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Final
 
 import anyio
@@ -19,9 +18,11 @@ from anyio.abc import TaskGroup
 
 from orchestrator import __version__
 from orchestrator.kernel import host, logs
+from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import OrchestratorError, StateUnavailable
-from orchestrator.protocol.wire import GoodbyeRequest, Host, SessionRequest
+from orchestrator.protocol.tokens import WorkerToken
+from orchestrator.protocol.wire import GoodbyeRequest, Host, Offer, SessionRequest
 from worker.attempts import Attempts
 from worker.capacity import Capacity, Disk
 from worker.contact import BACKOFF, BACKOFF_HERE, Contact
@@ -32,14 +33,18 @@ from worker.kinds.command import Command
 from worker.kinds.delay import Delay
 from worker.link import Link
 from worker.logic.attempt import Key
+from worker.orders import Allow, Ending, Identify, Order, Update, updated
 from worker.pool import ShimPool
 from worker.runner import Tools
 from worker.services.claimer import Claimer
 from worker.services.courier import UPLOADERS, Courier
 from worker.services.heartbeat import Heart
+from worker.services.herald import Herald, News
 from worker.services.session import SessionKeeper
 from worker.settings import WorkerSettings
 from worker.spool import AttemptLog, Spool
+from worker.standing import Standing
+from worker.terms import Terms
 from worker.workspace import Workspaces
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -53,13 +58,6 @@ not get is in the spool, and told at the next start."""
 GOODBYE_S: Final = 2.0
 
 
-class Order(StrEnum):
-    """What a worker may be told."""
-
-    DRAIN = "drain"
-    STOP = "stop"
-
-
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a worker gets from the process that it is: memory, shims, time and chance."""
@@ -67,21 +65,38 @@ class Surroundings:
     spool: Spool
     channel: socket.socket
     """Where shims are asked for."""
-    environment: dict[str, str]
-    """What every job gets of ours."""
+    environment: Mapping[str, str]
+    """This process's own, of which jobs get some."""
     clock: Clock
     draw: Callable[[], float]
 
 
-class Agent:
-    """One worker."""
+@dataclass(frozen=True, slots=True)
+class Overseer:
+    """Whoever keeps this worker alive, and what passes between the two."""
 
-    def __init__(self, settings: WorkerSettings, link: Link, around: Surroundings) -> None:
+    orders: AsyncIterator[Order]
+    """When they end, nobody is there any more."""
+    opened: Callable[[], Awaitable[None]]
+    """Is told of the first session."""
+    tell: Callable[[News], Awaitable[None]]
+    """Is told how this worker stands."""
+
+
+class Agent:
+    """One worker, known to the server by `token`."""
+
+    def __init__(
+        self, settings: WorkerSettings, link: Link, token: WorkerToken, around: Surroundings
+    ) -> None:
         self._settings = settings
         self._link = link
+        self._token = token
         self._spool = around.spool
-        disk = Disk(around.spool.directory, settings.spool_max_bytes, settings.min_free_bytes)
-        self._capacity = Capacity(settings.slots, around.draw, disk)
+        self._changed = Bell()
+        self.terms = Terms(settings.live(), around.environment)
+        self._capacity = Capacity(settings.slots, around.draw, self._disk())
+        self._capacity.paused = settings.paused is not None
         self._pool = ShimPool(
             around.spool,
             around.channel,
@@ -89,54 +104,57 @@ class Agent:
             spool_max_bytes=settings.spool_max_bytes,
         )
         kinds: Kinds = {
-            "command": Command(self._pool, around.environment),
+            "command": Command(self._pool, self.terms),
             "delay": Delay(around.clock),
         }
-        self._contact = Contact(around.draw, BACKOFF_HERE if link.local else BACKOFF)
-        self._keeper = SessionKeeper(link, self._contact, _introduction(settings, around, kinds))
+        self._kinds = frozenset(kinds)
+        backoff = BACKOFF_HERE if link.local else BACKOFF
+        self._contact = Contact(around.draw, self._changed, backoff)
+        introduction = _introduction(settings, around, self._offered())
+        self._keeper = SessionKeeper(link, self._contact, around.clock, introduction)
         self._courier = Courier(link, self._keeper)
         self._workspaces = Workspaces(settings.state_dir / "workspaces")
         inputs = Inputs(link, self._keeper, self._workspaces)
-        self._tools = Tools(settings, kinds, inputs, self._workspaces, self._courier, around.clock)
+        self._tools = Tools(
+            settings, self.terms, kinds, inputs, self._workspaces, self._courier, around.clock
+        )
         self._code = LEFT
         self._finishing = False
 
-    async def run(self, orders: AsyncIterator[Order], opened: Callable[[], Awaitable[None]]) -> int:
-        """Work until told to end, and return the exit code; `opened` is for the first session."""
+    async def run(self, overseer: Overseer) -> int:
+        """Work until told to end, and return the exit code."""
         found = await self._spool.reattach()
         try:
-            await self._serve(found, orders, opened)
+            await self._serve(found, overseer)
         finally:
             self._pool.close()
         return self._code
 
-    async def _serve(
-        self,
-        found: list[AttemptLog],
-        orders: AsyncIterator[Order],
-        opened: Callable[[], Awaitable[None]],
-    ) -> None:
+    async def _serve(self, found: list[AttemptLog], overseer: Overseer) -> None:
         """Start the services, top to bottom; they end together."""
         async with anyio.create_task_group() as group:
-            attempts = Attempts(group, self._tools, self._capacity)
+            attempts = Attempts(group, self._tools, self._capacity, self._changed)
             attempts.adopt(found)
             # Looked for before anything is taken, removed beside all else: it may be much.
             leftovers = self._workspaces.leftovers(attempts.keys())
             heart = Heart(self._link, self._keeper, attempts)
             claimer = Claimer(self._link, self._keeper, attempts)
+            standing = Standing(self.terms, self._capacity, self._keeper, attempts, claimer)
+            herald = Herald(standing.read, overseer.tell, self._changed)
             group.start_soon(self._spool.keep, name="spool")
             group.start_soon(self._pool.keep, name="shims")
-            group.start_soon(self._capacity.keep, attempts.changed.ring, name="capacity")
+            group.start_soon(self._capacity.keep, self._changed.ring, name="capacity")
             group.start_soon(self._keeper.run, attempts.held, attempts.judge, name="session")
             group.start_soon(heart.run, name="heartbeat")
             group.start_soon(self._courier.report, attempts, name="reports")
             for number in range(UPLOADERS):
                 group.start_soon(self._courier.upload, attempts, name=f"uploads {number}")
             group.start_soon(claimer.run, name="claims")
-            group.start_soon(self._greet, opened, name="greeting")
+            group.start_soon(self._greet, overseer.opened, name="greeting")
+            group.start_soon(herald.run, name="standing")
             group.start_soon(self._tidy, leftovers, name="leftovers")
             ending = _Ending(group, attempts, claimer, heart)
-            group.start_soon(self._obey, orders, ending, name="orders")
+            group.start_soon(self._obey, overseer.orders, ending, name="orders")
             if self._settings.once:
                 group.start_soon(self._only_one, ending, name="once")
             if (delay_s := self._settings.kill_after_s) is not None:
@@ -157,11 +175,65 @@ class Agent:
     async def _obey(self, orders: AsyncIterator[Order], ending: "_Ending") -> None:
         """Do what we are told; when nobody tells us anything any more, leave."""
         async for order in orders:
-            logs.event(LOGGER, logging.INFO, f"worker.{order}_ordered")
-            self._take_no_more(ending)
-            if order is Order.STOP:
-                ending.attempts.preempt()
+            match order:
+                case Ending():
+                    logs.event(LOGGER, logging.INFO, f"worker.{order}_ordered")
+                    self._take_no_more(ending)
+                    if order is Ending.STOP:
+                        ending.attempts.preempt()
+                case Allow():
+                    self._capacity.allowed = order.slots
+                    ending.claimer.reconsider(ending.heart.beat)
+                case Update():
+                    self._update(order, ending)
+                case Identify():
+                    self._identify(order)
         ending.group.cancel_scope.cancel()
+
+    def _update(self, order: Update, ending: "_Ending") -> None:
+        """Go by other settings: some at once, the others from the next job on."""
+        before, now = self.terms.now, updated(self.terms.now, order.settings)
+        if now is None:
+            return
+        self.terms.take(now)
+        self._capacity.resize(now.slots)
+        self._capacity.paused = now.paused is not None
+        self._capacity.disk = self._disk()
+        self._capacity.look()
+        self._pool.spool_max_bytes = now.spool_max_bytes
+        offered = self._keeper.offer
+        self._keeper.introduce(self._offered())
+        if self._keeper.offer != offered:
+            ending.heart.beat()
+        ending.claimer.reconsider(ending.heart.beat)
+        names = [name for name in dict(now) if getattr(now, name) != getattr(before, name)]
+        logs.event(LOGGER, logging.INFO, "settings.updated", changed=", ".join(names) or None)
+
+    def _identify(self, order: Identify) -> None:
+        """Use another secret from the next call on; another worker's is none of ours."""
+        token = WorkerToken.parse(order.token.strip())
+        if token is None or not token.is_of(self._token):
+            logs.event(
+                LOGGER,
+                logging.ERROR,
+                "token.refused",
+                reason=_why_refused(token, self._token),
+                next="the old token is used on",
+            )
+            return
+        if token != self._token:
+            self._token = token
+            self._link.identify(token)
+            logs.event(LOGGER, logging.INFO, "token.renewed")
+
+    def _disk(self) -> Disk:
+        terms = self.terms.now
+        return Disk(self._spool.directory, terms.spool_max_bytes, terms.min_free_bytes)
+
+    def _offered(self) -> Offer:
+        terms = self.terms.now
+        kinds = self._kinds if terms.kinds is None else self._kinds.intersection(terms.kinds)
+        return Offer(slots=terms.slots, kinds=sorted(kinds), tags=list(terms.tags))
 
     async def _only_one(self, ending: "_Ending") -> None:
         """Ask for nothing more once a job was begun, and end when it has."""
@@ -207,14 +279,18 @@ class _Ending:
     heart: Heart
 
 
-def _introduction(settings: WorkerSettings, around: Surroundings, kinds: Kinds) -> SessionRequest:
+def _introduction(settings: WorkerSettings, around: Surroundings, offer: Offer) -> SessionRequest:
     return SessionRequest(
         version=__version__,
         spool_id=around.spool.identity.id,
         number=around.spool.count_opening(round(around.clock.now() * 1000)) * REQUESTS_EACH,
-        slots=settings.slots,
-        kinds=sorted(kinds),
-        tags=list(settings.tags),
+        **dict(offer),
         host=Host(**asdict(host.facts())),
         takeover=settings.takeover,
     )
+
+
+def _why_refused(told: WorkerToken | None, ours: WorkerToken) -> str:
+    if told is None:
+        return "what came is no worker token (machine_…:worker_…:secret_…)"
+    return f"it is of {told.worker_id} on {told.machine_id}, and this worker is {ours.worker_id}"

@@ -29,9 +29,9 @@ _ITS_OWN: Final = 0.0
 class Attempts:
     """The attempts that are here, from their grant until the server has their end."""
 
-    def __init__(self, group: TaskGroup, tools: Tools, capacity: Capacity) -> None:
-        self.changed = Bell()
-        """Rings when a slot may have become free, or the last attempt has gone."""
+    def __init__(self, group: TaskGroup, tools: Tools, capacity: Capacity, changed: Bell) -> None:
+        self.changed = changed
+        """Rings also when a slot may have become free, or the last attempt has gone."""
         self.granted = 0
         """How many were granted to this process; what was found here is none of them."""
         self.has_done_one = False
@@ -57,6 +57,10 @@ class Attempts:
         """Tell whether there is anything that the server does not know yet."""
         return bool(self._runners)
 
+    def running(self) -> list[Runner]:
+        """Return all that has a slot, the oldest first."""
+        return [runner for key, runner in self._runners.items() if key in self._occupied]
+
     def keys(self) -> set[Key]:
         """Return which attempts are here."""
         return set(self._runners)
@@ -70,6 +74,7 @@ class Attempts:
         if key not in self._runners:
             once = grant.execution is Execution.AT_MOST_ONCE
             runner = self._add(Attempt(key, grant.grace_s, once))
+            runner.name = grant.name
             self._group.start_soon(runner.run, grant)
             self.granted += 1
             self.changed.ring()

@@ -49,11 +49,17 @@ class Disk:
     spool_max_bytes: int = SPOOL_MAX_BYTES
     min_free_bytes: int | None = None
 
-    def shortage(self, *, relief: float = 1.0) -> Shortage | None:
+    def waiting(self) -> int:
+        """Return how much waits here for the server, as far as that can be seen."""
+        try:
+            return waiting_bytes(self.folder)
+        except OSError:
+            return 0
+
+    def shortage(self, waiting: int, *, relief: float = 1.0) -> Shortage | None:
         """Return what there is too little of; `None` if there is enough."""
         try:
             disk = os.statvfs(self.folder)
-            waiting = waiting_bytes(self.folder)
         except OSError:
             # A disk that cannot be asked is met by whoever writes to it.
             return None
@@ -79,8 +85,15 @@ class Capacity:
 
     def __init__(self, slots: int, draw: Callable[[], float], disk: Disk | None = None) -> None:
         self.slots = slots
+        self.most = slots
+        """As many as there ever were: what was taken then may still have to be started."""
+        self.allowed: int | None = None
+        """The share of what the machine may run, as a supervisor deals it out."""
+        self.paused = False
+        self.waiting_bytes = 0
+        """How much is in the spool that the server does not have, when it was last looked at."""
         self._draw = draw
-        self._disk = disk
+        self.disk = disk
         self._shims = slots
         """As many as were not refused yet."""
         self._refusals = 0
@@ -91,11 +104,24 @@ class Capacity:
     @property
     def now(self) -> int:
         """Return how many attempts there may be at once, those that are here among them."""
-        if self.shortage is not None:
+        if self.paused or self.shortage is not None:
             return 0
+        return min(self._bearable, self.slots if self.allowed is None else self.allowed)
+
+    @property
+    def _bearable(self) -> int:
+        """Return how many this machine can start."""
         if self._shims == self.slots or anyio.current_time() < self._try_at:
             return self._shims
         return self._shims + 1
+
+    def resize(self, slots: int) -> None:
+        """Have another number of slots. What the machine could not bear is still believed."""
+        limited = self._shims < self.slots
+        self._shims = min(self._shims, slots) if limited else slots
+        self.slots, self.most = slots, max(self.most, slots)
+        if limited and self._shims == slots:
+            _inform()
 
     def refused(self, error: OrchestratorError, shims: int) -> None:
         """Note that there was no shim beside those at work: after a pause one more is tried."""
@@ -118,8 +144,10 @@ class Capacity:
     def look(self) -> None:
         """Look at the disk."""
         before = self.shortage
-        if self._disk is not None:
-            self.shortage = self._disk.shortage(relief=1.0 if before is None else _RELIEF)
+        if self.disk is not None:
+            self.waiting_bytes = self.disk.waiting()
+            relief = 1.0 if before is None else _RELIEF
+            self.shortage = self.disk.shortage(self.waiting_bytes, relief=relief)
         if before is None and self.shortage is not None:
             _warn(*self.shortage, 0)
         elif before is not None and self.shortage is None:
@@ -130,8 +158,9 @@ class Capacity:
         while True:
             # Also when the pause is over and one more may be tried: for a single slot that is all.
             limited = self.shortage is not None or self._shims < self.slots
+            before = self.shortage
             self.look()
-            if limited and self.now > 0:
+            if self.shortage is not before or (limited and self.now > 0):
                 ring()
             await anyio.sleep(LOOK_S)
 

@@ -7,6 +7,7 @@ reason to hurry. The log hears of the beginning and the end, once.
 """
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -30,33 +31,53 @@ LATEST_S: Final = 60.0
 class Contact:
     """What all loops of a worker know of the server. `draw` is a uniform number from [0, 1)."""
 
-    def __init__(self, draw: Callable[[], float], backoff: Backoff = BACKOFF) -> None:
+    def __init__(
+        self, draw: Callable[[], float], changed: Bell, backoff: Backoff = BACKOFF
+    ) -> None:
         self.draw = draw
         self.backoff = backoff
-        self._restored = Bell()
-        self._lost = False
+        self.reached_at = -math.inf
+        """When the server answered last, by the event loop's clock."""
+        self.unreached: OrchestratorError | None = None
+        """Why nobody answers; `None` while somebody does."""
+        self.bell = changed
+        """Rings when anything has changed that another loop, or a person, may wait for."""
+        self._tries: list[Tries] = []
 
     def tries(self, *, latest_s: float = LATEST_S) -> "Tries":
         """Return the account of one loop, which never waits longer than `latest_s`."""
-        return Tries(self, latest_s)
+        self._tries.append(Tries(self, latest_s))
+        return self._tries[-1]
+
+    @property
+    def put_off(self) -> OrchestratorError | None:
+        """Return what the server said no to, if it answers and some loop was refused."""
+        return next((one.refusal for one in self._tries if one.refusal is not None), None)
+
+    @property
+    def next_try_at(self) -> float:
+        """Return when the first loop that waits asks again."""
+        return min((one.again_at for one in self._tries), default=math.inf)
 
     def restored(self) -> None:
         """Note that the server answered."""
-        if self._lost:
-            self._lost = False
+        self.reached_at = anyio.current_time()
+        if self.unreached is not None:
+            self.unreached = None
             logs.event(LOGGER, logging.INFO, "server.reached")
-            self._restored.ring()
+            self.bell.ring()
 
     def lose(self, error: OrchestratorError) -> None:
         """Note that nobody answered."""
-        if not self._lost:
-            self._lost = True
+        if self.unreached is None:
             _warn("server.lost", error)
+        self.unreached = error
+        self.bell.ring()
 
     async def restored_within(self, timeout_s: float) -> None:
         """Wait until another loop has reached the server, at most that long."""
         deadline = anyio.current_time() + timeout_s
-        await self._restored.until(lambda: not self._lost, deadline=deadline)
+        await self.bell.until(lambda: self.unreached is None, deadline=deadline)
 
 
 class Tries:
@@ -66,6 +87,10 @@ class Tries:
         self._contact = contact
         self._latest_s = latest_s
         self._failures = 0
+        self.refusal: OrchestratorError | None = None
+        """What the server said no to, while that is waited for."""
+        self.again_at = math.inf
+        """When it is tried again, while it waits for that."""
 
     def succeeded(self) -> None:
         """Note that the server answered."""
@@ -77,16 +102,30 @@ class Tries:
         self._failures += 1
         delay_s = self._contact.backoff.delay(self._failures, draw=self._contact.draw())
         delay_s = min(delay_s, self._latest_s)
+        if isinstance(error, Overloaded):
+            delay_s = max(delay_s, min(error.retry_after_s, self._latest_s))
+        self.again_at = anyio.current_time() + delay_s
+        try:
+            await self._wait(error, delay_s)
+        finally:
+            self.again_at = math.inf
+
+    async def _wait(self, error: OrchestratorError, delay_s: float) -> None:
         if isinstance(error, ServerUnreachable):
             self._contact.lose(error)
             await self._contact.restored_within(delay_s)
             return
-        self._contact.restored()
         if self._failures == 1:
             _warn("server.refused", error)
-        if isinstance(error, Overloaded):
-            delay_s = max(delay_s, min(error.retry_after_s, self._latest_s))
-        await anyio.sleep(delay_s)
+        self.refusal = error
+        self._contact.restored()
+        self._contact.bell.ring()
+        try:
+            await anyio.sleep(delay_s)
+        finally:
+            # The next answer may take its time: a question for work waits for some.
+            self.refusal = None
+            self._contact.bell.ring()
 
 
 def _warn(event: str, error: OrchestratorError) -> None:

@@ -45,6 +45,11 @@ class Link:
         self.local = self._work.endpoint.local
         """Whether the server is on this machine."""
 
+    def identify(self, token: WorkerToken) -> None:
+        """Call with another secret of the same worker from now on."""
+        self._work.identify(str(token))
+        self._pulse.identify(str(token))
+
     async def open_session(self, request: SessionRequest) -> SessionReply:
         """Begin a session."""
         return await self._work.call(f"{PREFIX}/sessions", request, SessionReply, timeout_s=CALL_S)

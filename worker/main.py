@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import anyio
@@ -16,14 +16,27 @@ from pydantic import ValidationError
 
 from orchestrator.kernel import descriptors, logs
 from orchestrator.kernel.clock import SystemClock
-from orchestrator.kernel.errors import Broken, ConfigInvalid, LauncherGone, OrchestratorError, cause
+from orchestrator.kernel.errors import (
+    Broken,
+    ConfigInvalid,
+    Forbidden,
+    LauncherGone,
+    OrchestratorError,
+    Unauthenticated,
+    cause,
+)
 from orchestrator.kernel.files import private_dir
 from orchestrator.kernel.lifeline import Lifeline
 from orchestrator.kernel.packets import Message
-from worker.agent import LEFT, Agent, Order, Surroundings
+from orchestrator.protocol.tokens import WorkerToken
+from worker.agent import LEFT, Agent, Overseer, Surroundings
 from worker.link import Link
-from worker.settings import WorkerSettings, read_token, surroundings
+from worker.logic.standing import StandingState
+from worker.orders import Ending, Identify, Order, order_of
+from worker.services.herald import News, words
+from worker.settings import WorkerSettings, environment_of_ours, read_token
 from worker.spool import Spool
+from worker.terms import Called
 
 LOGGER: Final = logging.getLogger(__name__)
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -48,20 +61,24 @@ def run(settings: WorkerSettings, channel: socket.socket) -> int:
     """Be a worker in the foreground, with orders by signal."""
     logs.set_up()
     descriptors.raise_limit(_DESCRIPTORS)
-    return _to_its_end(lambda: anyio.run(_in_foreground, settings, channel))
+    return _to_its_end(lambda: anyio.run(_in_foreground, settings, channel, _own(settings)))
+
+
+def _own(settings: WorkerSettings) -> WorkerToken:
+    """Return the token of a worker that nobody tells it."""
+    if settings.token_file is None:
+        raise ConfigInvalid("there is no token for this worker", hint="name the file that holds it")
+    return read_token(settings.token_file)
 
 
 def _to_its_end(main: Callable[[], int]) -> int:
     """Return the exit code, also that of an error that has one. A bug of ours is not caught."""
     try:
         return main()
-    except OrchestratorError as error:
-        trouble = error
-    except BaseExceptionGroup as group:
-        found = cause(group)
-        if not isinstance(found, OrchestratorError) or group.split(OrchestratorError)[1]:
+    except (OrchestratorError, BaseExceptionGroup) as error:
+        trouble = _cause(error)
+        if trouble is None:
             raise  # there is anything else among them
-        trouble = found
     # A launcher is killed from outside: that is told in a sentence, and is no bug with a trace.
     if isinstance(trouble, Broken) and not isinstance(trouble, LauncherGone):
         raise trouble
@@ -76,58 +93,111 @@ def _to_its_end(main: Callable[[], int]) -> int:
     return trouble.exit_code
 
 
+def _cause(error: BaseException) -> OrchestratorError | None:
+    """Return the error of ours that this is, alone or in a group; `None` if there is another."""
+    if isinstance(error, BaseExceptionGroup):
+        found = cause(error)
+        whole = error.split(OrchestratorError)[1] is None
+        return found if whole and isinstance(found, OrchestratorError) else None
+    return error if isinstance(error, OrchestratorError) else None
+
+
 async def _forked(args: Message, lifeline_fd: int, channel: socket.socket) -> int:
     lifeline = Lifeline.from_fd(lifeline_fd)
 
+    messages = lifeline.orders()
+
     async def orders() -> AsyncIterator[Order]:
-        async for message in lifeline.orders():
-            yield Order(message["do"])
+        async for message in messages:
+            if (order := order_of(message)) is not None:
+                yield order
         _leave_soon(LEFT)
 
     async def opened() -> None:
         await lifeline.tell({"state": "ready"})
 
     try:
-        settings = WorkerSettings.model_validate(args)
+        settings = _settings(args)
+        if settings.token_file is not None:
+            token = read_token(settings.token_file)
+        else:
+            first = await anext(messages, None)
+            if first is None:
+                return LEFT
+            token = _identified(first)
+        return await _work(settings, channel, token, Overseer(orders(), opened, lifeline.tell))
+    except (OrchestratorError, BaseExceptionGroup) as error:
+        if isinstance(trouble := _cause(error), OrchestratorError):
+            await lifeline.tell({"standing": _last(trouble)})
+        raise
+
+
+def _settings(args: Message) -> WorkerSettings:
+    try:
+        return WorkerSettings.model_validate(args)
     except ValidationError as error:
-        raise ConfigInvalid(f"the worker's settings are wrong: {error}") from None
-    return await _work(settings, channel, orders(), opened)
+        # Without what was given: the environment of jobs is among it.
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        told = "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in faults)
+        raise ConfigInvalid(f"the worker's settings are wrong: {told}") from None
 
 
-async def _in_foreground(settings: WorkerSettings, channel: socket.socket) -> int:
+def _identified(message: Message) -> WorkerToken:
+    """Return who we are, as the first message of the lifeline must say."""
+    order = order_of(message)
+    token = WorkerToken.parse(order.token.strip()) if isinstance(order, Identify) else None
+    if token is None:
+        raise ConfigInvalid(
+            "this worker was told no token (machine_…:worker_…:secret_…), neither in a file nor "
+            "before anything else",
+            hint="name token_file in its settings, or have its supervisor identify it first",
+        )
+    return token
+
+
+def _last(error: OrchestratorError) -> News:
+    """Return the standing of a worker that ends, and will not be better by itself."""
+    refused = isinstance(error, Unauthenticated | Forbidden)
+    state = StandingState.REFUSED if refused else StandingState.FAILED
+    return {"state": state, "reason": words(error.message), "hint": words(error.hint)}
+
+
+async def _in_foreground(
+    settings: WorkerSettings, channel: socket.socket, token: WorkerToken
+) -> int:
     got: list[int] = []
 
     async def orders() -> AsyncIterator[Order]:
         with anyio.open_signal_receiver(*SIGNALS) as received:
             async for number in received:
                 got.append(number)
-                if len(got) > len(Order):
+                if len(got) > len(Ending):
                     _leave_soon(_KILLED_BY + number)
                     return
-                yield list(Order)[len(got) - 1]
+                yield list(Ending)[len(got) - 1]
 
     async def opened() -> None:
         logs.event(LOGGER, logging.INFO, "worker.ready", url=settings.server_url)
 
-    code = await _work(settings, channel, orders(), opened)
+    async def told(news: News) -> None:
+        """Do nothing: whoever sits before it reads the log."""
+
+    code = await _work(settings, channel, token, Overseer(orders(), opened, told))
     return _KILLED_BY + got[-1] if code and got else code
 
 
 async def _work(
-    settings: WorkerSettings,
-    channel: socket.socket,
-    orders: AsyncIterator[Order],
-    opened: Callable[[], Awaitable[None]],
+    settings: WorkerSettings, channel: socket.socket, token: WorkerToken, overseer: Overseer
 ) -> int:
-    token = read_token(settings.token_file)
     _check_directory(settings)
     spool = Spool(private_dir(settings.state_dir) / "spool")
     _tell_of_a_copy(spool)
-    around = Surroundings(spool, channel, surroundings(), SystemClock(), _draw)
+    around = Surroundings(spool, channel, environment_of_ours(), SystemClock(), _draw)
     try:
-        with logs.bound(worker=settings.name):
-            async with Link(settings.server_url, token) as link:
-                return await Agent(settings, link, around).run(orders, opened)
+        async with Link(settings.server_url, token) as link:
+            agent = Agent(settings, link, token, around)
+            with logs.bound(worker=Called(agent.terms)):
+                return await agent.run(overseer)
     finally:
         spool.close()
 

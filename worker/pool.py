@@ -78,8 +78,8 @@ class PooledShim:
         """Hand over an attempt, or raise `ConnectionError` because the shim is gone."""
         self._over = False
         self._ended_bell = layout.ended_bell(order.job_id, order.attempt)
-        message = _message(order)
-        fds = []
+        message = _message(order, self._pool.spool_max_bytes)
+        fds: list[int] = []
         try:
             if len(message) > layout.MESSAGE_BYTES:
                 fds.append(_in_memory(message))
@@ -158,7 +158,8 @@ class ShimPool:
         self._spool = spool
         self._channel = channel
         self._capacity = capacity
-        self._spool_max_bytes = spool_max_bytes
+        self.spool_max_bytes = spool_max_bytes
+        """What a shim is told with each attempt: it may be another one than when that began."""
         self._shims: set[PooledShim] = set()
         self._idle: list[PooledShim] = []
         self._growing = anyio.Lock()
@@ -170,6 +171,8 @@ class ShimPool:
             now = anyio.current_time()
             for shim in self._shims.difference(self._idle):
                 shim.look_after(now)
+            while self._idle and len(self._shims) > self._capacity.slots:
+                self._dismiss(self._idle.pop(0))
 
     async def reserve(self) -> PooledShim:
         """Return a shim that is kept for one attempt: it is granted to it, or taken back.
@@ -196,8 +199,7 @@ class ShimPool:
                 shim.grant(order)
             except (ConnectionError, BlockingIOError):
                 # It was killed, or stopped, while it was idle: it has nothing that could be lost.
-                self.let_go(shim)
-                self._spool.retire(shim.segment)
+                self._dismiss(shim)
                 shim = await self._any()
                 continue
             except OSError as error:
@@ -222,6 +224,11 @@ class ShimPool:
         shim.close()
         self._shims.discard(shim)
 
+    def _dismiss(self, shim: PooledShim) -> None:
+        """Hang up on an idle shim; nothing in its segment is needed for it."""
+        self.let_go(shim)
+        self._spool.retire(shim.segment)
+
     def close(self) -> None:
         """Hang up on all: the idle ones end, the others when their attempt has."""
         for shim in self._shims:
@@ -232,7 +239,7 @@ class ShimPool:
 
     async def _grow(self) -> PooledShim:
         async with self._growing:
-            invariant(len(self._shims) < self._capacity.slots, "no more attempts than slots")
+            invariant(len(self._shims) < self._capacity.most, "no more attempts than slots")
             try:
                 shim = await self._make()
             except OSError as error:
@@ -274,7 +281,7 @@ class ShimPool:
         return PooledShim(self, ours, segment, pidfd)
 
     async def _ask(self, fd: int) -> None:
-        args = {"spool": str(self._spool.directory), "spool_max_bytes": self._spool_max_bytes}
+        args = {"spool": str(self._spool.directory), "spool_max_bytes": self.spool_max_bytes}
         request = packets.encode({"do": "shim", "args": args})
         while True:
             try:
@@ -306,7 +313,7 @@ class ShimPool:
         return segment
 
 
-def _message(order: ShimOrder) -> bytes:
+def _message(order: ShimOrder, spool_max_bytes: int) -> bytes:
     return json.dumps(
         {
             "job": order.job_id,
@@ -319,6 +326,7 @@ def _message(order: ShimOrder) -> bytes:
             "silence_s": order.silence_s,
             "grace_s": order.grace_s,
             "durable": order.durable,
+            "spool_max_bytes": spool_max_bytes,
         }
     ).encode()
 

@@ -45,7 +45,8 @@ from worker.logic.outcome import end_of, shortened
 from worker.moment import now_us
 from worker.records import Began, Exited, Log, Phase, Vanished, Wrote
 from worker.services.courier import Courier
-from worker.settings import WorkerSettings
+from worker.settings import JobLimits, WorkerSettings
+from worker.terms import Terms
 from worker.workspace import Workspaces
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Tools:
     """What every attempt uses."""
 
     settings: WorkerSettings
+    terms: Terms
     kinds: Kinds
     inputs: Inputs
     workspaces: Workspaces
@@ -78,6 +80,9 @@ class Runner:
         self._running: Running | None = None
         self._interrupt: Interrupt | None = None
         self._has_workspace = False
+        self.name: str | None = None
+        """What its job is called, if it was granted to this process."""
+        self.began_us: int | None = None
         self.was_found = False
         """Whether an earlier process started it."""
 
@@ -154,8 +159,10 @@ class Runner:
                     key, courier = self.attempt.key, self._tools.courier
                     await courier.write(key, record.offset, record.frames)
                 case Began():
+                    self.began_us = record.at_us
                     self.happened(Alive(record.at_us, record.pid))
                 case Entered():
+                    self.began_us = record.at_us
                     self.happened(Alive(record.at_us))
                 case Finished():
                     self.happened(Over(record.end, NO_OUTPUT))
@@ -187,7 +194,7 @@ class Runner:
                     root = await tools.inputs.place(key, grant.inputs)
                 if self._preparing.cancel_called:
                     return Withdrawn()
-            launch = kind.ready(_work(key, grant, root))
+            launch = kind.ready(_work(key, grant, root, tools.terms.now.limits))
             # Before anybody hears of a start: what this machine cannot begin, another one may.
             await launch.secure()
         except LaunchFailed as error:
@@ -276,13 +283,13 @@ class Runner:
         return Unaccounted(now_us(self._tools.clock), record.log)
 
 
-def _work(key: Key, grant: Grant, root: Path) -> Work:
+def _work(key: Key, grant: Grant, root: Path, limits: JobLimits) -> Work:
     return Work(
         key=key,
         params=grant.params,
         env=grant.env,
         root=root,
-        timeout_s=grant.timeout_s,
+        timeout_s=min(grant.timeout_s, limits.timeout_s or grant.timeout_s),
         silence_s=grant.silence_s,
         grace_s=grant.grace_s,
         durable=grant.execution is Execution.AT_MOST_ONCE,

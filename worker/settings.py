@@ -1,7 +1,7 @@
-"""What a worker is told when it starts, and what it takes from its own surroundings.
+"""What a worker is told when it starts and later, and what it takes from its own surroundings.
 
 The one place that looks at the environment. The token itself is not a setting: settings travel
-through the launcher as text, and only this process reads the file that holds the token.
+through the launcher as text. It comes from a file that only this process reads, or by the lifeline.
 """
 
 import os
@@ -17,7 +17,6 @@ from orchestrator.protocol import limits
 from orchestrator.protocol.jobs import Tag
 from orchestrator.protocol.tokens import WorkerToken
 from worker.capacity import SPOOL_MAX_BYTES
-from worker.logic import environment
 
 SPOOL_LEAST_BYTES: Final = 32 * limits.MIB
 """Four segments: with less, a job could not even go on in another one."""
@@ -33,26 +32,65 @@ def _absolute(path: Path) -> Path:
 Folder = Annotated[Path, AfterValidator(_absolute)]
 
 
-class WorkerSettings(BaseModel):
-    """One worker."""
+class JobLimits(BaseModel):
+    """What one job may use; `None`: as much as there is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timeout_s: float | None = Field(default=None, gt=0)
+    """The longest run, also of a job that asks for more."""
+    memory_bytes: int | None = Field(default=None, ge=1)
+    cpus: float | None = Field(default=None, gt=0)
+    pids: int | None = Field(default=None, ge=1)
+    open_files: int | None = Field(default=None, ge=1)
+    output_bytes: int = Field(default=limits.OUTPUT_CAP_BYTES, ge=0)
+    nice: int = Field(default=0, ge=0, le=19)
+
+
+class Pause(BaseModel):
+    """Take nothing for now, and why, for people."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: str | None = None
+
+
+class LiveSettings(BaseModel):
+    """What may change while a worker lives: some at once, some from its next job on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(default="worker", min_length=1, max_length=64)
     """For log lines; the server knows the worker by its token."""
-    server_url: str
-    token_file: Path
-    working_directory: Folder
-    """Where jobs without inputs run."""
-    state_dir: Folder
-    """Where the spool and the workspaces are: what must survive a restart."""
     slots: int = Field(default=1, ge=1, le=limits.SLOTS_MAX)
     tags: tuple[Tag, ...] = Field(default=(), max_length=limits.TAGS)
+    kinds: tuple[str, ...] | None = None
+    """Which kinds of jobs it takes; `None`: all that it has."""
+    env: dict[str, str] = Field(default={}, repr=False)
+    """For every job; its own variables come over these."""
+    env_pass: tuple[str, ...] = ()
+    """What else of our own environment every job gets: names, or patterns with `*`."""
+    kill_grace_s: float = Field(default=limits.GRACE_DEFAULT_S, ge=0, le=limits.GRACE_MAX_S)
+    """From SIGTERM to SIGKILL, where a job does not say."""
     spool_max_bytes: int = Field(default=SPOOL_MAX_BYTES, ge=SPOOL_LEAST_BYTES)
     """How much may wait here for the server; what a job says beyond that is not kept."""
     min_free_bytes: int | None = Field(default=None, ge=0)
     """What must be free on the spool's disk before anything is taken; by default 2 GiB, or a tenth
     of a small disk."""
+    paused: Pause | None = None
+    limits: JobLimits = JobLimits()
+
+
+class WorkerSettings(LiveSettings):
+    """One worker, as it is started."""
+
+    server_url: str
+    token_file: Path | None = None
+    """`None`: whoever keeps it tells the token before anything else."""
+    working_directory: Folder
+    """Where jobs without inputs run."""
+    state_dir: Folder
+    """Where the spool and the workspaces are: what must survive a restart."""
     once: bool = False
     """Take one job, and end when it has."""
     kill_after_s: float | None = Field(default=None, ge=0)
@@ -60,14 +98,15 @@ class WorkerSettings(BaseModel):
     takeover: bool = False
     """End another process that is connected as this worker with another state directory."""
 
-
-def surroundings() -> dict[str, str]:
-    """Return what of this process's environment every job gets."""
-    return environment.base(os.environ)
+    def live(self) -> LiveSettings:
+        """Return the part that may change."""
+        return LiveSettings.model_validate(
+            {name: getattr(self, name) for name in LiveSettings.model_fields}
+        )
 
 
 def environment_of_ours() -> Mapping[str, str]:
-    """Return this process's environment, for whoever reads settings from it."""
+    """Return this process's environment: for settings, and for what jobs get of it."""
     return os.environ
 
 

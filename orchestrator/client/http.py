@@ -158,6 +158,10 @@ class AsyncApi:
             verify=_trust(self.endpoint), trust_env=False, limits=_limits(connections)
         )
 
+    def identify(self, credential: str) -> None:
+        """Call with another credential from now on; what is under way keeps the one it has."""
+        self.endpoint = _endpoint(self.endpoint.url, credential)
+
     async def call(
         self, path: str, request: BaseModel, reply: type[T], *, timeout_s: float = CALL_S
     ) -> T:

@@ -19,8 +19,9 @@ import anyio
 from orchestrator.kernel import packets
 from orchestrator.kernel.packets import Message
 
-MESSAGE_BYTES = 16 * 1024
-"""News and orders are a few words; whatever is longer does not belong here."""
+MESSAGE_BYTES = 128 * 1024
+"""Orders may carry a worker's whole environment, of which 64 KiB are allowed, and JSON can double
+it; whatever is longer does not belong here. It fits beside what waits in an untuned socket."""
 _PATIENCE_S = 5.0
 """A peer that leaves hundreds of messages unread has stopped listening."""
 
@@ -41,6 +42,8 @@ class _End:
         place, not from whichever message came too late.
         """
         data = packets.encode(message)
+        if len(data) > MESSAGE_BYTES:
+            raise ValueError(f"a message of {len(data)} bytes; at most {MESSAGE_BYTES} fit")
         quiet = contextlib.suppress(ConnectionError, anyio.ClosedResourceError)
         with anyio.move_on_after(_PATIENCE_S), quiet:
             while not self._closed:

@@ -68,6 +68,10 @@ class WorkerToken:
             return None
         return cls(match[1], match[2], match[3])
 
+    def is_of(self, other: "WorkerToken") -> bool:
+        """Tell whether the other one is of the same worker, whatever its secret."""
+        return (self.machine_id, self.worker_id) == (other.machine_id, other.worker_id)
+
     def __str__(self) -> str:
         return f"{self.machine_id}:{self.worker_id}:{self.secret}"
 

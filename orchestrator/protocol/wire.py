@@ -229,11 +229,23 @@ class LiveAttempt(Request):
     cancelling: bool = False
 
 
+class Offer(Request):
+    """What a worker has to offer now: it may change while its session and its attempts go on."""
+
+    slots: int = Field(ge=1, le=limits.SLOTS_MAX)
+    kinds: list[Text] = Field(max_length=256)
+    tags: list[Tag] = Field(default=[], max_length=limits.TAGS)
+
+
 class HeartbeatRequest(Request):
-    """Renew the session; wait up to `wait_s` for an order that the worker does not know yet."""
+    """Renew the session; wait up to `wait_s` for an order that the worker does not know yet.
+
+    The offer comes with each one, so that one that was lost or overtaken does no harm for long.
+    """
 
     session_id: SessionId
     claim_seen: int = Field(ge=0, lt=2**62)
+    offer: Offer | None = None
     attempts: list[LiveAttempt] = Field(default=[], max_length=10_000)
     wait_s: float = Field(default=0, ge=0, le=limits.CLAIM_WAIT_S)
 

@@ -54,6 +54,14 @@ class SessionOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionChanged:
+    """A worker offers something else than before; it satisfies these requirements, and no other."""
+
+    session_id: str
+    requirement_ids: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnded:
     """A session is over: whoever waits in its name waits for nothing."""
 
@@ -84,6 +92,7 @@ Fact = (
     | Scheduled
     | RequirementAdded
     | SessionOpened
+    | SessionChanged
     | SessionEnded
     | OrderPending
     | KeysChanged

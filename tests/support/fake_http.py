@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +26,8 @@ from orchestrator.protocol.wire import (
 )
 
 PREFIX = "/api/worker/v1/"
+HELD_MAX_S = 20.0
+"""An answer that a test keeps back goes in the end, so that nobody waits for a test that failed."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ class Fake(Protocol):
     errors: list[str]
     faults: dict[str, list[Fault]]
     files: dict[str, bytes]
+    tokens: set[str]
+    by_token: Counter[str]
+    answering: threading.Event
 
     def output(self, params: dict[str, str], body: bytes) -> Any:
         """Take much output."""
@@ -135,9 +141,11 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         name, _, rest = parts.path.removeprefix(PREFIX).partition("/")
         params = {key: values[0] for key, values in parse_qs(parts.query).items()}
-        if self.headers.get("Authorization") != f"Worker {fake.token}":
+        kind, _, token = self.headers.get("Authorization", "").partition(" ")
+        if kind != "Worker" or token not in {fake.token, *fake.tokens}:
             self._refuse(Problem(401, "unauthenticated"))
             return
+        fake.by_token[token] += 1
         model = self.models.get(name)
         try:
             request = model.model_validate_json(body) if model else None
@@ -161,6 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             done = self._do(name, request if model else body, params, rest)
             fake.changed.notify_all()
+        if name == "claim":
+            fake.answering.wait(HELD_MAX_S)
         if fault == "drop the answer":
             self.close_connection = True
         elif isinstance(done, Problem):

@@ -11,6 +11,7 @@ import itertools
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,6 +98,13 @@ class FakeServer:
                 "machine_" + "0" * 26, "worker_" + "0" * 26, make_token("secret", b"k" * 32)
             )
         )
+        self.tokens = {self.token}
+        """Who may call, besides."""
+        self.by_token: Counter[str] = Counter()
+        """How often each of them did."""
+        self.answering = threading.Event()
+        """While it is not set, claims are decided and their answers stay here."""
+        self.answering.set()
         self.changed = threading.Condition()
         self.calls: list[Call] = []
         self.errors: list[str] = []
@@ -108,8 +116,11 @@ class FakeServer:
         self.session_id = ""
         self.spool_id = ""
         self.left = False
+        self.claim_seen = 0
         self.max_slots = 1000
         self.lease_s = 60.0
+        self.ahead_s = 0.0
+        """How far its clock is before everybody else's."""
         self._grants: dict[tuple[str, int], list[Grant]] = {}
         # Nobody else's: what a dead attempt left behind is looked for by the id of its job, on the
         # whole machine, and other tests run there.
@@ -118,6 +129,10 @@ class FakeServer:
         self._life = 0
         self.port = 0
         self.start()
+
+    def now_us(self) -> int:
+        """Return what time it is here."""
+        return int((time.time() + self.ahead_s) * 1_000_000)
 
     @property
     def url(self) -> str:
@@ -142,7 +157,7 @@ class FakeServer:
 
     def submit(self, kind: str = "command", **fields: Any) -> str:
         """Queue a job; `argv=[…]` and the like are its params, unless `params` are given."""
-        own = {"params", "env", "timeout_s", "silence_s", "grace_s", "inputs", "execution"}
+        own = {"name", "params", "env", "timeout_s", "silence_s", "grace_s", "inputs", "execution"}
         spec = {name: fields.pop(name) for name in own & fields.keys()}
         job = {"kind": kind, "timeout_s": 60.0, "grace_s": 1.0, "params": fields, **spec}
         job["job_id"] = f"job_{next(self._numbers):026}"
@@ -211,6 +226,7 @@ class FakeServer:
         """Begin a session."""
         same = request.spool_id == self.spool_id
         self.session, self.spool_id, self.left = request, request.spool_id, False
+        self.claim_seen = 0
         self.session_id = f"session_{next(self._numbers):026}"
         held = {(one.job_id, one.attempt): one for one in request.held}
         for key, attempt in self.attempts.items():
@@ -218,7 +234,7 @@ class FakeServer:
                 attempt.session_id = self.session_id
         return SessionReply(
             session_id=self.session_id,
-            server_time_us=0,
+            server_time_us=self.now_us(),
             heartbeat_s=1.0,
             lease_s=self.lease_s,
             verdicts=[self._verdict(key, one.phase) for key, one in held.items()],
@@ -239,6 +255,8 @@ class FakeServer:
         while known not in self._grants:
             if request.session_id != self.session_id or life != self._life:
                 return Problem(409, "session_ended")
+            if request.number <= self.claim_seen:
+                return ClaimReply()  # its worker has taken it back
             if self.queue:
                 count = min(request.slots, self.max_slots)
                 taken, self.queue = self.queue[:count], self.queue[count:]
@@ -256,6 +274,9 @@ class FakeServer:
     def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply | Problem:
         """Return orders, waiting for one."""
         deadline, life = time.monotonic() + request.wait_s, self._life
+        if request.claim_seen > self.claim_seen and request.session_id == self.session_id:
+            self.claim_seen = request.claim_seen
+            self.changed.notify_all()
         listed = {(one.job_id, one.attempt): one for one in request.attempts}
         while True:
             if request.session_id != self.session_id or life != self._life:
@@ -270,7 +291,7 @@ class FakeServer:
                 if (order := self._order(key, listed.get(key)))
             ]
             if orders or not self.changed.wait(max(0, deadline - time.monotonic())):
-                return HeartbeatReply(server_time_us=0, orders=orders)
+                return HeartbeatReply(server_time_us=self.now_us(), orders=orders)
 
     def _order(self, key: tuple[str, int], one: LiveAttempt | None) -> Order | None:
         attempt = self.attempts.get(key)

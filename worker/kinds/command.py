@@ -5,7 +5,6 @@ folder, in the job's own environment, and says in a sentence what it did not fin
 """
 
 import os
-from collections.abc import Mapping
 from typing import Final
 
 from orchestrator.protocol.jobs import CommandParams
@@ -13,16 +12,17 @@ from worker.kinds import Launch, Work
 from worker.logic.environment import for_job
 from worker.pool import PooledShim, ShimOrder, ShimPool
 from worker.spool import AttemptLog
+from worker.terms import Terms
 
 SHELL: Final = "/bin/sh"
 
 
 class Command:
-    """Runs commands in the shims of a pool; `common` is what every job finds in its environment."""
+    """Runs commands in the shims of a pool, on a worker's terms."""
 
-    def __init__(self, pool: ShimPool, common: Mapping[str, str]) -> None:
+    def __init__(self, pool: ShimPool, terms: Terms) -> None:
         self._pool = pool
-        self._common = common
+        self._terms = terms
 
     def ready(self, work: Work) -> Launch:
         """Return how to start the command."""
@@ -32,7 +32,7 @@ class Command:
             job_id=work.key.job_id,
             attempt=work.key.number,
             argv=_argv(params),
-            env=for_job(self._common, work.env),
+            env=for_job(self._terms.environment, work.env),
             cwd=os.path.join(root, params.cwd) if params.cwd else root,  # noqa: PTH118 - may be absolute
             root=root,
             timeout_s=work.timeout_s,

@@ -83,6 +83,15 @@ class Claims:
             )
         return self._asked
 
+    @property
+    def asked(self) -> int:
+        """Return for how many attempts a question is open."""
+        return 0 if self._asked is None else self._asked.slots
+
+    def awaits(self, request: ClaimRequest) -> bool:
+        """Tell whether that question is still open."""
+        return self._asked is request
+
     def close(self) -> None:
         """Note that the question is answered, or that its answer is not wanted any more.
 

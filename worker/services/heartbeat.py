@@ -6,7 +6,7 @@ import anyio
 
 from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.protocol.limits import CLAIM_WAIT_S
-from orchestrator.protocol.wire import HeartbeatRequest, LiveAttempt
+from orchestrator.protocol.wire import HeartbeatRequest, LiveAttempt, Order
 from orchestrator.protocol.words import Directive
 from worker.link import Link
 from worker.logic.attempt import Key
@@ -53,22 +53,34 @@ class Heart:
             request = HeartbeatRequest(
                 session_id=claims.session_id,
                 claim_seen=claims.seen,
+                offer=self._keeper.offer,
                 attempts=self._obedient.live(),
-                wait_s=min(self._keeper.heartbeat_s, CLAIM_WAIT_S),
+                wait_s=self._wait_s(),
             )
+            trouble, sent = None, self._keeper.clock.now()
             with anyio.CancelScope() as self._asking:
                 try:
                     reply = await self._link.heartbeat(request)
                 except OrchestratorError as error:
-                    await self._keeper.trouble(claims, error, tries)
-                    continue
-                tries.succeeded()
-                if claims is not self._keeper.claims:
-                    continue
-                orders = reply.orders
-                news = [
-                    self._obedient.order(Key(order.job_id, order.attempt), order.directive)
-                    for order in orders
-                ]
-                if orders and not any(news):
-                    await anyio.sleep(OLD_NEWS_S)
+                    trouble = error
+                else:
+                    tries.succeeded()
+                    if claims is self._keeper.claims:
+                        self._keeper.said_time(sent, reply.server_time_us)
+                        await self._hear(reply.orders)
+            if trouble is not None:
+                await self._keeper.trouble(claims, trouble, tries)
+
+    def _wait_s(self) -> float:
+        """Return how long an order may be waited for; who was away is to say at once: I am back."""
+        if self._keeper.contact.unreached is not None:
+            return 0.0
+        return min(self._keeper.heartbeat_s, CLAIM_WAIT_S)
+
+    async def _hear(self, orders: list[Order]) -> None:
+        news = [
+            self._obedient.order(Key(order.job_id, order.attempt), order.directive)
+            for order in orders
+        ]
+        if orders and not any(news):
+            await anyio.sleep(OLD_NEWS_S)

@@ -12,13 +12,14 @@ import anyio
 
 from orchestrator.kernel import logs
 from orchestrator.kernel.backoff import Backoff
-from orchestrator.kernel.bell import Bell
+from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.kernel.failpoints import reached
-from orchestrator.protocol.wire import HeldAttempt, HeldVerdict, SessionReply, SessionRequest
+from orchestrator.protocol.wire import HeldAttempt, HeldVerdict, Offer, SessionReply, SessionRequest
 from worker.contact import Contact, Tries
 from worker.link import Link
 from worker.logic.session import Claims, Next, SessionEvent, SessionState, after, next_state
+from worker.logic.standing import Matter, skew_of
 
 LOGGER: Final = logging.getLogger(__name__)
 RIVALRY: Final = Backoff(initial_s=0.5, factor=2.0, max_s=60.0)
@@ -26,16 +27,33 @@ RIVALRY: Final = Backoff(initial_s=0.5, factor=2.0, max_s=60.0)
 minute each in the end; one that was ended for a passing reason is back in half a second."""
 _CONTESTED: Final = 2
 """So many in a row are no chance any more."""
+CONTESTED: Final = Matter(
+    "sessions end as soon as they begin: another process seems to use the same token and a copy "
+    "of the same state directory",
+    "give each worker a token of its own, or stop the other one; with another state directory "
+    "--takeover ends its session",
+)
+SUPERSEDED: Final = "session_superseded"
+"""The server's code for a worker that is connected already, with another memory."""
 
 
 class SessionKeeper:
     """The session of this worker."""
 
-    def __init__(self, link: Link, contact: Contact, introduction: SessionRequest) -> None:
+    def __init__(
+        self, link: Link, contact: Contact, clock: Clock, introduction: SessionRequest
+    ) -> None:
         self._link = link
         self.contact = contact
+        self.clock = clock
         self._introduction = introduction
-        self._changed = Bell()
+        self._changed = contact.bell
+        self.rival: Matter | None = None
+        """What shows that another process works under our token."""
+        self.refusal: OrchestratorError | None = None
+        """Why the server opened no session the last time it was asked."""
+        self.skew_s: float | None = None
+        """How far our clock is before the server's, if that is much."""
         self.state = SessionState.CLOSED
         self.claims: Claims | None = None
         """The session that is open, with its claims; `None` while there is none."""
@@ -43,6 +61,16 @@ class SessionKeeper:
         self._short_lives = 0
         self._lasting_from = 0.0
         """When the session will have lived so long that its end says nothing about a rival."""
+
+    @property
+    def offer(self) -> Offer:
+        """Return what this worker has to offer now."""
+        told = self._introduction
+        return Offer(slots=told.slots, kinds=told.kinds, tags=told.tags)
+
+    def introduce(self, offer: Offer) -> None:
+        """Offer something else from now on; the next heartbeat says so, and each new session."""
+        self._introduction = self._introduction.model_copy(update=dict(offer))
 
     def has_left(self) -> bool:
         """Tell whether there will be no session any more."""
@@ -64,21 +92,41 @@ class SessionKeeper:
         while not self.has_left():
             number += 1
             request = self._introduction.model_copy(update={"held": held(), "number": number})
+            sent = self.clock.now()
             try:
                 reply = await self._link.open_session(request)
             except OrchestratorError as error:
                 if after(error, opening=True) is Next.LEAVE:
                     raise
-                await tries.failed(error)
+                await self._not_opened(error, tries)
                 continue
             tries.succeeded()
             if self.has_left():
                 return
+            self.said_time(sent, reply.server_time_us)
             reached("session.opened")
             judge(reply.verdicts)
             self._open(reply)
             await self._changed.until(lambda: self.claims is None)
             await self._give_way()
+
+    async def _not_opened(self, error: OrchestratorError, tries: Tries) -> None:
+        self.refusal = error
+        if error.problem_code == SUPERSEDED:
+            self.rival = Matter(error.message, error.hint)
+        await tries.failed(error)
+
+    def said_time(self, sent: float, server_time_us: int) -> None:
+        """Hear what time it is for the server, which said so since we asked."""
+        said, was_right = server_time_us / 1_000_000, self.skew_s is None
+        self.skew_s = skew_of(sent=sent, said=said, received=self.clock.now())
+        if was_right is (self.skew_s is None):
+            return
+        if self.skew_s is not None:
+            logs.event(LOGGER, logging.WARNING, "clock.wrong", ahead_s=round(self.skew_s))
+        else:
+            logs.event(LOGGER, logging.INFO, "clock.right")
+        self._changed.ring()
 
     async def _give_way(self) -> None:
         """Wait before the next session if this one was ended before a lease was over.
@@ -88,22 +136,24 @@ class SessionKeeper:
         """
         if anyio.current_time() >= self._lasting_from:
             self._short_lives = 0
+            self.rival = None
             return
         self._short_lives += 1
         if self._short_lives == _CONTESTED:
+            self.rival = CONTESTED
             logs.event(
                 LOGGER,
                 logging.WARNING,
                 "session.contested",
-                reason="sessions end as soon as they begin: another process seems to use the same "
-                "token and a copy of the same state directory",
-                hint="give each worker a token of its own, or stop the other one; with another "
-                "state directory --takeover ends its session",
+                **CONTESTED._asdict(),
                 next="trying again, less and less often",
             )
         await anyio.sleep(RIVALRY.delay(self._short_lives, draw=self.contact.draw()))
 
     def _open(self, reply: SessionReply) -> None:
+        self.refusal = None
+        if self._short_lives < _CONTESTED:
+            self.rival = None
         self._become(SessionEvent.OPENED, Claims(reply.session_id))
         self.heartbeat_s = reply.heartbeat_s
         self._lasting_from = anyio.current_time() + reply.lease_s

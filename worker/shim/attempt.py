@@ -40,6 +40,8 @@ _EVERY_EXIT: Final[Record] = {
 
 def run(grant: Grant, office: Office) -> bool:
     """Do all that was granted; tell whether this shim can take another attempt."""
+    if grant.spool_max_bytes is not None:
+        office.journal.most_bytes = grant.spool_max_bytes
     if not office.journal.grant(grant.job, grant.attempt, grant.grace_s, grant.timeout_s):
         _close(grant.stdin)
         message = "the disk of the worker's spool is full: nothing was started, make room on it"

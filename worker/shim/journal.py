@@ -38,7 +38,7 @@ class Journal:
         The header names the group of all that the shim starts: whoever finds the shim dead kills
         who is left in it.
         """
-        self._most_bytes = most_bytes
+        self.most_bytes = most_bytes
         self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         self._identity = _identity(os.getpid())
         self._header: Record = {"format": layout.FORMAT, **self._identity}
@@ -91,7 +91,7 @@ class Journal:
         """
         if self._size < self._full_at:
             return True
-        return waiting_bytes(self._directory) + layout.ROTATE_BYTES <= self._most_bytes
+        return waiting_bytes(self._directory) + layout.ROTATE_BYTES <= self.most_bytes
 
     def _make_way(self) -> None:
         """Go on in a new segment if this one is long, and say so at its end.

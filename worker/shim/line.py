@@ -28,6 +28,8 @@ class Grant:
     grace_s: float
     durable: bool
     stdin: int | None
+    spool_max_bytes: int | None = None
+    """How much may wait in the spool for the server; without it, what held until now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from orchestrator.server.facts import (
     Claimable,
     Fact,
     RequirementAdded,
+    SessionChanged,
     SessionEnded,
     SessionOpened,
 )
@@ -72,10 +73,7 @@ class Dispatch:
         for session_id in (self._satisfied.keys() | self._of_session.keys()) - sessions.keys():
             self._dismiss(session_id)
         for session_id, requirements in sessions.items():
-            self._satisfied[session_id] = set()
-            for waiter in self._of_session.get(session_id, {}):
-                self._strike(waiter, waiter.requirements - requirements)
-            self._learn(session_id, requirements)
+            self._relearn(session_id, requirements)
 
     def hear(self, facts: Sequence[Fact]) -> None:
         """Follow sessions and requirements, and wake waiters for work that appeared."""
@@ -88,10 +86,19 @@ class Dispatch:
                         self._learn(session_id, {fact.requirement_id})
                 case SessionOpened():
                     self._learn(fact.session_id, fact.requirement_ids)
+                case SessionChanged():
+                    self._relearn(fact.session_id, fact.requirement_ids)
+                    self._wake(self._of_session.get(fact.session_id, {}))
                 case SessionEnded():
                     self._dismiss(fact.session_id)
                 case _:
                     pass
+
+    def _relearn(self, session_id: str, requirements: AbstractSet[int]) -> None:
+        self._satisfied[session_id] = set()
+        for waiter in self._of_session.get(session_id, {}):
+            self._strike(waiter, waiter.requirements - requirements)
+        self._learn(session_id, requirements)
 
     def _learn(self, session_id: str, requirements: AbstractSet[int]) -> None:
         self._satisfied.setdefault(session_id, set()).update(requirements)

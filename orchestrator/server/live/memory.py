@@ -14,6 +14,7 @@ from orchestrator.server.facts import (
     Fact,
     NewsLost,
     RequirementAdded,
+    SessionChanged,
     SessionEnded,
     SessionOpened,
 )
@@ -22,7 +23,7 @@ from orchestrator.server.operations.requirements import session_requirements
 from orchestrator.server.store.interface import Store
 
 RETRY_S: Final = 1.0
-_OF_SESSIONS: Final = (RequirementAdded, SessionOpened, SessionEnded)
+_OF_SESSIONS: Final = (RequirementAdded, SessionOpened, SessionChanged, SessionEnded)
 
 
 class Memory:

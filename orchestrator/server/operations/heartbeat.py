@@ -13,6 +13,7 @@ from orchestrator.protocol.words import Directive, JobEventType, JobState
 from orchestrator.server.operations.changes import Changes
 from orchestrator.server.operations.lease_clock import read_lease_clock
 from orchestrator.server.operations.losses import STATED, give_back, held_by
+from orchestrator.server.operations.offers import change_offer
 from orchestrator.server.operations.ownership import open_session_of
 from orchestrator.server.operations.records import Held
 from orchestrator.server.store.interface import Transaction
@@ -39,6 +40,8 @@ def heartbeat(tx: Transaction, request: HeartbeatRequest, *, worker_id: str) -> 
         lease_now=read_lease_clock(tx).now,
         session_id=request.session_id,
     )
+    if request.offer is not None:
+        change_offer(tx, request.session_id, request.offer)
     listed = {(one.job_id, one.attempt): one for one in request.attempts}
     live = {(one.job.id, one.attempt.number): one for one in held_by(tx, request.session_id)}
     changes = Changes(tx)

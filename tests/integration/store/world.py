@@ -28,6 +28,7 @@ from orchestrator.protocol.wire import (
     HeldAttempt,
     Host,
     LiveAttempt,
+    Offer,
     Output,
     Released,
     ReportEvent,
@@ -236,11 +237,13 @@ class Worker:
         return ack
 
     async def heartbeat(
-        self, *attempts: LiveAttempt, claim_seen: int | None = None
+        self, *attempts: LiveAttempt, claim_seen: int | None = None, offer: Offer | None = None
     ) -> HeartbeatReply:
         """Renew the session."""
         seen = self.number if claim_seen is None else claim_seen
-        asked = HeartbeatRequest(session_id=self.session, claim_seen=seen, attempts=list(attempts))
+        asked = HeartbeatRequest(
+            session_id=self.session, claim_seen=seen, offer=offer, attempts=list(attempts)
+        )
         return await self.world.write(lambda tx: heartbeat(tx, asked, worker_id=self.id))
 
     async def goodbye(self) -> None:

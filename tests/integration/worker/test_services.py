@@ -14,6 +14,7 @@ import pytest
 
 from orchestrator.kernel import host
 from orchestrator.kernel.bell import Bell
+from orchestrator.kernel.clock import SystemClock
 from orchestrator.kernel.errors import Refused
 from orchestrator.protocol.wire import (
     ClaimReply,
@@ -101,7 +102,7 @@ def _keeper(link: Link) -> SessionKeeper:
         kinds=["delay"],
         host=Host(**asdict(host.facts())),
     )
-    return SessionKeeper(link, Contact(lambda: 1.0), introduction)
+    return SessionKeeper(link, Contact(lambda: 1.0, Bell()), SystemClock(), introduction)
 
 
 async def _serve(keeper: SessionKeeper) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.kernel.errors import Broken, LauncherGone, OrchestratorError, cause
 from orchestrator.kernel.lifeline import Lifeline
+from orchestrator.protocol.tokens import WorkerToken
 from orchestrator.protocol.wire import (
     Ack,
     ClaimReply,
@@ -23,10 +24,11 @@ from tests.simulation.world.network import Network
 from tests.simulation.world.paths import SimPath
 from tests.simulation.world.process import Process
 from tests.simulation.world.sockets import SimSocket
-from worker.agent import Agent, Order, Surroundings
+from worker.agent import Agent, Overseer, Surroundings
 from worker.capacity import SPOOL_MAX_BYTES
 from worker.link import CALL_S, MARGIN_S
 from worker.logic.lane import Upload
+from worker.orders import Order, order_of
 from worker.settings import WorkerSettings
 from worker.spool import Spool
 
@@ -116,7 +118,8 @@ class WorkerProgram:
 
         async def orders() -> AsyncIterator[Order]:
             async for message in lifeline.orders():
-                yield Order(message["do"])
+                if (order := order_of(message)) is not None:
+                    yield order
 
         async def opened() -> None:
             await lifeline.tell({"state": "ready"})
@@ -144,9 +147,10 @@ class WorkerProgram:
         spool = Spool(state / "spool")
         link: Any = SimLink(scene.network, process, self.name)
         around = Surroundings(spool, channel, {}, clock, world.chance.random)  # type: ignore[arg-type]
-        agent = Agent(settings, link, around)
+        token = WorkerToken("machine_sim", f"worker_{self.name}", "secret_sim")
+        agent = Agent(settings, link, token, around)
         scene.agents[self.name] = agent
         try:
-            return await agent.run(orders(), opened)
+            return await agent.run(Overseer(orders(), opened, lifeline.tell))
         finally:
             spool.close()

@@ -1,6 +1,12 @@
 """Who is woken for which work: exactly those that match, and nobody is forgotten."""
 
-from orchestrator.server.facts import Claimable, RequirementAdded, SessionEnded, SessionOpened
+from orchestrator.server.facts import (
+    Claimable,
+    RequirementAdded,
+    SessionChanged,
+    SessionEnded,
+    SessionOpened,
+)
 from orchestrator.server.live.dispatch import Dispatch, Waiter
 
 
@@ -87,6 +93,20 @@ async def test_a_new_wish_reaches_who_waits_already() -> None:
         dispatch.hear([RequirementAdded(7, frozenset({"a"})), Claimable(7, 1)])
 
         assert (awake(a), awake(b)) == (True, False)
+
+
+async def test_who_offers_something_else_looks_again() -> None:
+    """A waiter whose worker's tags changed is woken to look, and then only for what it can do."""
+    dispatch = knowing(a={1}, b={2})
+    with dispatch.waiter("a", 1) as a, dispatch.waiter("b", 1) as b:
+        dispatch.hear([SessionChanged("a", frozenset({2}))])
+        assert (awake(a), awake(b)) == (True, False)
+        a.take()
+
+        dispatch.hear([Claimable(1, 1)])
+        assert not awake(a)
+        dispatch.hear([Claimable(2, 2)])
+        assert (awake(a), awake(b)) == (True, True)
 
 
 async def test_sessions_come_and_go() -> None:

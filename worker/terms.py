@@ -1,0 +1,34 @@
+"""On which terms a worker works now: its settings as they are, and what every job gets of them.
+
+The one place that changes when a supervisor changes its mind. Whoever begins something asks here;
+what has begun goes on as it was begun.
+"""
+
+from collections.abc import Mapping
+
+from worker.logic.environment import common
+from worker.settings import LiveSettings
+
+
+class Terms:
+    """The settings that hold now."""
+
+    def __init__(self, settings: LiveSettings, surroundings: Mapping[str, str]) -> None:
+        self._surroundings = surroundings
+        self.take(settings)
+
+    def take(self, settings: LiveSettings) -> None:
+        """Go by these from now on."""
+        self.now = settings
+        self.environment = common(self._surroundings, settings.env_pass, settings.env)
+        """What every job finds, before its own."""
+
+
+class Called:
+    """What a worker is called now, for log lines whose keys are bound once."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+
+    def __str__(self) -> str:
+        return self._terms.now.name
