@@ -57,8 +57,9 @@ def test_more_slots_are_used_at_once(place: Workplace) -> None:
 
         _update(parent, slots=1)
         third = place.server.sh("true")
-        standing = parent.stands(lambda it: it["slots"] == 1, "it has one slot")
-        assert standing["running_count"] == 2
+        parent.stands(
+            lambda it: (it["slots"], it["running_count"]) == (1, 2), "it has one slot, and two jobs"
+        )
         (place.directory / "gate").touch()
         for job in (first, second, third):
             assert place.server.end(job).outcome is Outcome.SUCCEEDED
