@@ -21,7 +21,7 @@ OPEN_KEYS: Final = (
     - _SECRET_KEYS
 )
 _CREDENTIAL: Final = re.compile(
-    r"machine_(?!…)[^\s\"',}\]]*|secret_\w+|\b[psw]ak_\w{6,}|://[^/\s@]+@"
+    r"machine_[0-9A-Za-z][^\s\"',}\]]*|secret_\w+|\b[psw]ak_\w{6,}|://[^/\s@]+@"
 )
 _POINTER: Final = re.compile(r"\$\{(?:file|env|cred):[^{}]*\}")
 """What says where a secret is; a command may hold one among its arguments."""

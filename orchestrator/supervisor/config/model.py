@@ -96,6 +96,12 @@ def _count_or_auto(value: object) -> int | Literal["auto"]:
     return value
 
 
+def _version(value: object) -> object:
+    if type(value) is not int or value != VERSION:
+        raise wrong(f"this must be {VERSION}: no other version of this format is known here")
+    return value
+
+
 def _a_list(value: object) -> object:
     """Take a list as what it will be: the models are strict, and a file knows no tuples."""
     return tuple(value) if isinstance(value, list) else value
@@ -197,7 +203,7 @@ class Limits(Part):
     """The longest run, also of a job that asks for more."""
     memory: Annotated[int, *size(LEAST_MEMORY, TERABYTE)] | None = None
     """Memory of the job and everything that it starts."""
-    cpus: Annotated[float, Field(gt=0, le=4096, strict=False)] | None = None
+    cpus: Annotated[float, Field(gt=0, le=4096)] | None = None
     """How many processors it may keep busy; 0.5 is half of one."""
     pids: Annotated[int, Field(ge=1, le=4_194_304)] | None = None
     """How many processes and threads it may have."""
@@ -261,7 +267,7 @@ class Worker(Common):
 class File(Part):
     """The configuration of an orchestrator."""
 
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(_version)]
     """The version of this format: 1."""
     server: Server | None = None
     """The server that this orchestrator runs itself."""
