@@ -27,6 +27,14 @@ def _tidy(value: Any) -> Any:  # noqa: ANN401 - JSON
     }
     if isinstance(tidy.get("description"), str):
         tidy["description"] = " ".join(tidy["description"].split())
-    if tidy.get("default", ...) is None:
-        del tidy["default"]
+    if not _is_as_written(tidy):
+        tidy.pop("default", None)
     return tidy
+
+
+def _is_as_written(key: dict[str, Any]) -> bool:
+    """Tell whether a default can be written so: a duration of 600.0 is `10m` in a file."""
+    default = key.get("default")
+    if isinstance(default, dict) or default is None:
+        return False
+    return key.get("type") != "string" or isinstance(default, str)
