@@ -80,7 +80,9 @@ class Nemesis:
         return lasts_s
 
     def _note(self, what: str, target: str, host: str = "", pid: int = 0, **more: Any) -> None:
-        blow = Blow(now(), what, target, host, pid, more)
+        self._record(Blow(now(), what, target, host, pid, more))
+
+    def _record(self, blow: Blow) -> None:
         self.blows.append(blow)
         self.journal.add(blow)
 
@@ -100,8 +102,10 @@ class Nemesis:
 
     def _kill(self, target: str, host: Host) -> None:
         pid, where = self._victim(target, host)
+        # What follows from a blow is seen before this thread gets its turn again.
+        at = now()
         if pid and _sent(pid, signal.SIGKILL):
-            self._note("kill", target, where, pid)
+            self._record(Blow(at, "kill", target, where, pid, {}))
 
     def _stop(self, target: str, host: Host) -> None:
         pid, where = self._victim(target, host)

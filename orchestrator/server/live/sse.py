@@ -4,6 +4,7 @@ It knows no job: it is given pieces of a stream that are already encoded. Many e
 piece, because a piece costs a system call and an event does not.
 """
 
+import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager, suppress
@@ -15,9 +16,12 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from orchestrator.kernel import logs
+from orchestrator.kernel.errors import Unavailable
 from orchestrator.server.edge.refusals import Declined
 from orchestrator.server.live.presence import unless_gone
 
+LOGGER: Final = logging.getLogger(__name__)
 PING_S: Final = 15.0
 """Proxies commonly cut what is silent for 30 or 60 seconds."""
 PING: Final = b": ping\n\n"
@@ -103,8 +107,13 @@ class EventStream(Response):
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
         await send({"type": "http.response.body", "body": RECONNECT, "more_body": True})
-        async with aclosing(self._pieces) as pieces:
-            with anyio.move_on_after(STREAM_S):
-                async for piece in pieces:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+        try:
+            async with aclosing(self._pieces) as pieces:
+                with anyio.move_on_after(STREAM_S):
+                    async for piece in pieces:
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        except Unavailable as error:
+            # Its status is sent, so all that can still be said is an end. It is not the end of what
+            # it tells of, so its reader comes back and goes on where it was.
+            logs.event(LOGGER, logging.WARNING, "stream.broke_off", why=error.message)
         await send({"type": "http.response.body", "body": b""})

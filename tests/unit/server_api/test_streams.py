@@ -1,16 +1,19 @@
 """Events as they are written, positions as they are read, and limits as they are kept."""
 
 import json
+from collections.abc import AsyncGenerator
 
+import anyio
 import pytest
+from starlette.types import Message
 
 from orchestrator.client.sse import EventReader
-from orchestrator.kernel.errors import RequestInvalid
+from orchestrator.kernel.errors import RequestInvalid, StoreBusy
 from orchestrator.protocol import frames
 from orchestrator.protocol.frames import FrameType
 from orchestrator.server.edge.refusals import Declined
 from orchestrator.server.live.output import Position, require_within, skipped_bytes, views
-from orchestrator.server.live.sse import PING, RECONNECT, StreamLimits, encode
+from orchestrator.server.live.sse import PING, RECONNECT, EventStream, StreamLimits, encode
 from orchestrator.server.output_log import Chunk, OutputState, Part
 
 
@@ -113,3 +116,29 @@ def test_a_gap_counts_what_this_reader_misses() -> None:
     assert skipped_bytes(output, Position(1, 100)) == 150
     assert skipped_bytes(output, Position(1, 200), 80 + 75) == 75
     assert skipped_bytes(output, Position(1, 200)) is None
+
+
+async def test_a_stream_without_its_database_is_ended_and_is_no_fault(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its head is sent, so it cannot be refused any more; its reader comes back."""
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        yield b"data: 1\n\n"
+        raise StoreBusy("the database cannot be reached")
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    await EventStream(pieces(), StreamLimits(), "admin")({"type": "http"}, receive, send)
+
+    bodies = [message["body"] for message in sent if message["type"] == "http.response.body"]
+    assert bodies == [RECONNECT, b"data: 1\n\n", b""]
+    assert not sent[-1].get("more_body", False)
+    assert [record.message for record in caplog.records] == ["stream.broke_off"]
