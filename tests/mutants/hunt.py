@@ -4,7 +4,6 @@ First the tests run without any mistake, each file once, so that what turns red 
 doing. What cannot be imported, or takes too long as a whole, is not a finding.
 """
 
-import math
 import queue
 import tempfile
 import time
@@ -74,9 +73,9 @@ class Hunt:
                 needed.setdefault(test.partition("::")[0], set()).add(test)
         self._beside(self._check, list(needed.items()))
 
-    def run(self, mutants: Sequence[Mutant], *, until: float = math.inf) -> list[Finding]:
-        """Look for each; begin no more of them after `until`, on the monotonic clock."""
-        found = self._beside(lambda mutant: self._one(mutant, until), mutants)
+    def run(self, mutants: Sequence[Mutant]) -> list[Finding]:
+        """Look for each of those whose tests were run without it."""
+        found = self._beside(self._one, mutants)
         return [finding for finding in found if finding is not None]
 
     def _beside(self, do: Callable[[S], T], things: Sequence[S]) -> list[T]:
@@ -100,19 +99,19 @@ class Hunt:
             self._red[file] = told
             self._say(f"red without any mistake: {file}\n{_end_of(told.said)}")
 
-    def _one(self, mutant: Mutant, until: float) -> Finding | None:
-        began = time.monotonic()
-        if self._over.is_set() or began > until:
+    def _one(self, mutant: Mutant) -> Finding | None:
+        if self._over.is_set():
             return None
         red = [self._red[file] for file in sorted(mutant.files) if file in self._red]
         if red:
             finding = Finding(mutant, "red without it", 0.0, red[0].said)
         else:
-            finding = self._planted(mutant, began)
+            finding = self._planted(mutant)
         self._say(str(finding) if finding.good else f"{finding}\n{_end_of(finding.said)}")
         return finding
 
-    def _planted(self, mutant: Mutant, began: float) -> Finding:
+    def _planted(self, mutant: Mutant) -> Finding:
+        began = time.monotonic()
         try:
             with self._copy() as copy, copy.mistaken(mutant):
                 told = copy.test(mutant.tests, seconds=SECONDS)

@@ -17,8 +17,7 @@ MUTANTS: Final = (
         new="        if key not in self._runners or True:\n            once",
         tests=tests_in(
             "integration/worker/test_outages.py",
-            "test_a_claim_whose_answer_was_lost_is_repeated_with_its_number",
-            "test_a_lost_call_is_made_again",
+            "test_an_attempt_that_is_granted_twice_is_started_once",
         ),
     ),
     Mutant(
@@ -45,11 +44,11 @@ MUTANTS: Final = (
     Mutant(
         name="grant-without-news-given-back",
         breaks=("G4.5",),
-        file="worker/runner.py",
-        old="        if not record.may_have_run:",
-        new="        if self.attempt.state is not AttemptState.RUNNING:",
+        file="worker/spool/attempt_log.py",
+        old="        return Vanished(may_have_run=tail.granted,",
+        new="        return Vanished(may_have_run=tail.process is not None,",
         tests=tests_in(
-            "integration/worker/test_restarts.py", "test_a_killed_shim_is_a_lost_attempt"
+            "integration/spool/test_found.py", "test_an_attempt_without_end_has_vanished"
         ),
     ),
     Mutant(
@@ -178,7 +177,7 @@ MUTANTS: Final = (
         file="orchestrator/core/job.py",
         old="    once = job.execution is Execution.AT_MOST_ONCE\n",
         new="    once = False\n",
-        tests=tests_in("integration/store/test_at_most_once.py", "test_its_own_failure_is_final"),
+        tests=tests_in(_CORE_TESTS, "test_each_happening_leads_where_it_should"),
     ),
     Mutant(
         name="started-before-recorded",
@@ -224,16 +223,6 @@ MUTANTS: Final = (
         + tests_in(
             "integration/store/test_sessions.py",
             "test_the_old_session_does_not_speak_for_what_was_kept",
-        ),
-    ),
-    Mutant(
-        name="stranger-believed",
-        breaks=("G6.1",),
-        file=f"{_OPERATIONS}/report.py",
-        old='    WHERE attempt.worker_id = :worker_id\n"""\n_KEEP_LATE',
-        new='    WHERE :worker_id <> \'\'\n"""\n_KEEP_LATE',
-        tests=tests_in(
-            "integration/store/test_report.py", "test_nobody_speaks_for_anothers_attempt"
         ),
     ),
     Mutant(

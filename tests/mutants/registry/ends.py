@@ -41,8 +41,8 @@ MUTANTS: Final = (
         name="any-end-is-the-same",
         breaks=("G7.3", "G7.4"),
         file=f"{_OPERATIONS}/report.py",
-        old="            same = told == (attempt.outcome, attempt.exit_code, attempt.signal)\n",
-        new="            same = told[0] is not None and attempt.outcome is not None\n",
+        old="            return same and (event.outcome",
+        new="            return attempt.outcome is not None or (event.outcome",
         tests=tests_in(
             "integration/store/test_report.py", "test_another_end_is_kept_and_changes_nothing"
         ),
@@ -118,8 +118,8 @@ MUTANTS: Final = (
         name="exit-never-synced",
         breaks=("G8.3",),
         file="worker/spool/spool.py",
-        old="        self._sync_by(log, segment, at)\n        for due",
-        new="        for due",
+        old="        at = time.monotonic() + EXIT_SYNC_S\n",
+        new="        at = time.monotonic() + OUTPUT_SYNC_S\n",
         tests=tests_in(
             "integration/spool/test_settling.py",
             "test_an_end_that_nobody_acknowledges_is_synced",

@@ -113,16 +113,6 @@ MUTANTS: Final = (
         tests=tests_in("integration/store/test_output_files.py", "test_large_output_goes_to_files"),
     ),
     Mutant(
-        name="two-writers-of-one-log",
-        breaks=("G9.1",),
-        file=f"{_OPERATIONS}/output.py",
-        old="    if now.length != growth.before.length:\n",
-        new="    if now.length > growth.after.length:\n",
-        tests=tests_in(
-            "integration/store/test_output_files.py", "test_two_writers_of_one_log_do_not_mix"
-        ),
-    ),
-    Mutant(
         name="streams-mixed-up",
         breaks=("G9.1",),
         file="worker/shim/attempt.py",
@@ -139,8 +129,7 @@ MUTANTS: Final = (
         old="        self._output.read_rest()\n",
         new="        self._output.close()\n",
         tests=tests_in(
-            "integration/shim/test_gap.py",
-            "test_what_a_dead_command_left_in_its_pipes_is_counted",
+            "integration/shim/test_output.py", "test_the_last_words_of_the_stopped_are_kept"
         ),
     ),
     Mutant(
@@ -262,8 +251,8 @@ MUTANTS: Final = (
         name="stream-repeats-its-last-piece",
         breaks=("G18.1",),
         file="orchestrator/server/live/following.py",
-        old="            behind = Position(position.attempt, chunk.end)\n",
-        new="            behind = Position(position.attempt, chunk.offset)\n",
+        old="exclude_none=True), id=view.cursor)\n",
+        new="exclude_none=True), id=str(position))\n",
         tests=tests_in(
             "integration/server/test_output.py", "test_a_stream_goes_on_where_it_was_cut"
         ),

@@ -1,4 +1,4 @@
-"""Mistakes of a whole server: backup and restore (G20), and bounds (G21)."""
+"""Mistakes of a whole server: upgrades (G19), backup and restore (G20), and bounds (G21)."""
 
 from typing import Final
 
@@ -8,6 +8,16 @@ from tests.mutants.registry.naming import tests_in
 _OPERATIONS: Final = "orchestrator/server/operations"
 
 MUTANTS: Final = (
+    Mutant(
+        name="newer-database-opened",
+        breaks=("G19.2",),
+        file="orchestrator/server/store/migration.py",
+        old="    if newest > len(known):\n",
+        new="    if newest > len(known) + 1000:\n",
+        tests=tests_in(
+            "integration/store/test_sqlite.py", "test_a_newer_database_is_refused_untouched"
+        ),
+    ),
     Mutant(
         name="backup-of-many-moments",
         breaks=("G20.1",),
@@ -86,17 +96,6 @@ MUTANTS: Final = (
         " now=tx.now_us)\n",
         new="",
         tests=tests_in("integration/store/test_restoration.py", "test_sessions_of_before_are_over"),
-    ),
-    Mutant(
-        name="bodies-of-any-size",
-        breaks=("G21.1", "G21.2"),
-        file="orchestrator/server/edge/body.py",
-        old="    if len(body) > limit:\n",
-        new="    if len(body) > 1000 * limit:\n",
-        tests=tests_in(
-            "integration/server/test_bad_requests.py",
-            "test_a_body_of_two_mebibytes_is_refused",
-        ),
     ),
     Mutant(
         name="pieces-not-added-up",

@@ -88,14 +88,14 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
-        name="draining-worker-claims",
+        name="draining-worker-takes-what-comes",
         breaks=("G15.1",),
         file="worker/services/claimer.py",
-        old="        self._draining = True\n",
-        new="        self._draining = False\n",
+        old="        return not self._draining and claims is self._keeper.claims",
+        new="        return claims is self._keeper.claims",
         tests=tests_in(
-            "integration/worker/test_orders.py",
-            "test_draining_finishes_what_runs_and_takes_nothing_new",
+            "integration/worker/test_services.py",
+            "test_what_arrives_just_as_a_drain_begins_is_not_taken",
         ),
     ),
     Mutant(
