@@ -28,7 +28,7 @@ async def test_a_recorded_process_is_ended(sleeper: subprocess.Popen[bytes]) -> 
     """It has the pid, the start time and the boot that were written down: it is the one."""
     started = linux.start_time(sleeper.pid)
 
-    await end_all(KEY, Process(sleeper.pid, started, linux.boot_id()))
+    await end_all(KEY, Process(sleeper.pid, started, linux.boot_id()), None)
 
     assert sleeper.wait(timeout=10) == -9
 
@@ -42,6 +42,6 @@ async def test_a_stranger_with_the_pid_of_a_dead_command_is_not_killed(
     assert started is not None
     dead = Process(sleeper.pid, started - later, linux.boot_id() if later else "another boot")
 
-    await end_all(KEY, dead)
+    await end_all(KEY, dead, None)
 
     assert sleeper.poll() is None

@@ -193,8 +193,8 @@ MUTANTS: Final = (
         name="unwanted-claim-taken",
         breaks=("G3.1",),
         file="worker/services/claimer.py",
-        old="        return not self._draining and claims is self._keeper.claims",
-        new="        return not self._draining",
+        old="return claims.awaits(request) and claims is self._keeper.claims",
+        new="return claims.awaits(request)",
         tests=tests_in(
             "integration/worker/test_services.py",
             "test_what_arrives_just_as_a_session_ends_is_not_taken",

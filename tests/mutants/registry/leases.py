@@ -26,7 +26,8 @@ MUTANTS: Final = (
         old="    return latest if latest >= floor else -1\n",
         new="    return latest if latest >= floor + 2**62 else -1\n",
         tests=tests_in(
-            "integration/store/test_upkeep.py", "test_a_lease_lasts_as_long_as_promised"
+            "unit/core/test_rules.py",
+            "test_a_lease_is_over_a_minute_and_a_tick_after_its_stamp",
         ),
     ),
     Mutant(

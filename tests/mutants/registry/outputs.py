@@ -174,8 +174,8 @@ MUTANTS: Final = (
         name="end-does-not-wait-for-output",
         breaks=("G9.4",),
         file=f"{_OPERATIONS}/report.py",
-        old="        if missing and log.length < event.output_length and not event.output_final:\n",
-        new="        if missing and log.length > event.output_length:\n",
+        old="        if log.length < event.output_length and not event.output_final:\n",
+        new="        if log.length > event.output_length:\n",
         tests=tests_in("integration/store/test_output.py", "test_an_end_waits_for_its_output"),
     ),
     Mutant(
@@ -193,8 +193,8 @@ MUTANTS: Final = (
         name="missing-output-not-told",
         breaks=("G9.4",),
         file=f"{_OPERATIONS}/report.py",
-        old="        held.attempt.missing_bytes = missing\n",
-        new="        held.attempt.missing_bytes = 0\n",
+        old="    attempt.missing_bytes = _missing_bytes(log, event)\n",
+        new="    attempt.missing_bytes = 0\n",
         tests=tests_in(
             "integration/store/test_output.py",
             "test_output_that_will_never_come_is_shown_as_missing",
@@ -220,8 +220,8 @@ MUTANTS: Final = (
         name="spool-without-a-limit",
         breaks=("G9.6", "G21.1"),
         file="worker/shim/journal.py",
-        old="+ layout.ROTATE_BYTES <= self._most_bytes",
-        new="+ layout.ROTATE_BYTES <= 1000 * self._most_bytes",
+        old="+ layout.ROTATE_BYTES <= self.most_bytes",
+        new="+ layout.ROTATE_BYTES <= 1000 * self.most_bytes",
         tests=tests_in(
             "integration/shim/test_spool_limit.py",
             "test_what_nobody_fetches_is_bounded_and_the_gap_is_told",

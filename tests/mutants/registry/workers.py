@@ -12,8 +12,8 @@ MUTANTS: Final = (
         name="dead-child-not-started-again",
         breaks=("G14.1", "G14.3"),
         file=_CHILD,
-        old="    if child.state is S.DOWN or (child.state is S.BACKOFF and overdue):\n",
-        new="    if child.state is S.DOWN:\n",
+        old="(child.state in {S.BACKOFF, S.PARKED} and overdue):",
+        new="(child.state is S.PARKED and overdue):",
         tests=tests_in(
             "unit/supervisor/test_child.py",
             "test_restarts_in_a_row_wait_longer_and_longer_up_to_a_minute",
@@ -31,15 +31,14 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
-        name="hopeless-child-started-for-ever",
+        name="hopeless-child-not-parked",
         breaks=("G14.1",),
         file=_CHILD,
-        old="    if hopeless and not child.was_ready:\n",
-        new="    if hopeless and child.was_ready:\n",
+        old="    if parked_s is not None:\n        return",
+        new="    if parked_s == -1:\n        return",
         tests=tests_in(
-            "unit/supervisor/test_child.py",
-            "test_a_child_that_says_that_somebody_must_mend_something_is_not_repeated",
-            "test_a_child_that_was_ready_once_is_never_given_up",
+            "unit/supervisor/test_child_recovery.py",
+            "test_a_child_that_says_that_somebody_must_mend_something_is_parked",
         ),
     ),
     Mutant(
@@ -68,10 +67,9 @@ MUTANTS: Final = (
         name="leaving-ends-jobs",
         breaks=("G14.2",),
         file="worker/agent.py",
-        old="            if order is Order.STOP:\n                ending.attempts.preempt()\n"
+        old="                    self._identify(order)\n        ending.group",
+        new="                    self._identify(order)\n        ending.attempts.preempt()\n"
         "        ending.group",
-        new="            if order is Order.STOP:\n                ending.attempts.preempt()\n"
-        "        ending.attempts.preempt()\n        ending.group",
         tests=tests_in(
             "integration/worker/test_lifeline.py",
             "test_a_worker_without_a_parent_leaves_its_jobs_running",
@@ -91,8 +89,8 @@ MUTANTS: Final = (
         name="draining-worker-takes-what-comes",
         breaks=("G15.1",),
         file="worker/services/claimer.py",
-        old="        return not self._draining and claims is self._keeper.claims",
-        new="        return claims is self._keeper.claims",
+        old="return claims.awaits(request) and claims is self._keeper.claims",
+        new="return claims is self._keeper.claims",
         tests=tests_in(
             "integration/worker/test_services.py",
             "test_what_arrives_just_as_a_drain_begins_is_not_taken",
@@ -102,8 +100,8 @@ MUTANTS: Final = (
         name="draining-interrupts",
         breaks=("G15.2",),
         file="worker/agent.py",
-        old="            if order is Order.STOP:\n",
-        new="            if order in Order:\n",
+        old="                    if order is Ending.STOP:\n",
+        new="                    if order in Ending:\n",
         tests=tests_in(
             "integration/worker/test_orders.py",
             "test_draining_finishes_what_runs_and_takes_nothing_new",
@@ -197,7 +195,7 @@ MUTANTS: Final = (
         name="nobody-swept",
         breaks=("G17.1",),
         file="worker/shim/escort.py",
-        old="            self._stuck = tree.sweep(self._swept)\n",
+        old="            self._stuck = tree.sweep(self._swept, self._office.group)\n",
         new="            self._reap()\n",
         tests=tests_in(
             "integration/shim/test_ends.py",
@@ -241,7 +239,7 @@ MUTANTS: Final = (
         name="orphans-of-a-dead-shim-live",
         breaks=("G17.2",),
         file="worker/spool/attempt_log.py",
-        old="            await remains.end_all(self.key, tail.process)\n",
+        old="            await remains.end_all(self.key, tail.process, tail.segment.group())\n",
         new="            assert remains\n",
         tests=tests_in("integration/shim/test_deaths.py", "test_nobody_survives_shim_and_launcher"),
     ),
@@ -265,6 +263,16 @@ MUTANTS: Final = (
         tests=tests_in(
             "integration/launcher/test_forks.py",
             "test_what_a_dead_shim_leaves_is_killed_to_the_last",
+        ),
+    ),
+    Mutant(
+        name="no-group-of-a-dead-shim-killed",
+        breaks=("G17.2",),
+        file="worker/spool/attempt_log.py",
+        old="tail.process, tail.segment.group())\n",
+        new="tail.process, None)\n",
+        tests=tests_in(
+            "integration/shim/test_cgroups.py", "test_nobody_survives_shim_and_launcher"
         ),
     ),
 )
