@@ -45,8 +45,12 @@ class CommandLine:
             [*PROGRAM, *arguments],
             cwd=self.folder,
             env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+            **{
+                "stdin": subprocess.DEVNULL,
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.PIPE,
+                **options,
+            },
         )
 
 

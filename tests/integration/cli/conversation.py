@@ -1,0 +1,82 @@
+"""A person at a terminal who reads questions and types answers."""
+
+import contextlib
+import os
+import pty
+import select
+import subprocess
+import time
+from types import TracebackType
+from typing import Self
+
+from tests.integration.cli.commands import CommandLine
+
+PATIENCE_S = 15.0
+
+
+class Conversation:
+    """One program on a pseudo-terminal; everything that it shows is kept in `seen`."""
+
+    def __init__(self, cli: CommandLine, *arguments: str) -> None:
+        self.seen = ""
+        self._read = 0
+        self._ours, theirs = pty.openpty()
+        self._process = cli.start(
+            *arguments,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=_take_terminal,
+        )
+        os.close(theirs)
+
+    def expect(self, text: str) -> None:
+        """Wait until a text has been shown that was not read before."""
+        deadline = time.monotonic() + PATIENCE_S
+        while text not in self.seen[self._read :]:
+            left = deadline - time.monotonic()
+            assert left > 0, f"{text!r} was not shown: {self.seen[self._read :]!r}"
+            assert self._more(left), f"it ended before {text!r}: {self.seen[self._read :]!r}"
+        self._read = self.seen.index(text, self._read) + len(text)
+
+    def answer(self, question: str, text: str) -> None:
+        """Wait for a question, and type a line."""
+        self.expect(question)
+        self.expect(": ")
+        os.write(self._ours, (text if text == "\x03" else text + "\n").encode())
+
+    def end(self) -> int:
+        """Return its exit code."""
+        while self._more(PATIENCE_S):
+            pass
+        return self._process.wait(PATIENCE_S)
+
+    def _more(self, timeout_s: float) -> bool:
+        """Read what is there within that time; tell whether anything may still come."""
+        if select.select([self._ours], [], [], timeout_s)[0]:
+            with contextlib.suppress(OSError):  # EIO: nobody holds the other end any more
+                self.seen += os.read(self._ours, 65_536).decode(errors="replace")
+                return True
+        return False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0 if error else PATIENCE_S)
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._ours)
+
+
+def _take_terminal() -> None:
+    """Make standard input the terminal of this session, so that Ctrl-C reaches it."""
+    os.close(os.open(os.ttyname(0), os.O_RDWR))
