@@ -139,7 +139,9 @@ class Disk:
             case "write" | "pwrite64":
                 return self._write(path, event)
             case "lseek":
-                self._file(path).position = event.offset
+                # A folder is read again from its beginning by this as well.
+                if isinstance(node := self._names.get(path), _File):
+                    node.position = event.offset
                 return False
             case "ftruncate":
                 self._file(path).pending.append(_Change(event.offset, None, event.ends))

@@ -22,7 +22,7 @@ from orchestrator.server.store.sqlite_connection import prepare_writer
 from orchestrator.server.store.writer import Call
 from worker import cli as worker_cli
 from worker.shim import journal
-from worker.spool import spool
+from worker.spool import ledger, spool
 
 
 def _replace(name: str, *places: object, by: object) -> None:
@@ -99,6 +99,11 @@ def _grant_unsynced() -> None:
     _replace("sync", journal.Journal, by=_nothing)
 
 
+def _ledger_unsynced() -> None:
+    """Remove the beginning of a log before the word about it is on the disk."""
+    _replace("sync", ledger.Ledger, by=_nothing)
+
+
 class Mutant(NamedTuple):
     """A mistake, and the story in which it comes out."""
 
@@ -116,6 +121,7 @@ MUTANTS: Final = {
     "exit-unsynced": Mutant("worker", _exit_unsynced),
     "segment-name-unsynced": Mutant("worker", _segment_name_unsynced),
     "grant-unsynced": Mutant("worker", _grant_unsynced),
+    "ledger-unsynced": Mutant("worker", _ledger_unsynced),
 }
 
 

@@ -1,8 +1,10 @@
 """Record a worker through a story: jobs that report, jobs that nobody hears of, a power cut."""
 
 import contextlib
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from typing import Final
 
 import psutil
 
+from orchestrator.protocol.frames import FrameType, decode
 from tests.crash import trace
 from tests.crash.trace import Event
 from tests.support.fake_server import FakeAttempt, FakeServer, serving
@@ -107,7 +110,7 @@ def _worker(place: _Place, record: Path, mutant: str) -> Iterator[None]:
     (place.home / "project").mkdir()
     command = [
         *(sys.executable, "-m", "tests.crash.mutants", mutant, "worker", "run"),
-        *(f"--server-url={place.server.url}", f"--token-file={token}", "--slots=4"),
+        *(f"--server-url={place.server.url}", f"--token-file={token}", "--slots=5"),
         *(f"--directory={place.home / 'project'}", f"--state-dir={place.state}"),
     ]
     env = clean_environment(place.home, PYTHONPATH=str(_ROOT))
@@ -130,28 +133,35 @@ def _worker(place: _Place, record: Path, mutant: str) -> Iterator[None]:
 
 
 def _tell(place: _Place, record: Path) -> tuple[set[str], dict[str, str]]:
-    """Run jobs that are heard of, a long one among them; then some that nobody hears of.
+    """Run jobs that are heard of; then some that nobody hears of.
 
+    One of these is long: the server has its beginning, which is removed, and never hears its end.
     Return the latter, and the program that may be started only once.
     """
     server = place.server
     # First of all: it syncs the names of all segments, which is nobody else's merit.
     program, once = place.submit_once()
     server.running(once, timeout_s=PATIENCE_S)
-    heard = [place.submit(size) for size in (0, 40, 3_000, 90_000, 40)]
-    long = place.submit(ROTATING_BYTES, until="dropped")
-    _wait_until_dropped(place, server.running(long, timeout_s=PATIENCE_S))
-    place.open("dropped")
-    for job_id in (*heard, long):
+    for size in (0, 40, 3_000, 90_000, 40):
+        # One after the other, by one shim: those of later are new, and with the names of their
+        # segments it is durable what was removed before.
+        job_id = place.submit(size)
         server.end(job_id, timeout_s=PATIENCE_S)
         place.jobs[job_id].frames = bytes(server.attempts[job_id, 1].output)
-    unheard = [place.submit(size, when="away") for size in (20, 60_000)]
+    long = place.submit(ROTATING_BYTES, until="away")
+    beginning = server.running(long, timeout_s=PATIENCE_S)
+    _wait_until_dropped(place, beginning)
+    unheard = [long, *(place.submit(size, when="away") for size in (20, 60_000))]
     running = place.submit(2_000, when="away", ends=False)
-    for job_id in (*unheard, running):
+    for job_id in (*unheard[1:], running):
         server.running(job_id, timeout_s=PATIENCE_S)
     server.stop()
+    begin = record.stat().st_size
     place.open("away")
-    _wait_until_synced(place, record)
+    _wait_until_ended(place, set(unheard))
+    _wait_until_synced(place, record, begin)
+    # All that it said came before the server went away.
+    place.jobs[long].frames = bytes(beginning.output)
     return set(unheard), {program: once}
 
 
@@ -170,23 +180,38 @@ def _wait_until_dropped(place: _Place, attempt: FakeAttempt) -> None:
     wait_until(dropped, timeout_s=PATIENCE_S, what="the beginning of a long log was removed")
 
 
-def _wait_until_synced(place: _Place, record: Path) -> None:
-    """Wait until all that was said is in the spool, and was synced as far as it ever will be."""
-    said = sum(len(job.output) for job in place.jobs.values() if not job.frames)
+def _wait_until_ended(place: _Place, jobs: set[str]) -> None:
+    """Wait until the spool has the ends of all these jobs."""
 
-    def written() -> bool:
-        return sum(path.stat().st_size for path in (place.state / "spool").glob("seg-*")) >= said
+    def ended() -> bool:
+        found: set[str] = set()
+        for path in (place.state / "spool").glob("seg-*"):
+            job = ""
+            for frame in decode(path.read_bytes()):
+                if frame.type == FrameType.GRANT:
+                    job = json.loads(frame.data)["job"]
+                elif frame.type == FrameType.EXIT:
+                    found.add(job)
+        return jobs <= found
 
-    wait_until(written, timeout_s=PATIENCE_S, what="the output was in the spool")
-    segments = [os.fsencode(path).hex() for path in (place.state / "spool").glob("seg-*")]
-    begin = record.stat().st_size
+    wait_until(ended, timeout_s=PATIENCE_S, what="the ends were in the spool")
+
+
+def _wait_until_synced(place: _Place, record: Path, begin: int) -> None:
+    """Wait until each segment that was written since was synced behind its last record."""
+    segments = {os.fsencode(path).hex().encode() for path in (place.state / "spool").glob("seg-*")}
 
     def synced() -> bool:
+        open_ends: set[bytes] = set()
         with record.open("rb") as lines:
             lines.seek(begin)
-            syncs = [line for line in lines if b" fdatasync(" in line or b" fsync(" in line]
-        known = b"".join(syncs).replace(b"\\x", b"").decode(errors="replace")
-        return all(segment in known for segment in segments)
+            for line in lines:
+                known = {name for name in segments if name in line.replace(b"\\x", b"")}
+                if b" pwrite64(" in line:
+                    open_ends |= known
+                elif b" fdatasync(" in line or b" fsync(" in line:
+                    open_ends -= known
+        return not open_ends
 
     # A worker that never does it is found out later, by what is on the disk.
     with contextlib.suppress(AssertionError):
@@ -204,4 +229,6 @@ def record_worker(workplace: Path, *, seed: int, mutant: str = "none") -> SpoolR
             unheard, once = _tell(place, record)
         events = trace.read(record, place.state)
         record.unlink()
+    # Beside its original a state would be taken for a copy of it.
+    shutil.rmtree(place.state)
     return SpoolRecording(place.state, events, place.jobs, unheard, once)
