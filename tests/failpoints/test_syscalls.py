@@ -5,7 +5,6 @@ The kernel's answer is replaced by `strace`, so the database meets it as it woul
 
 import contextlib
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from tests.chaos.caller import Answer, Caller, Unknown
 from tests.chaos.database import SqliteFile
 from tests.crash import trace
+from tests.failpoints.injection import failing
 from tests.support.processes import Program, clean_environment, program, python
 from tests.support.source import ROOT
 
@@ -39,23 +39,6 @@ def _server(folder: Path) -> Iterator[tuple[Program, Caller]]:
         started.wait_for("server.started")
         port = int(started.said.split('"http://127.0.0.1:')[1].split('"')[0])
         yield started, Caller(port, (folder / "admin.key").read_text().strip())
-
-
-@contextlib.contextmanager
-def _failing(pid: int, call: str, error: str, number: int) -> Iterator[None]:
-    """Have one call of a process fail, the `number`-th from now on in its thread."""
-    inject = f"inject={call}:error={error}:when={number}"
-    argv = ["strace", "-f", "-p", str(pid), "-e", f"trace={call}", "-e", inject]
-    with subprocess.Popen(argv, stderr=subprocess.PIPE) as strace:
-        try:
-            assert strace.stderr is not None
-            first = strace.stderr.readline()
-            assert b"attached" in first, first
-            yield
-        finally:
-            strace.send_signal(signal.SIGINT)
-            assert strace.stderr is not None
-            strace.stderr.read()
 
 
 def _submitted(caller: Caller) -> tuple[dict[str, str], list[Answer]]:
@@ -102,7 +85,7 @@ def test_a_server_whose_disk_fails_says_no_more(tmp_path: Path, call: str, numbe
     """It ends at once, with a code of its own, and nothing that it acknowledged is lost."""
     folder = tmp_path / "data"
     with _server(folder) as (started, caller):
-        with _failing(started.pid, call, "EIO", number):
+        with failing(started.pid, call, "EIO", number):
             acknowledged, refused = _submitted(caller)
             code = started.wait()
 
@@ -118,7 +101,7 @@ def test_a_server_whose_disk_is_full_goes_on(tmp_path: Path, number: int) -> Non
     """What does not fit is refused in words, and when there is room it goes on by itself."""
     folder = tmp_path / "data"
     with _server(folder) as (started, caller):
-        with _failing(started.pid, "pwrite64", "ENOSPC", number):
+        with failing(started.pid, "pwrite64", "ENOSPC", number):
             acknowledged, refused = _submitted(caller)
 
         assert refused or "reaper.delayed" in started.said  # whoever wrote at that moment

@@ -270,7 +270,7 @@ class Spool:
         for segment in self._changed:
             if segment.disposable:
                 reached("spool.before_unlink")
-                segment.path.unlink(missing_ok=True)
+                _remove(segment.path)
                 reached("spool.unlinked")
                 segment.close()
                 del self._segments[segment.name]
@@ -295,6 +295,16 @@ def _pass_over(piece: Piece, segment: Segment) -> None:
     """Keep in mind that a piece is settled, as long as its segment is needed for another one."""
     segment.hold(piece.key, piece.start)
     segment.settle(piece.key, piece.end)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StateUnavailable(
+            f"cannot remove {path}, which nobody needs any more: {error.strerror}",
+            hint="check the disk; what is in the spool is read again at the next start",
+        ) from error
 
 
 def _sync_all(paths: list[Path]) -> None:
