@@ -45,6 +45,7 @@ INTERRUPTED: Final = 130
 READER_GONE: Final = 128 + 13
 """What a shell shows for a program that wrote into a closed pipe."""
 _COMMANDS: Final = "orchestrator.commands"
+_MACHINE: Final = f"{_COMMANDS}.machine"
 _EXAMPLES: Final = """\b
 orchestrator run --local                          start everything on this machine
 orchestrator jobs submit --follow -- make test    run something there and watch it
@@ -78,6 +79,15 @@ root.members = {
     "init": f"{_COMMANDS}.init:init",
     "check": f"{_COMMANDS}.check:check",
     "schema": f"{_COMMANDS}.schema:schema",
+    "status": f"{_MACHINE}.status:status",
+    "why": f"{_MACHINE}.why:why",
+    "events": f"{_MACHINE}.events:events",
+    "reload": f"{_MACHINE}.reload:reload",
+    "pause": f"{_MACHINE}.holds:pause",
+    "resume": f"{_MACHINE}.holds:resume",
+    "drain": f"{_MACHINE}.holds:drain",
+    "restart": f"{_MACHINE}.holds:restart",
+    "dump": f"{_MACHINE}.events:dump",
     "jobs": f"{_COMMANDS}.jobs:jobs",
     "workers": f"{_COMMANDS}.workers:workers",
     "server": f"{_COMMANDS}.server:server",

@@ -74,6 +74,12 @@ def find(environ: Mapping[str, str], files: Sequence[Path]) -> Connection:
     return Connection(here.url, key or _private_text(here.key_file).strip())
 
 
+def data_dirs(files: Sequence[Path]) -> list[Path]:
+    """Return the data directories of the local runs that go on."""
+    found, _faults = _read(files)
+    return [Path(known.data_dir) for known in found if known.is_alive]
+
+
 def forget_ended(files: Sequence[Path]) -> None:
     """Remove the files of runs that were killed, which could not do it themselves."""
     for path in files:

@@ -12,6 +12,7 @@
     │   └─ AlreadyRunning      5   another process of ours holds the lock
     ├─ Unavailable        75   not now; try again, with backoff
     │   ├─ ServerUnreachable  69
+    │   ├─ NotRunning          4   no orchestrator of this machine
     │   ├─ StateUnavailable   73   a folder, file or port of ours cannot be had
     │   ├─ StoreBusy
     │   │   └─ StorageFull         somebody has to make room
@@ -141,6 +142,13 @@ class ServerUnreachable(Unavailable):
 
     exit_code = 69
     code = "server_unreachable"
+
+
+class NotRunning(Unavailable):
+    """No orchestrator runs on this machine, or not with that folder."""
+
+    exit_code = 4
+    code = "not_running"
 
 
 class StateUnavailable(Unavailable):

@@ -60,6 +60,11 @@ def set_up(*, level: int = logging.INFO, stream: TextIO | None = None) -> None:
     logging.raiseExceptions = False
 
 
+def for_programs() -> logging.Formatter:
+    """Return what makes a JSON object of a record, as the log has it when nobody looks at it."""
+    return _ForPrograms()
+
+
 def discard(descriptor: int) -> None:
     """Let what is written there go nowhere from now on: its terminal or its reader is gone.
 

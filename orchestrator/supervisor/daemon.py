@@ -35,6 +35,7 @@ from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.files import Lock
 from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.kernel.launching import Launcher
+from orchestrator.supervisor import control
 from orchestrator.supervisor.address import listen
 from orchestrator.supervisor.connection import disconnect
 from orchestrator.supervisor.fleet import Fleet
@@ -146,6 +147,7 @@ class Daemon:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._listen_for_signals)
                 tasks.start_soon(self._watch_the_launcher)
+                tasks.start_soon(control.serve, self, self._clock, self._settings.state_dir)
                 tasks.start_soon(self._begin, tasks, stack)
                 await self._bell.until(lambda: self._is_over)
                 code = await self._end()
@@ -214,6 +216,15 @@ class Daemon:
             if self._phase is Phase.DRAINING:
                 self._tell(self._farewell(fleet))
             await anyio.sleep(REPEAT_S)
+
+    @property
+    def phase(self) -> str:
+        """Return whether it runs, or how far its end has come."""
+        return str(self._phase)
+
+    def config(self) -> Mapping[str, object]:
+        """Return what is to be said of its configuration."""
+        return self.source.status()
 
     def reload(self) -> bool:
         """Look now whether something else is wanted; tell whether there is where to look."""

@@ -97,6 +97,7 @@ CATCH_ALLS: dict[str, str] = {
     "orchestrator/cli.py": "around the program",
     "orchestrator/kernel/launcher.py": "around a forked child, which must not go on as its parent",
     "orchestrator/server/edge/envelope.py": "around a request",
+    "orchestrator/supervisor/control/routes.py": "around a request",
     "orchestrator/server/store/writer.py": "around an operation; whoever waits hears of it",
 }
 """path → why it may say `except Exception`: around a child service, a request, or the program."""

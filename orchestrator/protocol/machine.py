@@ -1,0 +1,147 @@
+"""What an orchestrator tells of its machine, and what it may be asked: the wire of its socket.
+
+It is spoken on one machine only, between the parts of one installation.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from orchestrator.protocol.base import Label, Reply, Request
+
+REASON_CHARS = 500
+HOLD_MAX_S = 366 * 24 * 3600.0
+
+Reason = Annotated[Label, StringConstraints(min_length=1, max_length=REASON_CHARS)]
+
+
+class RunningJob(Reply):
+    """A job that a worker runs."""
+
+    job: str
+    attempt: int
+    name: str | None = None
+    started_at: datetime | None = None
+
+
+class WorkerStatus(Reply):
+    """How one worker stands: its state, since when, why, what comes next, and when.
+
+    `slots` is what is configured, `allowed` its share of the machine's `max_jobs` just now.
+    `configured_at` is the place of its entry (`file:line:column`). `starts` counts its processes,
+    `contact_age_s` is how long its server has said nothing, `waiting_bytes` what that does not have
+    yet. Of `running` there are at most 64.
+    """
+
+    name: str
+    state: str
+    since: datetime
+    reason: str | None = None
+    next_action: str | None = None
+    next_at: datetime | None = None
+    slots: int
+    allowed: int | None = None
+    running_count: int = 0
+    running: list[RunningJob] = []
+    pid: int | None = None
+    starts: int = 0
+    tags: list[str] = []
+    server_url: str | None = None
+    working_directory: str
+    configured_at: str | None = None
+    waiting_bytes: int | None = None
+    contact_age_s: float | None = None
+
+
+class ServerStatus(Reply):
+    """How the embedded server stands."""
+
+    state: str
+    since: datetime
+    url: str | None = None
+    pid: int | None = None
+    starts: int = 0
+
+
+class Banner(Reply):
+    """What is wrong with a configuration that is not, or only partly, applied; `at` is a Unix time.
+
+    Each problem is as `orchestrator check --json` tells it.
+    """
+
+    message: str
+    at: float
+    problems: list[dict[str, Any]] = []
+
+
+class ParkedWorker(Reply):
+    """An entry of the configuration that cannot be run as it is, and where it stands."""
+
+    name: str
+    place: str
+    problems: list[dict[str, Any]] = []
+
+
+class ConfigStatus(Reply):
+    """Where what is wanted comes from: a *file*, or the *options* of a command line.
+
+    `applied_at` is a Unix time, `generation` counts the contents that were applied, `looks` how
+    often the file was read, and `plan` says what the last look changed.
+    """
+
+    source: str
+    path: str | None = None
+    digest: str | None = None
+    generation: int | None = None
+    applied_at: float | None = None
+    banner: Banner | None = None
+    parked: list[ParkedWorker] = []
+    looks: int = 0
+    plan: str | None = None
+
+
+class MachineStatus(Reply):
+    """Everything that one orchestrator keeps alive.
+
+    `phase` is *running* or the step of its end. The configuration has a banner while the file on
+    the disk is not the one that is applied.
+    """
+
+    version: str
+    pid: int
+    started_at: datetime
+    phase: str
+    machine: str
+    state_dir: str
+    max_jobs: int
+    running_count: int
+    config: ConfigStatus
+    server: ServerStatus | None = None
+    workers: list[WorkerStatus] = []
+
+
+class Health(Reply):
+    """Whether it works; the reasons say why not."""
+
+    ok: bool
+    reasons: list[str] = []
+
+
+class HoldRequest(Request):
+    """Why a worker is to take nothing, and for how long; `None`: until it is resumed."""
+
+    reason: Reason | None = None
+    for_s: float | None = Field(default=None, gt=0, le=HOLD_MAX_S)
+
+
+class RestartRequest(Request):
+    """Why a worker is to begin anew."""
+
+    reason: Reason | None = None
+
+
+class Reloaded(Reply):
+    """Whether there is a file that could be read again."""
+
+    looked: bool

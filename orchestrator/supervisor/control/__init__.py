@@ -1,0 +1,31 @@
+"""The supervisor's local control: HTTP on a socket in its state folder.
+
+`serve` is all that the daemon needs of it.
+"""
+
+import contextlib
+import logging
+from pathlib import Path
+from typing import Final
+
+from orchestrator.kernel import unix_socket
+from orchestrator.kernel.clock import Clock
+from orchestrator.supervisor.control import http
+from orchestrator.supervisor.control.events import Events
+from orchestrator.supervisor.control.routes import Controlled, Routes
+
+SOCKET: Final = "control.sock"
+
+
+async def serve(daemon: Controlled, clock: Clock, state_dir: Path) -> None:
+    """Answer at the socket in `state_dir` until cancelled; the caller holds that folder's lock."""
+    path = state_dir / SOCKET
+    root, events = logging.getLogger(), Events()
+    with unix_socket.listen(path) as listening:
+        root.addHandler(events)
+        try:
+            await http.serve(listening, Routes(daemon, clock, str(state_dir), events))
+        finally:
+            root.removeHandler(events)
+            with contextlib.suppress(OSError):
+                path.unlink()

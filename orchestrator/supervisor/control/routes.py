@@ -1,0 +1,266 @@
+"""What can be asked on the control socket: a table of routes, and an answer to each.
+
+Nothing is decided here. A request becomes a call of the daemon or its fleet, and whatever those
+raise becomes a problem with the same code.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.kernel import logs
+from orchestrator.kernel.clock import Clock
+from orchestrator.kernel.errors import (
+    IllegalTransition,
+    NotFound,
+    OrchestratorError,
+    Refused,
+    RequestInvalid,
+    Unavailable,
+)
+from orchestrator.protocol.machine import (
+    HoldRequest,
+    MachineStatus,
+    Reloaded,
+    RestartRequest,
+    WorkerStatus,
+)
+from orchestrator.supervisor.control import metrics
+from orchestrator.supervisor.control.events import Events
+from orchestrator.supervisor.control.http import LINES, TEXT, Request, Response, problem
+from orchestrator.supervisor.control.status import Status, health
+from orchestrator.supervisor.fleet import Fleet
+from orchestrator.supervisor.logic.hold import Hold, HoldKind
+
+LOGGER: Final = logging.getLogger(__name__)
+T = TypeVar("T", bound=BaseModel)
+_DIGITS: Final = 16
+
+
+class Controlled(Protocol):
+    """The daemon, as far as it is controlled."""
+
+    @property
+    def fleet(self) -> Fleet | None:
+        """Return its children; `None` as long as nobody knows what is wanted."""
+        ...
+
+    @property
+    def phase(self) -> str:
+        """Return whether it runs, or how far its end has come."""
+        ...
+
+    def config(self) -> Mapping[str, object]:
+        """Return what is to be said of its configuration."""
+        ...
+
+    def reload(self) -> bool:
+        """Look now whether something else is wanted; tell whether there is where to look."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One thing that can be asked."""
+
+    method: str
+    path: str
+    answer: Callable[["Routes", Request, str], Response]
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """Return the paths that it is for."""
+        return re.compile(self.path.replace("{name}", "(?P<name>[^/]+)"))
+
+
+class Routes:
+    """Answers requests of one daemon."""
+
+    def __init__(self, daemon: Controlled, clock: Clock, state_dir: str, events: Events) -> None:
+        self._daemon = daemon
+        self._events = events
+        self._clock = clock
+        self._status = Status(clock, state_dir)
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request."""
+        try:
+            return self._answer(request)
+        except OrchestratorError as error:
+            return problem(_status(error), error.problem_code, error.message, error.hint)
+        except Exception as error:
+            # One broken answer must not end the machine's work.
+            LOGGER.exception("control.failed")
+            return problem(500, "internal", f"an answer failed: {type(error).__name__}")
+
+    def _answer(self, request: Request) -> Response:
+        allowed = []
+        for route in ROUTES:
+            found = route.pattern.fullmatch(request.path)
+            if found and request.method in {route.method, "HEAD" if route.method == "GET" else ""}:
+                return route.answer(self, request, found.groupdict().get("name", ""))
+            if found:
+                allowed.append(route.method)
+        if allowed:
+            detail = f"{request.method} is not for {request.path}; {', '.join(allowed)} is"
+            return problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+        raise NotFound(f"there is nothing at {request.path}")
+
+    def live(self, _request: Request, _name: str) -> Response:
+        """Answer that the loop turns."""
+        return Response.of({"ok": True})
+
+    def ready(self, _request: Request, _name: str) -> Response:
+        """Answer whether all is as it is wanted."""
+        told = health(self._machine())
+        return _reply(told, 200 if told.ok else HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def status(self, _request: Request, _name: str) -> Response:
+        """Answer with everything."""
+        return _reply(self._machine())
+
+    def worker(self, _request: Request, name: str) -> Response:
+        """Answer with one worker."""
+        return _reply(self._worker(name))
+
+    def pause(self, request: Request, name: str) -> Response:
+        """Let a worker take nothing new."""
+        return self._hold(request, name, HoldKind.PAUSE)
+
+    def drain(self, request: Request, name: str) -> Response:
+        """Let a worker take nothing new, and show when what runs is done."""
+        return self._hold(request, name, HoldKind.DRAIN)
+
+    def _hold(self, request: Request, name: str, kind: HoldKind) -> Response:
+        asked = _read(HoldRequest, request)
+        until = None if asked.for_s is None else self._clock.now() + asked.for_s
+        reason = asked.reason or f"{kind} by uid {request.peer.uid}"
+        self._fleet.hold(name, Hold(kind, reason, until))
+        return self._done(request, name, str(kind), reason)
+
+    def resume(self, request: Request, name: str) -> Response:
+        """Let a worker work again."""
+        post = self._fleet.find(name)
+        if post.wanted is not None and post.wanted.paused:
+            raise IllegalTransition(
+                f"the configuration pauses {name} ({post.wanted.place})",
+                hint="take `paused` out of its entry",
+            )
+        if post.hold is None:
+            raise IllegalTransition(
+                f"{name} is neither paused nor drained: it is {self._worker(name).state}"
+            )
+        self._fleet.hold(name, None)
+        return self._done(request, name, "resume", None)
+
+    def restart(self, request: Request, name: str) -> Response:
+        """Let a worker finish and begin anew."""
+        asked = _read(RestartRequest, request)
+        reason = asked.reason or f"restart by uid {request.peer.uid}"
+        self._fleet.restart(name, reason)
+        return self._done(request, name, "restart", reason)
+
+    def reload(self, request: Request, _name: str) -> Response:
+        """Look at the configuration now."""
+        looked = self._daemon.reload()
+        self._audit(request, "reload", None, None)
+        return _reply(Reloaded(looked=looked))
+
+    def events(self, request: Request, _name: str) -> Response:
+        """Answer with what happened since a number, and with what happens if that is wanted."""
+        since = request.query.get("since", "0")
+        if not (since.isascii() and since.isdigit() and len(since) < _DIGITS):
+            raise RequestInvalid(f"since: {since!r} is no number of an event")
+        if request.query.get("follow") in {"1", "true"}:
+            return Response(pieces=self._events.follow(int(since)), media_type=LINES)
+        return Response(body=b"".join(self._events.since(int(since))), media_type=LINES)
+
+    def metrics(self, _request: Request, _name: str) -> Response:
+        """Answer in the text format of Prometheus."""
+        return Response(body=metrics.text(self._machine()).encode(), media_type=metrics.MEDIA_TYPE)
+
+    def dump(self, request: Request, _name: str) -> Response:
+        """Answer with what every task and thread does just now."""
+        from orchestrator.supervisor.control.stacks import stacks  # noqa: PLC0415 - once a year
+
+        self._audit(request, "dump", None, None)
+        return Response(body=stacks().encode(), media_type=TEXT)
+
+    @property
+    def _fleet(self) -> Fleet:
+        if (fleet := self._daemon.fleet) is None:
+            raise Unavailable(
+                "nothing is configured yet",
+                hint="see what is missing with: orchestrator status",
+            )
+        return fleet
+
+    def _machine(self) -> MachineStatus:
+        daemon = self._daemon
+        return self._status.machine(daemon.fleet, phase=daemon.phase, config=daemon.config())
+
+    def _worker(self, name: str) -> WorkerStatus:
+        return self._status.worker(self._fleet.find(name))
+
+    def _done(self, request: Request, name: str, verb: str, reason: str | None) -> Response:
+        self._audit(request, verb, name, reason)
+        return _reply(self._worker(name))
+
+    def _audit(self, request: Request, verb: str, worker: str | None, reason: str | None) -> None:
+        """Write down who wanted what: an order to a machine is never anonymous."""
+        logs.event(
+            LOGGER,
+            logging.INFO,
+            "control.ordered",
+            verb=verb,
+            worker=worker,
+            reason=reason,
+            uid=request.peer.uid,
+            pid=request.peer.pid,
+        )
+
+
+ROUTES: Final = (
+    Route("GET", "/v1/health/live", Routes.live),
+    Route("GET", "/v1/health/ready", Routes.ready),
+    Route("GET", "/v1/status", Routes.status),
+    Route("GET", "/v1/workers/{name}", Routes.worker),
+    Route("POST", "/v1/workers/{name}:pause", Routes.pause),
+    Route("POST", "/v1/workers/{name}:drain", Routes.drain),
+    Route("POST", "/v1/workers/{name}:resume", Routes.resume),
+    Route("POST", "/v1/workers/{name}:restart", Routes.restart),
+    Route("POST", "/v1/config:reload", Routes.reload),
+    Route("GET", "/v1/events", Routes.events),
+    Route("POST", "/v1/dump", Routes.dump),
+    Route("GET", "/metrics", Routes.metrics),
+)
+
+
+def _reply(model: BaseModel, status: int = 200) -> Response:
+    return Response(status, model.model_dump_json().encode() + b"\n")
+
+
+def _read(model: type[T], request: Request) -> T:
+    try:
+        return model.model_validate_json(request.body or b"{}")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the body"
+        raise RequestInvalid(f"{place}: {first['msg']}") from None
+
+
+def _status(error: OrchestratorError) -> int:
+    match error:
+        case NotFound():
+            return HTTPStatus.NOT_FOUND
+        case RequestInvalid():
+            return HTTPStatus.UNPROCESSABLE_ENTITY
+        case Refused():
+            return HTTPStatus.CONFLICT
+        case _:
+            return HTTPStatus.SERVICE_UNAVAILABLE

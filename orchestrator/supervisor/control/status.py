@@ -1,0 +1,147 @@
+"""What is told of the machine: the fleet's facts as models of the wire.
+
+It asks nobody: all of it is in memory, so a machine with a hundred workers answers at once.
+"""
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+
+from orchestrator import __version__
+from orchestrator.kernel.clock import Clock
+from orchestrator.protocol.machine import (
+    ConfigStatus,
+    Health,
+    MachineStatus,
+    RunningJob,
+    ServerStatus,
+    WorkerStatus,
+)
+from orchestrator.supervisor.children import ChildService
+from orchestrator.supervisor.fleet import Fleet
+from orchestrator.supervisor.logic.standing import WORKING
+from orchestrator.supervisor.post import Post
+
+AT_EASE = WORKING | {"paused", "draining", "drained", "disabled"}
+"""States of a worker that is as somebody wants it."""
+
+
+class Status:
+    """Describes one machine."""
+
+    def __init__(self, clock: Clock, state_dir: str) -> None:
+        self._clock = clock
+        self._state_dir = state_dir
+        self._started_at = _moment(clock.now())
+
+    def machine(
+        self, fleet: Fleet | None, *, phase: str, config: Mapping[str, object]
+    ) -> MachineStatus:
+        """Return everything; without a fleet, that there is none yet."""
+        workers = [] if fleet is None else [self.worker(post) for post in fleet.posts]
+        return MachineStatus(
+            version=__version__,
+            pid=os.getpid(),
+            started_at=self._started_at,
+            phase=phase,
+            machine="" if fleet is None else fleet.wanted.name,
+            state_dir=self._state_dir,
+            max_jobs=0 if fleet is None else fleet.wanted.max_jobs,
+            running_count=sum(worker.running_count for worker in workers),
+            config=ConfigStatus.model_validate(config),
+            server=None if fleet is None or fleet.server is None else self._server(fleet.server),
+            workers=sorted(workers, key=lambda worker: worker.name),
+        )
+
+    def worker(self, post: Post) -> WorkerStatus:
+        """Return how one worker stands."""
+        standing, since = post.standing()
+        wanted, said = post.wanted or post.told, post.said
+        service = post.service
+        return WorkerStatus(
+            name=post.name,
+            state=str(standing.state),
+            since=self._wall(since),
+            reason=standing.reason,
+            next_action=standing.next_action,
+            next_at=None if standing.next_at is None else self._wall(standing.next_at),
+            slots=wanted.concurrency,
+            allowed=_number(said, "allowed"),
+            running_count=post.running_count,
+            running=list(_running(said.get("running"))),
+            pid=None if service is None else service.pid,
+            starts=post.starts,
+            tags=list(wanted.tags),
+            server_url=wanted.identity.server_url or None,
+            working_directory=str(wanted.working_directory),
+            configured_at=None if wanted.place is None else str(wanted.place),
+            waiting_bytes=_number(said, "waiting_bytes"),
+            contact_age_s=_seconds(said, "contact_age_s"),
+        )
+
+    def _server(self, server: ChildService) -> ServerStatus:
+        url = server.news.get("url")
+        return ServerStatus(
+            state=str(server.child.state),
+            since=self._wall(server.since),
+            url=url if isinstance(url, str) else None,
+            pid=server.pid,
+            starts=server.launches,
+        )
+
+    def _wall(self, moment: float) -> datetime:
+        """Return a moment of the event loop as a date and time."""
+        if not math.isfinite(moment):
+            return self._started_at
+        return _moment(self._clock.now() - (anyio.current_time() - moment))
+
+
+def health(status: MachineStatus) -> Health:
+    """Return whether all is as it is wanted."""
+    reasons = [f"it is {status.phase}"] if status.phase != "running" else []
+    if not status.machine:
+        reasons.append("it waits for its configuration")
+    if status.server is not None and status.server.state != "ready":
+        reasons.append(f"the server is {status.server.state}")
+    if status.config.banner is not None:
+        reasons.append(status.config.banner.message)
+    reasons += [
+        f"{worker.name} is {worker.state}" + (f": {worker.reason}" if worker.reason else "")
+        for worker in status.workers
+        if worker.state not in AT_EASE
+    ]
+    return Health(ok=not reasons, reasons=reasons)
+
+
+def _running(entries: object) -> Iterable[RunningJob]:
+    """Yield what a worker said of its jobs; what it said in another way is left out."""
+    for one in entries if isinstance(entries, list) else ():
+        match one:
+            case {"job": str(job), "attempt": int(attempt)}:
+                name, started = one.get("name"), one.get("started_at")
+                yield RunningJob(
+                    job=job,
+                    attempt=attempt,
+                    name=name if isinstance(name, str) else None,
+                    started_at=_moment(started) if isinstance(started, (int, float)) else None,
+                )
+            case _:
+                continue
+
+
+def _number(said: Mapping[str, Any], key: str) -> int | None:
+    value = said.get(key)
+    return value if isinstance(value, int) else None
+
+
+def _seconds(said: Mapping[str, Any], key: str) -> float | None:
+    value = said.get(key)
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

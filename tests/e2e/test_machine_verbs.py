@@ -1,0 +1,183 @@
+"""The verbs for the orchestrator of this machine, said to a real one."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.installation import Installation, installed
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Give a running installation; each test leaves its worker as it was."""
+    with installed(tmp_path_factory.mktemp("machine"), "--slots=2") as running:
+        yield running
+
+
+def _said(here: Installation, *arguments: str) -> tuple[int, str, str]:
+    done = here.cli(*arguments)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def _status(here: Installation) -> dict[str, Any]:
+    code, out, err = _said(here, "status", "--json")
+    assert code in {0, 3}, err
+    told: dict[str, Any] = json.loads(out)
+    return told
+
+
+def _worker(here: Installation) -> dict[str, Any]:
+    (worker,) = _status(here)["workers"]
+    assert isinstance(worker, dict)
+    return worker
+
+
+def test_status_shows_everything_and_is_well(here: Installation) -> None:
+    """Machine, server and worker, for people and for programs."""
+    code, out, _ = _said(here, "status")
+
+    assert code == 0
+    assert f"http://127.0.0.1:{here.port}" in out
+    assert "ready" in out
+    told = _status(here)
+    assert told["phase"] == "running"
+    assert told["server"]["state"] == "ready"
+    assert (told["workers"][0]["name"], told["workers"][0]["slots"]) == ("local", 2)
+
+
+def test_status_names_the_jobs_that_run(here: Installation, tmp_path: Path) -> None:
+    """With their attempt; and `why` says that it takes more."""
+    go_on = tmp_path / "go-on"
+    job = here.submit("--", "sh", "-c", f"until test -e {go_on}; do sleep 0.05; done")
+    wait_until(lambda: _worker(here)["running_count"] == 1)
+
+    worker = _worker(here)
+    code, out, _ = _said(here, "why", "local")
+
+    assert worker["state"] == "busy"
+    assert [(one["job"], one["attempt"]) for one in worker["running"]] == [(job, 1)]
+    assert (code, f"  {job}" in out) == (0, True)
+    assert out.startswith("local takes jobs: it is busy since")
+    go_on.touch()
+    wait_until(lambda: _worker(here)["running_count"] == 0)
+
+
+def test_a_paused_worker_takes_nothing_until_it_is_resumed(here: Installation) -> None:
+    """Its reason is told here and to the server; what was submitted meanwhile runs afterwards."""
+    code, _, err = _said(here, "pause", "local", "--reason", "flaky disk")
+    assert (code, "local is paused: flaky disk" in err) == (0, True)
+
+    job = here.submit("--", "true")
+    why = _said(here, "why", "local")[1]
+    assert _said(here, "status")[0] == 0, "what somebody wants is no trouble"
+    assert "takes no jobs: it is paused" in why
+    assert "flaky disk" in why
+    assert here.job(job)["state"] == "queued"
+
+    assert _said(here, "resume", "local")[0] == 0
+    wait_until(lambda: here.job(job)["state"] == "succeeded")
+    code, _, err = _said(here, "resume", "local")
+    assert (code, "neither paused nor drained" in err) == (1, True)
+
+
+def test_a_pause_ends_by_itself(here: Installation) -> None:
+    """After the time that somebody said."""
+    assert _said(here, "pause", "local", "--for", "1s")[0] == 0
+
+    wait_until(lambda: _worker(here)["state"] == "ready")
+
+
+def test_a_drain_waits_for_what_runs_and_can_be_undone(here: Installation, tmp_path: Path) -> None:
+    """Draining, then drained; the process stays, so a resume is at once."""
+    go_on = tmp_path / "go-on"
+    job = here.submit("--", "sh", "-c", f"until test -e {go_on}; do sleep 0.05; done")
+    wait_until(lambda: here.job(job)["state"] == "running")
+    before = _worker(here)["pid"]
+
+    code, _, err = _said(here, "drain", "local", "--timeout", "1s")
+    assert (code, "local is draining after 1.0s" in err) == (75, True)
+    go_on.touch()
+    assert _said(here, "drain", "local", "--reason", "new disk")[0] == 0
+    assert (_worker(here)["state"], _worker(here)["reason"]) == ("drained", "new disk")
+    assert here.job(job)["state"] == "succeeded"
+
+    assert _said(here, "resume", "local")[0] == 0
+    assert _worker(here)["pid"] == before
+
+
+def test_a_restart_is_another_process(here: Installation) -> None:
+    """It ends what runs first; the command returns when the new one is there."""
+    before = _worker(here)
+
+    assert _said(here, "restart", "local", "--reason", "new libc")[0] == 0
+
+    assert _worker(here)["starts"] == before["starts"] + 1
+    wait_until(lambda: _worker(here)["state"] == "ready")
+    assert _worker(here)["pid"] != before["pid"]
+
+
+def test_orders_are_written_down(here: Installation) -> None:
+    """Who wanted what, and why."""
+    _said(here, "pause", "local", "--reason", "audit me")
+    _said(here, "resume", "local")
+
+    told = [json.loads(line) for line in _said(here, "events", "--json")[1].splitlines()]
+
+    orders = [one for one in told if one["event"] == "control.ordered"]
+    assert (orders[-2]["verb"], orders[-2]["worker"]) == ("pause", "local")
+    assert orders[-2]["reason"] == "audit me"
+    assert orders[-1]["verb"] == "resume"
+    assert [one["seq"] for one in told] == sorted({one["seq"] for one in told})
+
+
+def test_an_unknown_worker_is_said_so(here: Installation) -> None:
+    """With those that there are."""
+    for verb in ("why", "pause", "drain", "resume", "restart"):
+        code, _, err = _said(here, verb, "lokal")
+        assert (code, "there is no worker 'lokal' here" in err) == (1, True)
+        assert "there are: local" in err
+
+
+def test_a_machine_without_a_file_has_nothing_to_reload(here: Installation) -> None:
+    """It is said, and changes nothing."""
+    code, _, err = _said(here, "reload")
+
+    assert (code, "goes by its options" in err) == (78, True)
+
+
+def test_a_dump_shows_what_it_does(here: Installation) -> None:
+    """The tasks and threads of the supervisor, while it goes on."""
+    code, out, _ = _said(here, "dump")
+
+    assert code == 0
+    assert "thread MainThread" in out
+    assert "task " in out
+
+
+def test_a_killed_supervisor_is_not_running(here: Installation) -> None:
+    """Its socket is still there; nobody listens."""
+    here.kill()
+    try:
+        code, _, err = _said(here, "status")
+        assert (code, "no orchestrator of yours runs" in err) == (4, True)
+    finally:
+        here.start()
+    assert _said(here, "status")[0] == 0
+
+
+def test_a_stopped_supervisor_is_not_waited_for_for_ever(here: Installation) -> None:
+    """It does not answer, and that is what is said."""
+    assert here.process is not None
+    here.process.send_signal(19)
+    try:
+        began = time.monotonic()
+        code, _, err = _said(here, "status")
+    finally:
+        here.process.send_signal(18)
+    assert (code, "did not answer within" in err) == (75, True)
+    assert time.monotonic() - began < 60

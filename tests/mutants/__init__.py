@@ -1,1 +1,0 @@
-"""Mistakes planted in the product, each of which a test must find: `make mutants` looks for all."""
