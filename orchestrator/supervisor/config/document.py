@@ -317,7 +317,7 @@ class _Builder:
 
 
 def _leaf(event: _Event) -> Leaf:
-    value = resolve(event.value) if event.implicit[0] else str(event.value)
+    value = resolve(event.value) if event.implicit[0] and event.tag is None else event.value
     return Leaf(_mark(event.start_mark), value, _mark(event.end_mark))
 
 
@@ -351,6 +351,8 @@ def _explained(error: _ParserError, text: str) -> Fault:
             at = context
     if "cannot start any token" in problem:
         return _bad_start(at, lines)
+    if "tab character" in problem:
+        return _tab(at)
     message, hint = _SENTENCES.get(problem, (f"this is not YAML: {problem}", None))
     return Fault(at, "syntax", message, hint)
 
@@ -370,5 +372,9 @@ def _indent(line: str) -> int:
 def _bad_start(at: Mark, lines: list[str]) -> Fault:
     letter = lines[at.line - 1][at.column - 1 : at.column]
     if letter == "\t":
-        return Fault(at, "tab", "a tab stands where YAML wants spaces", "indent with spaces")
+        return _tab(at)
     return Fault(at, "syntax", f"no value begins with {letter!r}", "put the text in quotes")
+
+
+def _tab(at: Mark) -> Fault:
+    return Fault(at, "tab", "a tab stands where YAML wants spaces", "indent with spaces")

@@ -20,11 +20,11 @@ from pydantic import ValidationError
 from orchestrator.kernel import paths
 from orchestrator.supervisor.config import complaints, document, modes
 from orchestrator.supervisor.config.document import Mark, Node
-from orchestrator.supervisor.config.model import File, Server
+from orchestrator.supervisor.config.model import SECRET_NAME, VERSION, Common, File, Server
 from orchestrator.supervisor.config.places import Folders, PathFault
-from orchestrator.supervisor.config.problem import Problem, errors
+from orchestrator.supervisor.config.problem import Level, Problem, errors
 from orchestrator.supervisor.config.references import REFERENCE, References
-from orchestrator.supervisor.config.sheet import Sheet, plain
+from orchestrator.supervisor.config.sheet import Sheet, Steps, plain
 from orchestrator.supervisor.config.workers import Entries, Parked
 from orchestrator.supervisor.logic.wanted import MachineWanted, Place, ServerWanted, WorkerWanted
 
@@ -63,7 +63,10 @@ def load(path: Path, environ: Mapping[str, str], *, state_dir: Path | None = Non
     except modes.Untaken as why:
         code = "missing" if why.missing else "unreadable"
         problem = Problem(
-            place=Place(str(path), 1, 1), code=code, message=why.message, hint=why.hint
+            place=Place(str(path), 1, 1),
+            code=code,
+            message=why.message,
+            hint="orchestrator init writes one to begin with" if why.missing else why.hint,
         )
         return Loaded(path=path, wanted=None, problems=(problem,))
     digest = hashlib.sha256(taken.raw).hexdigest()
@@ -103,8 +106,15 @@ def _empty(sheet: Sheet) -> Problem:
 
 def _modelled(root: Node, sheet: Sheet, problems: list[Problem]) -> File | None:
     """Return the file as its model, or add what keeps it from being one."""
+    data = plain(root)
+    if sheet.path.suffix == ".json" and isinstance(data, dict) and "version" not in data:
+        message = "'version' is missing: this is read as the file of an older system"
+        hint = f'write "version": {VERSION} at its beginning'
+        level = Level.WARNING
+        problems.append(sheet.problem(root.at, "no-version", message, hint=hint, level=level))
+        data["version"] = VERSION
     try:
-        file = File.model_validate(plain(root))
+        file = File.model_validate(data)
     except ValidationError as error:
         problems += complaints.complain(error, sheet)
         return None
@@ -200,15 +210,21 @@ class _Reading:
                 )
 
     def _check_mode(self) -> None:
-        """Refuse a file that others can read and that holds a token itself."""
+        """Refuse a file that others can read and that holds a secret itself."""
         if self._open_to_others is None:
             return
+        said: list[tuple[Steps, str | None]] = []
         for index, worker in enumerate(self._file.workers):
-            if worker.token is not None and REFERENCE.search(worker.token) is None:
+            said.append((("workers", index, "token"), worker.token))
+            said += [(("workers", index, "env", name), text) for name, text in _secrets(worker)]
+        said += [(("defaults", "env", name), text) for name, text in _secrets(self._file.defaults)]
+        for steps, text in said:
+            if text is not None and REFERENCE.search(text) is None:
+                what = "a token" if steps[-1] == "token" else f"the secret {steps[-1]}"
                 self._note(
-                    self._sheet.value_at(("workers", index, "token")),
+                    self._sheet.value_at(steps),
                     "mode",
-                    "other users can read this file, and it holds a token",
+                    f"other users can read this file, and it holds {what}",
                     f"close it with: {self._open_to_others}",
                 )
                 return
@@ -256,6 +272,11 @@ class _Reading:
             spool_max_bytes=said.disk.spool_max,
             watch=said.watch_config,
         )
+
+
+def _secrets(said: Common) -> list[tuple[str, str]]:
+    """Return the variables whose names say that they are secret."""
+    return [(name, text) for name, text in said.env.items() if SECRET_NAME.fullmatch(name)]
 
 
 def _loopback(host: str) -> bool:

@@ -26,6 +26,7 @@ _CREDENTIAL: Final = re.compile(
 _POINTER: Final = re.compile(r"\$\{(?:file|env|cred):[^{}]*\}")
 """What says where a secret is; a command may hold one among its arguments."""
 _KEY: Final = re.compile(r"(?P<indent>[\s-]*)[\"']?(?P<name>[\w.-]+)[\"']?\s*:(?P<rest>\s.*|$)")
+_ONE_WORD: Final = re.compile(r"\s*[^\s:{\"']*\s*(?:#.*)?")
 _EMPTY: Final = re.compile(r"[\s{}\[\],:#-]*|\s*#.*")
 Span = tuple[int, int]
 
@@ -101,7 +102,7 @@ class Mask:
             elif found["name"] not in OPEN_KEYS:
                 closed = len(found["indent"])
                 self._hide_rest(number, found)
-            elif any(letter in found["rest"] for letter in ":{\"'"):
+            elif not _ONE_WORD.fullmatch(found["rest"]):
                 self._hide_rest(number, found)
 
     def _hide_rest(self, number: int, found: re.Match[str]) -> None:

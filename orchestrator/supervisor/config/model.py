@@ -36,6 +36,10 @@ LEAST_MEMORY: Final = 8 * MIB
 LEAST_SPOOL: Final = 32 * MIB
 """As in the worker: a job could not even go on in another segment."""
 TERABYTE: Final = 2**40
+SECRET_NAME: Final = re.compile(
+    r"(?:.*_)?(?:TOKEN|SECRET|PASSWORD|PASSWD|KEY|CREDENTIALS?)", re.IGNORECASE
+)
+"""Variables of such a name hold what nobody else should read."""
 _NAME: Final = r"[a-z0-9][a-z0-9._-]{0,63}"
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _PATTERN: Final = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]*", re.ASCII)

@@ -18,7 +18,7 @@ from orchestrator.protocol.limits import TAGS
 from orchestrator.protocol.tokens import WorkerToken
 from orchestrator.supervisor.config import envfile, tokens
 from orchestrator.supervisor.config.complaints import title
-from orchestrator.supervisor.config.model import Common, File, Limits, Part, Worker
+from orchestrator.supervisor.config.model import SECRET_NAME, Common, File, Limits, Part, Worker
 from orchestrator.supervisor.config.places import Folders, PathFault
 from orchestrator.supervisor.config.problem import Level, Problem, errors
 from orchestrator.supervisor.config.references import REFERENCE, References, Unresolved
@@ -229,6 +229,8 @@ class _Entry:
                 value = self._followed((*owner, "env", name), text)
                 if value is not None:
                     env[name] = value
+        secret = (value for name, value in env.items() if SECRET_NAME.fullmatch(name))
+        self._references.secrets.update(secret)
         size = sum(len(name.encode()) + len(value.encode()) + 2 for name, value in env.items())
         if size > ENV_BYTES:
             what = f"all variables together are {size:,} bytes; {ENV_BYTES:,} are allowed"

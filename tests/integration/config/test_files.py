@@ -1,5 +1,6 @@
 """Which files are read at all: regular ones that nobody else could have written or can read."""
 
+import json
 import os
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def test_a_missing_file_is_told_by_its_name(config: ConfigFolder) -> None:
 
     assert [problem.code for problem in loaded.problems] == ["missing"]
     assert str(loaded.problems[0]) == f"{config.path}:1:1: {config.path} is not there"
+    assert "orchestrator init" in words(loaded)
 
 
 def test_what_is_no_regular_file_is_refused_at_once(config: ConfigFolder) -> None:
@@ -56,6 +58,23 @@ def test_a_file_with_a_token_is_for_its_owner_alone(config: ConfigFolder) -> Non
     assert [(problem.place.line, problem.code) for problem in loaded.problems] == [(4, "mode")]
     assert f"close it with: chmod 600 {config.path}" in words(loaded)
     assert config.load(text, mode=0o400).ok
+
+
+def test_a_file_with_another_secret_is_for_its_owner_as_well(config: ConfigFolder) -> None:
+    """A variable whose name says that it is secret counts like a token, also for all workers."""
+    config.private("tokens/web", token(1))
+    worker = config.worker(1, token="${file:tokens/web}", env="{A: x, DB_PASSWORD: planted-1}")
+    for text in (
+        "version: 1\nworkers:\n" + worker,
+        "version: 1\nserver: {}\ndefaults: {env: {api_key: planted-1}}\n",
+    ):
+        loaded = config.load(text, mode=0o644)
+
+        assert [problem.code for problem in loaded.problems] == ["mode"]
+        assert "it holds the secret" in words(loaded)
+        assert "planted" not in words(loaded)
+        assert config.load(text, mode=0o600).ok
+    assert "planted-1" in config.load("version: 1\nworkers:\n" + worker).secrets
 
 
 def test_a_file_without_a_token_may_be_read_by_others(config: ConfigFolder) -> None:
@@ -147,6 +166,19 @@ def test_an_older_file_is_taken_while_it_is_alone(config: ConfigFolder) -> None:
 
     assert before == usual / "workers.json"
     assert locate(None, {"HOME": str(config.home)}) == usual / "workers.yaml"
+
+
+def test_the_file_of_an_older_system_is_loaded_as_it_is(config: ConfigFolder) -> None:
+    """It has no version and an old name for the server; both are warned of, and it runs."""
+    config.path = config.home / "workers.json"
+    worker = {"token": token(1), "working_directory": "web", "convex_url": URL}
+
+    loaded = config.load(json.dumps({"workers": [worker]}, indent=2))
+
+    assert loaded.ok, words(loaded)
+    assert loaded.wanted is not None
+    assert loaded.wanted.workers[0].identity.server_url == URL
+    assert [problem.code for problem in loaded.problems] == ["no-version", "deprecated"]
 
 
 def test_json_is_read_with_its_own_rules(config: ConfigFolder) -> None:
