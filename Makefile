@@ -102,6 +102,10 @@ crash: $(TOOLS)  ## cut the power at every moment of recorded stories (ARGS="--s
 failpoints: $(TOOLS)  ## stop programs at every moment that has a name, in every way, and judge it
 	@$(BIN)/python -m tests.failpoints $(ARGS)
 
+.PHONY: mutants
+mutants: $(TOOLS)  ## plant mistakes in copies of the product: does a test find each? (ARGS="--only NAME")
+	@$(BIN)/python -m tests.mutants $(ARGS)
+
 .PHONY: lock
 lock: $(TOOLS)  ## choose the newest packages again, and write requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \

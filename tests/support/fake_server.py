@@ -122,6 +122,7 @@ class FakeServer:
         self.ahead_s = 0.0
         """How far its clock is before everybody else's."""
         self._grants: dict[tuple[str, int], list[Grant]] = {}
+        self._again: list[Grant] = []
         # Nobody else's: what a dead attempt left behind is looked for by the id of its job, on the
         # whole machine, and other tests run there.
         self._numbers = itertools.count(secrets.randbelow(10**15) * 1_000_000)
@@ -169,6 +170,13 @@ class FakeServer:
     def sh(self, script: str, **fields: Any) -> str:
         """Queue a shell script."""
         return self.submit(script=script, shell=True, **fields)
+
+    def replay(self, job_id: str) -> None:
+        """Grant an attempt once more that was granted, as a server should never do."""
+        with self.changed:
+            grants = [grant for given in self._grants.values() for grant in given]
+            self._again += [grant for grant in grants if grant.job_id == job_id]
+            self.changed.notify_all()
 
     def store(self, content: bytes) -> str:
         """Keep a file; return its SHA-256."""
@@ -257,7 +265,9 @@ class FakeServer:
                 return Problem(409, "session_ended")
             if request.number <= self.claim_seen:
                 return ClaimReply()  # its worker has taken it back
-            if self.queue:
+            if self._again:
+                self._grants[known] = [self._again.pop()]
+            elif self.queue:
                 count = min(request.slots, self.max_slots)
                 taken, self.queue = self.queue[:count], self.queue[count:]
                 self._grants[known] = [self._grant(job, request) for job in taken]

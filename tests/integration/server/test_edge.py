@@ -221,7 +221,10 @@ async def test_connections_have_an_end(tmp_path: Path, monkeypatch: pytest.Monke
     async with running(folder) as site, site.socket() as stream:
         await stream.send(b"GET")
 
-        assert (await site.raw(request())).startswith(b"HTTP/1.1 503 ")
+        answer = await site.raw(request())
+
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: 1\r\n" in answer
 
 
 async def test_a_trickling_body_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

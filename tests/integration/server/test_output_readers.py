@@ -12,6 +12,7 @@ import pytest
 from orchestrator.client.sse import EventReader
 from orchestrator.protocol import frames
 from orchestrator.protocol.frames import FrameType
+from orchestrator.server.edge import connection
 from orchestrator.server.live.following import OutputStream
 from orchestrator.server.live.output import CHUNK_BYTES, OutputReader, Position
 from orchestrator.server.live.reader import StreamReader
@@ -155,3 +156,27 @@ async def test_gaps_of_one_stream_add_up(site: Site, monkeypatch: pytest.MonkeyP
 
     assert at_each_gap == []
     assert seen == 2 * PIECES * 30_000
+
+
+async def test_a_reader_that_takes_nothing_is_hung_up_on(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who leaves an answer unread for too long loses the stream, and what is kept for it goes."""
+    monkeypatch.setattr(connection, "UNREAD_ANSWER_S", 0.2)
+    worker = await at_work(site)
+    job_id = await started(site, worker)
+    path = f"/api/v1/jobs/{job_id}/output/stream"
+    head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {site.key()}\r\n\r\n"
+    much = b"".join(frames.encode(FrameType.OUT, NOW_US, b"y" * 65_536) for _ in range(60))
+
+    async with site.socket() as stuck:
+        await stuck.send(head.encode())
+        await stuck.receive(1)
+        assert site.services.streams.open == 1
+        for offset in range(0, 5 * len(much), len(much)):
+            await worker.send_frames(job_id, much, offset=offset)
+
+        async def over() -> bool:
+            return site.services.streams.open == 0
+
+        await until(over)

@@ -5,11 +5,12 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
 
 from orchestrator.protocol.frames import decode
 from orchestrator.protocol.limits import FRAME_DATA_BYTES
-from tests.integration.shim.workshop import heard, told, workshop
+from tests.integration.shim.workshop import come_true, heard, told, workshop
 from tests.support.processes import python
 from worker.records import Cause, Wrote
 
@@ -19,6 +20,21 @@ import os, sys
 block = bytes(range(256)) * 256
 for number in range(int(sys.argv[1])):
     os.write(1, number.to_bytes(8, "big") + block[8:])
+"""
+
+LAST_WORDS = """
+import fcntl, os, pathlib, signal, time
+fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20)
+def end(*_):
+    pathlib.Path("told").touch()
+    while not pathlib.Path("go").exists():
+        time.sleep(0.01)
+    os.write(1, b"x" * (1 << 20))
+    os._exit(0)
+signal.signal(signal.SIGTERM, end)
+os.write(1, b"%d\\n" % os.getpid())
+while True:
+    signal.pause()
 """
 
 
@@ -136,3 +152,23 @@ async def test_words_of_the_protocol_are_only_words(tmp_path: Path) -> None:
     assert first.end.code == 3
     assert said.out == (tmp_path / "forged").read_bytes()
     assert (said.end.cause, said.end.code) == ("exited", 4)
+
+
+async def test_the_last_words_of_the_stopped_are_kept(tmp_path: Path) -> None:
+    """More than one look can take, said right before the end: all of it is in the log."""
+    async with workshop(tmp_path) as shop:
+        log = await shop.start(*python("-S", "-c", LAST_WORDS), cwd=str(tmp_path))
+        pid = await heard(log, b"\n")
+        log.cancel(Cause.CANCELLED, 60.0)
+        await come_true((tmp_path / "told").exists)
+        # So that the words and the end are there at the same look.
+        [shim] = shop.shims
+        shim.suspend()
+        (tmp_path / "go").touch()
+        command = psutil.Process(int(pid))
+        await come_true(lambda: command.status() == psutil.STATUS_ZOMBIE)
+        shim.resume()
+        said = await told(log)
+
+    assert (said.end.cause, said.end.code) == (Cause.CANCELLED, 0)
+    assert said.out == pid + b"x" * MIB

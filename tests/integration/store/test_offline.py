@@ -16,6 +16,17 @@ async def test_an_absent_worker_is_shown_offline_within_half_a_minute(world: Wor
     assert (job.state, job.worker_offline) == (JobState.RUNNING, True)
 
 
+async def test_a_worker_that_said_good_bye_is_shown_offline_at_once(world: World) -> None:
+    """What it left running in a shim has no heartbeat from that moment on."""
+    worker = await world.worker()
+    grant = await worker.running()
+
+    await worker.goodbye()
+
+    job = await world.job(grant.job_id)
+    assert (job.state, job.worker_offline) == (JobState.RUNNING, True)
+
+
 async def test_a_worker_that_is_heard_of_is_never_shown_offline(world: World) -> None:
     """Every heartbeat in time keeps the job plainly running."""
     worker = await world.worker()

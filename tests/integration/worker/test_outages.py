@@ -139,6 +139,22 @@ def test_a_claim_whose_answer_was_lost_is_repeated_with_its_number(server: FakeS
     assert (job, 2) not in server.attempts
 
 
+def test_an_attempt_that_is_granted_twice_is_started_once(
+    place: Workplace, server: FakeServer
+) -> None:
+    """Whatever a server says again, the command that runs is not started beside itself."""
+    job = server.sh("echo begun >> log; while [ ! -e gate ]; do sleep 0.01; done")
+    server.running(job)
+    claims = len(server.named("claim"))
+
+    server.replay(job)
+    wait_until(lambda: len(server.named("claim")) > claims, what="the replayed grant was taken")
+    server.end(server.sh("touch gate"))
+
+    assert server.end(job).outcome is Outcome.SUCCEEDED
+    assert (place.directory / "log").read_text() == "begun\n"
+
+
 @pytest.mark.parametrize(
     "problem",
     [

@@ -49,6 +49,12 @@ ENDS: list[tuple[Job, Happening, JobState, Reason | None]] = [
         Reason.OUTCOME_UNKNOWN,
     ),
     (
+        replace(RUNNING, execution=Execution.AT_MOST_ONCE, retry=TWICE),
+        FAILED,
+        JobState.FAILED,
+        Reason.EXIT_NONZERO,
+    ),
+    (
         replace(RUNNING, execution=Execution.AT_MOST_ONCE),
         Ended(Outcome.PREEMPTED),
         JobState.FAILED,

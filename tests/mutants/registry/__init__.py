@@ -1,0 +1,12 @@
+"""Every planted mistake, by name. Whoever adds one names it in a row of `docs/reliability.md`."""
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+from tests.mutants.registry import attempts, ends, jobs, leases, outputs, sites, workers
+
+MUTANTS: Final[dict[str, Mutant]] = {
+    mutant.name: mutant
+    for family in (jobs, attempts, ends, outputs, leases, workers, sites)
+    for mutant in family.MUTANTS
+}
