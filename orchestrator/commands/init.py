@@ -65,8 +65,8 @@ def set_up(path: Path) -> bool:
 
 
 def _write(path: Path, answers: "Answers") -> None:
-    from orchestrator.supervisor.config.importing import Entry, as_yaml
-    from orchestrator.supervisor.config.writing import create, write_token
+    from orchestrator.supervisor.config.first.importing import Entry, as_yaml
+    from orchestrator.supervisor.config.first.writing import create, write_token
 
     entry = Entry(
         name=answers.name,
@@ -82,7 +82,7 @@ def _write(path: Path, answers: "Answers") -> None:
 
 
 def _template(path: Path) -> int:
-    from orchestrator.supervisor.config.writing import write_template
+    from orchestrator.supervisor.config.first.writing import write_template
 
     steps = write_template(path)
     output.say(f"wrote a template to {path}; next:")
@@ -91,9 +91,9 @@ def _template(path: Path) -> int:
 
 
 def _import(source: Path, target: Path, surroundings: Surroundings) -> int:
-    from orchestrator.supervisor.config.importing import as_yaml, is_token, read
+    from orchestrator.supervisor.config.first.importing import as_yaml, is_token, read
+    from orchestrator.supervisor.config.first.writing import create, write_token
     from orchestrator.supervisor.config.loader import load
-    from orchestrator.supervisor.config.writing import create, write_token
 
     entries = read(source)
     _make_folder(target.parent)

@@ -15,7 +15,7 @@ from orchestrator.kernel import paths
 from orchestrator.kernel.errors import ConfigInvalid, OrchestratorError
 from orchestrator.kernel.files import private_dir
 from orchestrator.protocol.tokens import WorkerToken, is_well_formed
-from orchestrator.supervisor.config.importing import name_for
+from orchestrator.supervisor.config.first.importing import name_for
 from orchestrator.supervisor.config.tokens import fault
 from orchestrator.supervisor.enrolment import enrol_with
 from orchestrator.supervisor.inquiry import Verdict, ask

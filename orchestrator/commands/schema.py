@@ -11,6 +11,6 @@ def schema() -> None:
 
     Save it beside the file as workers.schema.json; the first line of the file names it.
     """
-    from orchestrator.supervisor.config.schema import schema as described
+    from orchestrator.supervisor.config.first.schema import schema as described
 
     output.document(described())

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.supervisor.config.document import Mark
 from orchestrator.supervisor.config.model import (
     Common,
     Disk,
@@ -21,7 +20,8 @@ from orchestrator.supervisor.config.model import (
     Worker,
 )
 from orchestrator.supervisor.config.problem import Problem
-from orchestrator.supervisor.config.sheet import Sheet, Steps
+from orchestrator.supervisor.config.text.document import Mark
+from orchestrator.supervisor.config.text.sheet import Sheet, Steps
 
 _PARTS: Final[Mapping[str, type[BaseModel]]] = {
     "server": Server,

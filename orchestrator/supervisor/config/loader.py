@@ -18,13 +18,14 @@ from typing import Final
 from pydantic import ValidationError
 
 from orchestrator.kernel import paths
-from orchestrator.supervisor.config import complaints, document, modes
-from orchestrator.supervisor.config.document import Mark, Node
+from orchestrator.supervisor.config import complaints, modes
 from orchestrator.supervisor.config.model import SECRET_NAME, VERSION, Common, File, Server
 from orchestrator.supervisor.config.places import Folders, PathFault
 from orchestrator.supervisor.config.problem import Level, Problem, errors
 from orchestrator.supervisor.config.references import REFERENCE, References
-from orchestrator.supervisor.config.sheet import Sheet, Steps, plain
+from orchestrator.supervisor.config.text import document
+from orchestrator.supervisor.config.text.document import Mark, Node
+from orchestrator.supervisor.config.text.sheet import Sheet, Steps, plain
 from orchestrator.supervisor.config.workers import Entries, Parked
 from orchestrator.supervisor.logic.wanted import MachineWanted, Place, ServerWanted, WorkerWanted
 

@@ -22,7 +22,7 @@ from orchestrator.supervisor.config.model import SECRET_NAME, Common, File, Limi
 from orchestrator.supervisor.config.places import Folders, PathFault
 from orchestrator.supervisor.config.problem import Level, Problem, errors
 from orchestrator.supervisor.config.references import REFERENCE, References, Unresolved
-from orchestrator.supervisor.config.sheet import Sheet, Steps
+from orchestrator.supervisor.config.text.sheet import Sheet, Steps
 from orchestrator.supervisor.logic.wanted import (
     JobLimits,
     Place,

@@ -2,7 +2,14 @@
 
 import pytest
 
-from orchestrator.supervisor.config.document import (
+from orchestrator.supervisor.config.quantities import (
+    duration_s,
+    duration_text,
+    size_bytes,
+    size_or_share,
+    size_text,
+)
+from orchestrator.supervisor.config.text.document import (
     DEPTH,
     Document,
     Items,
@@ -12,15 +19,8 @@ from orchestrator.supervisor.config.document import (
     Node,
     read,
 )
-from orchestrator.supervisor.config.masking import HIDDEN, Mask, scrub
-from orchestrator.supervisor.config.quantities import (
-    duration_s,
-    duration_text,
-    size_bytes,
-    size_or_share,
-    size_text,
-)
-from orchestrator.supervisor.config.sheet import plain
+from orchestrator.supervisor.config.text.masking import HIDDEN, Mask, scrub
+from orchestrator.supervisor.config.text.sheet import plain
 
 SCALARS = [
     ("no", "no"),

@@ -11,8 +11,8 @@ from typing import Final
 
 from orchestrator.kernel.errors import AlreadyExists, StateUnavailable
 from orchestrator.kernel.files import private_dir, sync_dir, write_private
+from orchestrator.supervisor.config.first.schema import schema
 from orchestrator.supervisor.config.location import SCHEMA_NAME
-from orchestrator.supervisor.config.schema import schema
 
 HEAD: Final = f"# yaml-language-server: $schema=./{SCHEMA_NAME}\n"
 TEMPLATE: Final = (

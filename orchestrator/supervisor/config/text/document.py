@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, NoReturn, Protocol
 
 import yaml
 
-from orchestrator.supervisor.config.scalars import CORE_TAGS, Scalar, resolve
+from orchestrator.supervisor.config.text.scalars import CORE_TAGS, Scalar, resolve
 
 BYTES: Final = 2**20
 """A thousand workers fit several times."""

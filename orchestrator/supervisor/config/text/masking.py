@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from orchestrator.supervisor.config.document import Items, Keys, Leaf, Mark, Node
 from orchestrator.supervisor.config.model import Disk, File, Limits, Machine, Server, Worker
+from orchestrator.supervisor.config.text.document import Items, Keys, Leaf, Mark, Node
 
 HIDDEN: Final = "…"
 _SECRET_KEYS: Final = frozenset({"token", "env"})

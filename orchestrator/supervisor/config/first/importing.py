@@ -16,8 +16,9 @@ from dotenv import dotenv_values
 
 from orchestrator.kernel.errors import ConfigInvalid
 from orchestrator.protocol.tokens import WorkerToken
-from orchestrator.supervisor.config import document, modes
-from orchestrator.supervisor.config.writing import HEAD
+from orchestrator.supervisor.config import modes
+from orchestrator.supervisor.config.first.writing import HEAD
+from orchestrator.supervisor.config.text import document
 
 _URLS: Final = ("server_url", "convex_url")
 _ENV_TOKENS: Final = ("WORKER_TOKEN", "API_KEY")

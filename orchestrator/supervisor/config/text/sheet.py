@@ -6,7 +6,8 @@ mark; the sheet adds the rest.
 
 from pathlib import Path
 
-from orchestrator.supervisor.config.document import (
+from orchestrator.supervisor.config.problem import Excerpt, Level, Problem, Seen
+from orchestrator.supervisor.config.text.document import (
     Document,
     Entry,
     Items,
@@ -16,8 +17,7 @@ from orchestrator.supervisor.config.document import (
     Node,
     lines_of,
 )
-from orchestrator.supervisor.config.masking import Mask, scrub
-from orchestrator.supervisor.config.problem import Excerpt, Level, Problem, Seen
+from orchestrator.supervisor.config.text.masking import Mask, scrub
 from orchestrator.supervisor.logic.wanted import Place
 
 Steps = tuple[str | int, ...]

@@ -1,0 +1,1 @@
+"""A first configuration: its template, its schema for editors, and files of older systems."""
