@@ -76,6 +76,7 @@ def root() -> None:
 
 root.members = {
     "run": f"{_COMMANDS}.run:run",
+    "plan": f"{_COMMANDS}.plan:plan",
     "init": f"{_COMMANDS}.init:init",
     "check": f"{_COMMANDS}.check:check",
     "schema": f"{_COMMANDS}.schema:schema",

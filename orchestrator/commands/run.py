@@ -6,21 +6,28 @@ at that moment, and everything that is started later is forked from it.
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 import click
 
 from orchestrator.commands import output
 from orchestrator.commands.options import Address, Duration
+from orchestrator.commands.surroundings import Surroundings
 from orchestrator.protocol import limits
 
 if TYPE_CHECKING:
     from orchestrator.supervisor.settings import LocalSettings
 
+OF_FILES: Final = frozenset({"config", "strict", "wait_config"})
+"""What is only said of a configuration file; all else only of `--local`."""
+
 
 class Options(TypedDict):
     """What click hands over, by the names of the parameters."""
 
+    config: Path | None
+    strict: bool
+    wait_config: bool
     local: bool
     listen: tuple[str, int]
     insecure_http: bool
@@ -32,6 +39,14 @@ class Options(TypedDict):
 
 
 @click.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What to run (by default ~/.config/orchestrator/workers.yaml).",
+)
+@click.option("--strict", is_flag=True, help="Do not start with the last good file.")
+@click.option("--wait-config", is_flag=True, help="Wait for a good file instead of ending.")
 @click.option("--local", is_flag=True, help="Start a server and one worker here, for this folder.")
 @click.option(
     "--listen",
@@ -69,12 +84,16 @@ class Options(TypedDict):
     show_default=True,
     help="How long the first Ctrl-C lets running jobs finish.",
 )
-def run(**options: Unpack[Options]) -> int:
-    """Run jobs on this machine until Ctrl-C."""
+@click.pass_context
+def run(ctx: click.Context, /, **options: Unpack[Options]) -> int:
+    """Run jobs on this machine until Ctrl-C.
+
+    What is run stands in workers.yaml, and what is saved there is applied at once. With --local
+    there is no file: a server and one worker for this folder.
+    """
+    _check_for_strangers(ctx, local=options["local"])
     if not options["local"]:
-        raise click.UsageError(
-            "say --local: a server, a supervisor and one worker for this folder, all here"
-        )
+        return _run_file(ctx.ensure_object(Surroundings), options)
     warn_root()
     from orchestrator.kernel import launcher
 
@@ -82,6 +101,47 @@ def run(**options: Unpack[Options]) -> int:
     from orchestrator.supervisor.local import run_local
 
     return run_local(_settings(options), launched)
+
+
+def _check_for_strangers(ctx: click.Context, *, local: bool) -> None:
+    """Refuse an option that would not be looked at."""
+    for option in ctx.command.params:
+        name = str(option.name)
+        said = ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if said and name != "local" and (name in OF_FILES) is local:
+            told = option.opts[0]
+            raise click.UsageError(
+                f"{told} and --local do not go together"
+                if local
+                else f"{told} belongs to --local; of a machine with a file it stands in the file"
+            )
+
+
+def _run_file(surroundings: Surroundings, options: Options) -> int:
+    from orchestrator.kernel.paths import state_dir
+    from orchestrator.supervisor.config.location import locate
+
+    path = locate(options["config"], surroundings.environ)
+    waits = options["wait_config"] or bool(surroundings.environ.get("NOTIFY_SOCKET"))
+    if not waits and not path.exists() and not (state_dir() / "last-good.json").exists():
+        from orchestrator.commands.init import first_run
+
+        return first_run(path)
+    warn_root()
+    from orchestrator.kernel import launcher
+
+    launched = launcher.start()  # before any big import, thread or event loop
+    from orchestrator.supervisor.from_file import run_file
+    from orchestrator.supervisor.watcher import FileSettings
+
+    settings = FileSettings(
+        path=path,
+        environ=surroundings.environ,
+        state_dir=state_dir(),
+        strict=options["strict"],
+        waits=waits,
+    )
+    return run_file(settings, launched)
 
 
 def _settings(options: Options) -> "LocalSettings":

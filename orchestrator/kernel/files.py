@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -131,11 +132,12 @@ class Lock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
             holder = os.pread(descriptor, _PID_BYTES, 0).decode(errors="replace").strip()
+            since = _written(descriptor)
             os.close(descriptor)
             if not isinstance(error, BlockingIOError):
                 raise StateUnavailable(f"cannot lock {self.path}: {error.strerror}") from error
             raise AlreadyRunning(
-                f"{what} already runs (pid {holder or 'unknown'}) and holds {self.path}",
+                f"{what} already runs (pid {holder or 'unknown'}{since}) and holds {self.path}",
                 hint="stop that one first, or give this one a folder of its own",
             ) from error
         # A full disk has no room for it, and what it says is only for people.
@@ -161,3 +163,12 @@ class Lock:
         trace: TracebackType | None,
     ) -> None:
         self.release()
+
+
+def _written(descriptor: int) -> str:
+    """Return since when a lock is held: who takes it writes into it."""
+    try:
+        moment = datetime.fromtimestamp(os.fstat(descriptor).st_mtime, UTC)
+    except OSError:
+        return ""
+    return f", since {moment:%Y-%m-%d %H:%M:%S} UTC"

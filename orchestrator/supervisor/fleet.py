@@ -32,6 +32,8 @@ from orchestrator.supervisor.settings import DaemonSettings
 LOGGER: Final = logging.getLogger(__name__)
 SERVER_POLICY: Final = ChildPolicy(stop_s=10.0, ready_s=120.0)
 """A start may have a migration to do; a stop has nothing that a restart could not repeat."""
+TOLD_TO_ALL: Final = frozenset({"min_free", "spool_max"})
+"""Keys of the machine that are settings of every worker."""
 LOOK_S: Final = 1.0
 """How often one looks whether what somebody had to mend is mended, and whether a hold is over."""
 
@@ -111,11 +113,10 @@ class Fleet:
         self.wanted = _with_server_of(self.wanted, wanted)
         if self._share.limit != wanted.max_jobs:
             self._share.limit = wanted.max_jobs
-        concerned = {id(one.old) for one in found.workers}
         for one in found.workers:
             self._apply(one)
-        for post in self.posts:
-            if found.machine and post.wanted is not None and id(post.wanted) not in concerned:
+        if any(change.key in TOLD_TO_ALL for change in found.machine):
+            for post in self.posts:
                 post.tell_settings()
         self.changed.ring()
         return found

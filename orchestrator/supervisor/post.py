@@ -9,7 +9,6 @@ lead to the same end. It decides nothing about restarts; that is `logic/child.py
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import anyio
@@ -73,8 +72,8 @@ class Post:
         self._has_worked = False
         self._said: Message = {}
         self._said_at = 0.0
-        self._missed: Path | None = None
-        """The directory whose absence ended the last process."""
+        self._misses_directory = False
+        """Its directory was not there when it was started, or later."""
         self._state = Standing(WorkerState.STARTING)
         self._since = anyio.current_time()
 
@@ -136,6 +135,7 @@ class Post:
     async def _launch(self, last_code: int | None) -> Running:
         """Launch a process with what is wanted now, and what its share is."""
         self.told = self.wanted or self.told
+        self._misses_directory = not self.told.working_directory.is_dir()
         running = await self._around.launches.launch_worker(
             self.told, self._around.machine(), paused=self.paused, last_code=last_code
         )
@@ -220,16 +220,14 @@ class Post:
 
     def look(self) -> None:
         """Start anew what waits for a directory that is there by now."""
-        service = self.service
-        if service is None or service.child.state is not ChildState.PARKED:
-            self._missed = None
-        elif service.child.last_code == CONFIGURATION:
-            directory = self.told.working_directory
-            if not directory.is_dir():
-                self._missed = directory
-            elif self._missed is not None:
-                self._missed = None
-                service.retry()
+        child = self.child
+        if child is None or self.service is None or child.state is not ChildState.PARKED:
+            return
+        if child.last_code == CONFIGURATION:
+            if not self.told.working_directory.is_dir():
+                self._misses_directory = True
+            elif self._misses_directory:
+                self.service.retry()
 
     def hear(self) -> None:
         """Note what its process says, and hand on what the share has to know."""

@@ -11,7 +11,7 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +45,8 @@ class Loaded:
     parked: tuple[Parked, ...] = ()
     digest: str = ""
     """The SHA-256 of its bytes; empty where it could not be read."""
+    raw: bytes = field(default=b"", repr=False)
+    """Its bytes, as they were when it was loaded."""
     files: tuple[Path, ...] = ()
     """What else was read, or looked for: a token that changes changes a worker."""
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
@@ -56,11 +58,20 @@ class Loaded:
         return not errors(self.problems)
 
 
-def load(path: Path, environ: Mapping[str, str], *, state_dir: Path | None = None) -> Loaded:
-    """Load a file; whatever is wrong is told, never raised."""
+def load(
+    path: Path,
+    environ: Mapping[str, str],
+    *,
+    state_dir: Path | None = None,
+    kept: bytes | None = None,
+) -> Loaded:
+    """Load a file; whatever is wrong is told, never raised.
+
+    `kept` is what it once held: that is loaded instead, as if it still stood there.
+    """
     path = Path(os.path.normpath(Path.cwd() / path))
     try:
-        taken = modes.take(path, document.BYTES)
+        taken = modes.take(path, document.BYTES) if kept is None else modes.Taken(kept, None)
     except modes.Untaken as why:
         code = "missing" if why.missing else "unreadable"
         problem = Problem(
@@ -89,7 +100,8 @@ def load(path: Path, environ: Mapping[str, str], *, state_dir: Path | None = Non
     if file is None:
         return _refused(path, digest, problems)
     reading = _Reading(sheet, file, taken.open_to_others, problems)
-    return reading.loaded(digest, environ, state_dir or paths.state_dir())
+    loaded = reading.loaded(digest, environ, state_dir or paths.state_dir())
+    return replace(loaded, raw=taken.raw)
 
 
 def _refused(path: Path, digest: str, problems: list[Problem]) -> Loaded:

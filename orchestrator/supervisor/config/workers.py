@@ -148,6 +148,7 @@ class _Entry:
         elif path.exists() or path.is_symlink():
             self._note(steps, "directory", f"{path} is no directory")
         elif not self._said.create_working_directory:
+            self._references.files.add(path)  # when it appears, the worker can be started
             hint = f"make it with: mkdir -p {path}  – or say 'create_working_directory: true'"
             self._note(steps, "directory", f"there is no directory {path}", hint)
         return path

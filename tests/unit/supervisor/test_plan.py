@@ -17,6 +17,7 @@ from orchestrator.supervisor.logic.wanted import (
     WorkerIdentity,
     WorkerWanted,
 )
+from tests.support import documents
 
 
 def _worker(name: str = "web", *, number: int = 1, server: str = "http://a", **more: Any) -> Any:
@@ -172,3 +173,28 @@ def test_what_concerns_the_server_waits_for_the_next_run() -> None:
     )
     assert "server: added" in str(plan(_machine(), _machine(server=server)))
     assert "server: removed" in str(plan(_machine(server=server), _machine()))
+
+
+WORDS = {
+    "now": When.NOW,
+    "next job": When.NEXT_JOB,
+    "next start": When.NEXT_START,
+    "drains and restarts": When.RESTARTS,
+    "drains and restarts; now, if it is the same worker's": When.NOW,
+    "orchestrator": When.RUN_AGAIN,
+}
+
+
+def test_the_manual_says_when_a_change_applies() -> None:
+    """Its last column is our table."""
+    table = documents.rows(documents.section("ORCHESTRATOR.md", "Keys"))
+    told = {row[0].strip("`"): WORDS.get(row[3]) for row in table}
+
+    for field, when in module.OF_WORKERS.items():
+        key = f"workers[].{field.removesuffix('_s')}"
+        if field not in {"identity", "place", "limits"}:
+            assert told[key] is when, key
+    limits = {when for key, when in told.items() if key.startswith("workers[].limits.")}
+    assert limits == {module.OF_WORKERS["limits"]}
+    assert {when for key, when in told.items() if key.startswith("server.")} == {When.RUN_AGAIN}
+    assert {when for key, when in told.items() if key.startswith("machine.")} == {When.NOW}
