@@ -73,11 +73,15 @@ class Attempts:
         key = Key(grant.job_id, grant.attempt)
         if key not in self._runners:
             once = grant.execution is Execution.AT_MOST_ONCE
-            runner = self._add(Attempt(key, grant.grace_s, once))
+            runner = self._add(Attempt(key, self._grace_s(grant), once))
             runner.name = grant.name
             self._group.start_soon(runner.run, grant)
             self.granted += 1
             self.changed.ring()
+
+    def _grace_s(self, grant: Grant) -> float:
+        """Return how long it may take to end: as its job says, else as this worker does."""
+        return self._tools.terms.now.kill_grace_s if grant.grace_s is None else grant.grace_s
 
     def adopt(self, found: Iterable[AttemptLog]) -> None:
         """Follow what an earlier process of this worker has started."""

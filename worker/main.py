@@ -6,6 +6,7 @@ foreground. Only where orders come from differs.
 
 import logging
 import os
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +15,7 @@ from typing import Final
 import anyio
 from pydantic import ValidationError
 
-from orchestrator.kernel import descriptors, logs
+from orchestrator.kernel import descriptors, linux, logs
 from orchestrator.kernel.clock import SystemClock
 from orchestrator.kernel.errors import (
     Broken,
@@ -73,6 +74,7 @@ def _own(settings: WorkerSettings) -> WorkerToken:
 
 def _to_its_end(main: Callable[[], int]) -> int:
     """Return the exit code, also that of an error that has one. A bug of ours is not caught."""
+    _keep_to_ourselves()
     try:
         return main()
     except (OrchestratorError, BaseExceptionGroup) as error:
@@ -91,6 +93,13 @@ def _to_its_end(main: Callable[[], int]) -> int:
         hint=trouble.hint,
     )
     return trouble.exit_code
+
+
+def _keep_to_ourselves() -> None:
+    """Let no job, which runs as the same user, find our token in our memory or in a core dump."""
+    linux.hide_memory()
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def _cause(error: BaseException) -> OrchestratorError | None:

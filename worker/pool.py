@@ -21,8 +21,10 @@ import anyio
 from orchestrator.kernel import descriptors, packets
 from orchestrator.kernel.errors import LauncherGone, LaunchFailed, invariant
 from orchestrator.kernel.failpoints import reached
+from orchestrator.protocol.limits import OUTPUT_CAP_BYTES
 from worker.capacity import SPOOL_MAX_BYTES, Capacity
 from worker.records import Cause
+from worker.settings import JobLimits
 from worker.shim import layout
 from worker.spool.attempt_log import AttemptLog
 from worker.spool.segment import Segment
@@ -54,6 +56,7 @@ class ShimOrder:
     root: str | None = None
     stdin: bytes | None = None
     """What the command reads; without it, nothing."""
+    limits: JobLimits = JobLimits()
     durable: bool = False
     """Whether the grant must be on the disk itself before anything starts (`at_most_once`)."""
 
@@ -314,6 +317,7 @@ class ShimPool:
 
 
 def _message(order: ShimOrder, spool_max_bytes: int) -> bytes:
+    limits = order.limits
     return json.dumps(
         {
             "job": order.job_id,
@@ -327,8 +331,17 @@ def _message(order: ShimOrder, spool_max_bytes: int) -> bytes:
             "grace_s": order.grace_s,
             "durable": order.durable,
             "spool_max_bytes": spool_max_bytes,
+            "memory_bytes": limits.memory_bytes,
+            "open_files": limits.open_files,
+            "output_bytes": _less(limits.output_bytes),
+            "nice": limits.nice,
         }
     ).encode()
+
+
+def _less(output_bytes: int) -> int | None:
+    """Return what a shim keeps, if the server would not cut as much itself."""
+    return output_bytes if output_bytes < OUTPUT_CAP_BYTES else None
 
 
 def _in_memory(data: bytes) -> int:

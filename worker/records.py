@@ -22,6 +22,8 @@ class Cause(StrEnum):
     """Nothing was started: the message says why, and what to do."""
     DISK_FULL = "disk_full"
     """There was no room for its output, or to begin with: it was stopped, and nothing is silent."""
+    OOM = "oom"
+    """It had more memory than it may: the message says how much."""
     TIMEOUT_RUN = "timeout_run"
     TIMEOUT_SILENCE = "timeout_silence"
     CANCELLED = "cancelled"

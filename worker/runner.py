@@ -28,7 +28,6 @@ from worker.logic.attempt import (
     Attempt,
     Happening,
     Interrupt,
-    Key,
     Over,
     Prepared,
     Say,
@@ -194,7 +193,7 @@ class Runner:
                     root = await tools.inputs.place(key, grant.inputs)
                 if self._preparing.cancel_called:
                     return Withdrawn()
-            launch = kind.ready(_work(key, grant, root, tools.terms.now.limits))
+            launch = kind.ready(_work(self.attempt, grant, root, tools.terms.now.limits))
             # Before anybody hears of a start: what this machine cannot begin, another one may.
             await launch.secure()
         except LaunchFailed as error:
@@ -283,14 +282,15 @@ class Runner:
         return Unaccounted(now_us(self._tools.clock), record.log)
 
 
-def _work(key: Key, grant: Grant, root: Path, limits: JobLimits) -> Work:
+def _work(attempt: Attempt, grant: Grant, root: Path, limits: JobLimits) -> Work:
     return Work(
-        key=key,
+        key=attempt.key,
         params=grant.params,
         env=grant.env,
         root=root,
         timeout_s=min(grant.timeout_s, limits.timeout_s or grant.timeout_s),
         silence_s=grant.silence_s,
-        grace_s=grant.grace_s,
+        grace_s=attempt.grace_s,
+        limits=limits,
         durable=grant.execution is Execution.AT_MOST_ONCE,
     )

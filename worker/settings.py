@@ -42,7 +42,7 @@ class JobLimits(BaseModel):
     memory_bytes: int | None = Field(default=None, ge=1)
     cpus: float | None = Field(default=None, gt=0)
     pids: int | None = Field(default=None, ge=1)
-    open_files: int | None = Field(default=None, ge=1)
+    open_files: int | None = Field(default=None, ge=16)
     output_bytes: int = Field(default=limits.OUTPUT_CAP_BYTES, ge=0)
     nice: int = Field(default=0, ge=0, le=19)
 

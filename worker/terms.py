@@ -4,10 +4,18 @@ The one place that changes when a supervisor changes its mind. Whoever begins so
 what has begun goes on as it was begun.
 """
 
+import logging
 from collections.abc import Mapping
+from typing import Final
 
+from orchestrator.kernel import logs
 from worker.logic.environment import common
 from worker.settings import LiveSettings
+
+LOGGER: Final = logging.getLogger(__name__)
+_UNENFORCED: Final = ("pids", "cpus")
+"""What only a control group of the kernel's could hold a job to: nothing that can be looked at from
+time to time, and nothing that a process has for itself alone."""
 
 
 class Terms:
@@ -15,6 +23,7 @@ class Terms:
 
     def __init__(self, settings: LiveSettings, surroundings: Mapping[str, str]) -> None:
         self._surroundings = surroundings
+        self._warned: list[str] = []
         self.take(settings)
 
     def take(self, settings: LiveSettings) -> None:
@@ -22,6 +31,16 @@ class Terms:
         self.now = settings
         self.environment = common(self._surroundings, settings.env_pass, settings.env)
         """What every job finds, before its own."""
+        ignored = [name for name in _UNENFORCED if getattr(settings.limits, name) is not None]
+        if ignored and ignored != self._warned:
+            logs.event(
+                LOGGER,
+                logging.WARNING,
+                "limits.not_enforced",
+                limits=", ".join(ignored),
+                hint="jobs run without these limits; leave them out, or bound the whole service",
+            )
+        self._warned = ignored
 
 
 class Called:

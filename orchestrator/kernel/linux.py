@@ -10,6 +10,7 @@ import ctypes
 import os
 from pathlib import Path
 
+_PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _NAME_BYTES = 15
@@ -17,8 +18,8 @@ _NAME_BYTES = 15
 _PARENT_FIELD = 1
 _STARTED_FIELD = 19
 """Places in /proc/PID/stat, counted from the state, which follows the name in parentheses."""
-_STAT_BYTES = 4096
-"""Some fifty numbers and a name of fifteen characters."""
+_SMALL_BYTES = 4096
+"""Some fifty numbers and a name of fifteen characters; a summary of twenty lines."""
 
 
 def _prctl(option: int, argument: int | ctypes.Array[ctypes.c_char]) -> bool:
@@ -32,6 +33,15 @@ def _prctl(option: int, argument: int | ctypes.Array[ctypes.c_char]) -> bool:
 def become_subreaper() -> bool:
     """Have orphaned descendants re-parented to this process; tell whether that works here."""
     return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def hide_memory() -> bool:
+    """Let nobody of this user read this process's memory, and write no core dump; tell whether.
+
+    Its files in /proc are root's from now on, but those that it opens itself. What it executes is
+    an ordinary process again, and what it forks is as it is.
+    """
+    return _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def set_name(name: str) -> None:
@@ -51,19 +61,24 @@ def open_pidfd(pid: int) -> int | None:
         return None
 
 
-def _stat_fields(pid: int) -> list[bytes]:
-    """Return the fields of /proc/PID/stat from the state on; none when there is no such process."""
+def read_small(path: str) -> bytes:
+    """Return what a small file of the kernel's says; nothing when it cannot be read."""
     # Without a file object, because a shim asks this about every command that it starts.
     try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+        fd = os.open(path, os.O_RDONLY)
     except OSError:
-        return []
+        return b""
     try:
-        text = os.read(fd, _STAT_BYTES)
+        return os.read(fd, _SMALL_BYTES)
     except OSError:
-        return []
+        return b""
     finally:
         os.close(fd)
+
+
+def _stat_fields(pid: int) -> list[bytes]:
+    """Return the fields of /proc/PID/stat from the state on; none when there is no such process."""
+    text = read_small(f"/proc/{pid}/stat")
     # The name is in parentheses and may contain both spaces and parentheses: split after the last.
     return text.rpartition(b")")[2].split()
 
@@ -82,20 +97,32 @@ def boot_id() -> str:
         return ""
 
 
-def children() -> list[int]:
+def children(of: int | None = None) -> list[int]:
     """Return the pids of this process's children, zombies too; none where /proc is missing.
 
     Their pids cannot be used again before this process has waited for them, so a signal to one of
-    them reaches no stranger.
+    them reaches no stranger. The children `of` another one may be gone at any moment.
     """
-    tasks = Path(f"/proc/{os.getpid()}/task")
+    parent = os.getpid() if of is None else of
+    tasks = Path(f"/proc/{parent}/task")
     try:
         lists = [path.read_text(encoding="ascii") for path in tasks.glob("*/children")]
     except OSError:
         lists = []
     # A kernel may be built without these files: then everybody's parent is asked for.
     found = [int(pid) for text in lists for pid in text.split()]
-    return found if lists else _children_by_search(os.getpid())
+    return found if lists else _children_by_search(parent)
+
+
+def descendants() -> list[int]:
+    """Return the pids of all processes that descend from this one, as they are found one by one.
+
+    One may end, and another begin, while this looks: it is good for counting, not for killing.
+    """
+    found = children()
+    for pid in found:  # it grows while it is walked through
+        found += children(pid)
+    return found
 
 
 def _children_by_search(parent: int) -> list[int]:

@@ -199,7 +199,7 @@ class JobSpec(Request):
     requires: Requirements = Field(default_factory=Requirements)
     timeout_s: float = Field(default=limits.TIMEOUT_DEFAULT_S, gt=0, le=limits.TIMEOUT_MAX_S)
     silence_s: float | None = Field(default=None, gt=0, le=limits.TIMEOUT_MAX_S)
-    grace_s: float = Field(default=limits.GRACE_DEFAULT_S, ge=0, le=limits.GRACE_MAX_S)
+    grace_s: float | None = Field(default=None, ge=0, le=limits.GRACE_MAX_S)
     retry: Retry = Retry()
     execution: Execution = Execution.AT_LEAST_ONCE
     max_lost: int | None = Field(default=None, ge=0, le=limits.ATTEMPTS_MAX)

@@ -117,7 +117,7 @@ class Grant(Reply):
     env: dict[str, str] = {}
     timeout_s: float
     silence_s: float | None = None
-    grace_s: float
+    grace_s: float | None
     inputs: list[Input] = []
     execution: Execution = Execution.AT_LEAST_ONCE
 

@@ -1,33 +1,17 @@
 """Everything works for somebody who is not root."""
 
 import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.support.installation import installed
-
-AS_PLAIN_USER = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
-"""A user namespace: the programs see uid 1000 and have none of root's rights."""
-
-
-def _prefix() -> list[str]:
-    """Return what makes a plain user of the one who runs the tests: nothing, if he is one."""
-    if os.geteuid() != 0:
-        return []
-    possible = shutil.which("unshare") is not None and (
-        subprocess.run([*AS_PLAIN_USER, "true"], capture_output=True, check=False).returncode == 0
-    )
-    if not possible:
-        pytest.skip("needs user namespaces to become a plain user")
-    return AS_PLAIN_USER
+from tests.support.processes import plain_user
 
 
 def test_a_plain_user_runs_a_job_and_stops(home: Path) -> None:
     """As uid 1000 the first job runs, its tree is cancelled, and Ctrl-C leaves nothing."""
-    with installed(home, prefix=_prefix()) as house:
+    with installed(home, prefix=plain_user()) as house:
         done = house.cli("jobs", "submit", "--follow", "--", "id", "-u")
         endless = house.submit("--grace", "0.1", "--", "sleep", "600")
         house.wait_state(endless, "running")

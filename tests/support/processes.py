@@ -6,6 +6,7 @@ alone: it never searches by name, and never signals what it did not start.
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.support.waiting import wait_until
 
@@ -194,3 +196,19 @@ def open_descriptors(pid: int | None = None) -> dict[int, str]:
         with contextlib.suppress(FileNotFoundError):
             found[int(entry.name)] = str(entry.readlink())
     return found
+
+
+AS_PLAIN_USER = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+"""A user namespace: the programs see uid 1000 and have none of root's rights."""
+
+
+def plain_user() -> list[str]:
+    """Return what makes a plain user of the one who runs the tests: nothing, if he is one."""
+    if os.geteuid() != 0:
+        return []
+    possible = shutil.which("unshare") is not None and (
+        subprocess.run([*AS_PLAIN_USER, "true"], capture_output=True, check=False).returncode == 0
+    )
+    if not possible:
+        pytest.skip("needs user namespaces to become a plain user")
+    return AS_PLAIN_USER

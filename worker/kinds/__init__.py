@@ -13,6 +13,7 @@ from typing import Protocol
 from worker.logic.attempt import Key
 from worker.logic.outcome import End
 from worker.records import Cause, Phase, Record
+from worker.settings import JobLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Work:
     timeout_s: float
     silence_s: float | None
     grace_s: float
+    limits: JobLimits = JobLimits()
+    """What it may use here; its time is cut to that already."""
     durable: bool = False
     """Whether nothing of it may be started before its grant is on the disk."""
 

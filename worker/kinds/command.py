@@ -38,6 +38,7 @@ class Command:
             timeout_s=work.timeout_s,
             silence_s=work.silence_s,
             grace_s=work.grace_s,
+            limits=work.limits,
             durable=work.durable,
             stdin=None if params.stdin is None else params.stdin.encode(),
         )

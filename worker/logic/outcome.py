@@ -4,7 +4,9 @@ A shim states facts (a code, a signal, why it stopped the command); this is the 
 them into the words of the protocol. It knows no attempt and no server.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from orchestrator.protocol.words import Outcome, Reason
@@ -12,6 +14,18 @@ from worker.records import Cause, Exited
 
 MESSAGE_CHARS: Final = 4096
 """What the wire takes; a longer message is cut at its end."""
+_OF_CAUSE: Final[Mapping[Cause, tuple[Outcome, Reason]]] = MappingProxyType(
+    {
+        Cause.SPAWN_ERROR: (Outcome.FAILED, Reason.SPAWN_ERROR),
+        Cause.DISK_FULL: (Outcome.FAILED, Reason.DISK_FULL),
+        Cause.OOM: (Outcome.FAILED, Reason.OOM),
+        Cause.TIMEOUT_RUN: (Outcome.TIMED_OUT, Reason.TIMEOUT_RUN),
+        Cause.TIMEOUT_SILENCE: (Outcome.TIMED_OUT, Reason.TIMEOUT_SILENCE),
+        Cause.CANCELLED: (Outcome.CANCELLED, Reason.CANCELLED_BY_USER),
+        Cause.PREEMPTED: (Outcome.PREEMPTED, Reason.PREEMPTED),
+    }
+)
+"""How it ended if somebody stopped it, or it never began."""
 Result = dict[str, object]
 
 
@@ -56,25 +70,13 @@ def _message(exited: Exited) -> str | None:
 
 
 def _outcome(exited: Exited) -> tuple[Outcome, Reason | None]:
-    match exited.cause:
-        case Cause.EXITED if exited.signal is not None:
-            return Outcome.FAILED, Reason.SIGNAL
-        case Cause.EXITED if exited.code == 0:
-            return Outcome.SUCCEEDED, None
-        case Cause.EXITED:
-            return Outcome.FAILED, Reason.EXIT_NONZERO
-        case Cause.SPAWN_ERROR:
-            return Outcome.FAILED, Reason.SPAWN_ERROR
-        case Cause.DISK_FULL:
-            return Outcome.FAILED, Reason.DISK_FULL
-        case Cause.TIMEOUT_RUN:
-            return Outcome.TIMED_OUT, Reason.TIMEOUT_RUN
-        case Cause.TIMEOUT_SILENCE:
-            return Outcome.TIMED_OUT, Reason.TIMEOUT_SILENCE
-        case Cause.CANCELLED:
-            return Outcome.CANCELLED, Reason.CANCELLED_BY_USER
-        case Cause.PREEMPTED:
-            return Outcome.PREEMPTED, Reason.PREEMPTED
+    if exited.cause is not Cause.EXITED:
+        return _OF_CAUSE[exited.cause]
+    if exited.signal is not None:
+        return Outcome.FAILED, Reason.SIGNAL
+    if exited.code == 0:
+        return Outcome.SUCCEEDED, None
+    return Outcome.FAILED, Reason.EXIT_NONZERO
 
 
 def shortened(message: str) -> str:

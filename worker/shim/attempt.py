@@ -49,7 +49,7 @@ def run(grant: Grant, office: Office) -> bool:
     if grant.durable:
         office.journal.sync()
         reached("grant.after_sync")
-    output = Output(office.journal, office.poll)
+    output = Output(office.journal, office.poll, grant.output_bytes)
     began, started_us = time.monotonic(), wall_us()
     try:
         pid = _start(grant, output, office)
@@ -72,7 +72,9 @@ def _start(grant: Grant, output: Output, office: Office) -> int:
     try:
         given.append(stdout := output.pipe(FrameType.OUT))
         given.append(stderr := output.pipe(FrameType.ERR))
-        return start(grant, stdin=stdin, stdout=stdout, stderr=stderr, sacrifice=office.sacrifice)
+        return start(
+            grant, stdin=stdin, stdout=stdout, stderr=stderr, inheritance=office.inheritance
+        )
     except OSError as error:
         raise NotStarted(
             f"there were no pipes for the command's output ({error.strerror}): "

@@ -5,55 +5,26 @@ own, an empty signal mask, default signals and three descriptors; everything els
 close-on-exec.
 """
 
-import contextlib
 import errno
 import os
 import signal
 import stat
 from typing import Final
 
+from worker.shim.inheritance import Inheritance
 from worker.shim.line import Grant
 
 _SIGNALS: Final = frozenset(signal.valid_signals())
 _SHEBANG_BYTES: Final = 256
 _SHOWN_CHARS: Final = 400
 """Of a name in a message: a longer one is not read by anybody."""
-OOM_ADJUSTMENT: Final = 500
-"""Of a range to 1000: when memory is short, jobs are killed before the programs that keep them."""
 
 
 class NotStarted(Exception):
     """The command does not run; the text says why, and what to do."""
 
 
-class Sacrifice:
-    """Makes what is started now the kernel's first choice when memory runs out.
-
-    The mark is inherited at the fork, so the shim wears it for that moment: marking the command
-    afterwards would miss what it has started by then.
-    """
-
-    def __init__(self) -> None:
-        self._fd = -1
-        self._own = b"0"
-        with contextlib.suppress(OSError):
-            self._fd = os.open("/proc/self/oom_score_adj", os.O_RDWR)
-            self._own = os.pread(self._fd, 16, 0).strip()
-        self._raised = str(max(OOM_ADJUSTMENT, int(self._own))).encode()
-
-    def __enter__(self) -> None:
-        self._wear(self._raised)
-
-    def __exit__(self, *_: object) -> None:
-        self._wear(self._own)
-
-    def _wear(self, mark: bytes) -> None:
-        # Where this is forbidden, jobs are as likely to be killed as anybody else.
-        with contextlib.suppress(OSError):
-            os.pwrite(self._fd, mark, 0)
-
-
-def start(grant: Grant, *, stdin: int, stdout: int, stderr: int, sacrifice: Sacrifice) -> int:
+def start(grant: Grant, *, stdin: int, stdout: int, stderr: int, inheritance: Inheritance) -> int:
     """Start the command in its folder and return its pid, or raise `NotStarted`."""
     if not grant.argv:
         raise NotStarted("argv is empty: give at least the name of a program")
@@ -63,8 +34,8 @@ def start(grant: Grant, *, stdin: int, stdout: int, stderr: int, sacrifice: Sacr
         environment = _environment(grant)
         path = find(grant.argv[0], grant.env.get("PATH", os.defpath))
         argv = [_bytes(item) for item in grant.argv]
-        with sacrifice:
-            return os.posix_spawn(
+        with inheritance.worn(grant.open_files):
+            pid = os.posix_spawn(
                 path,
                 argv,
                 environment,
@@ -77,6 +48,7 @@ def start(grant: Grant, *, stdin: int, stdout: int, stderr: int, sacrifice: Sacr
                 setsigmask=(),
                 setsigdef=_SIGNALS,
             )
+        inheritance.close(pid, open_files=grant.open_files, nice=grant.nice)
     except ValueError as error:
         raise NotStarted(
             f"argv or env holds text that no process can be given ({error}): "
@@ -87,6 +59,7 @@ def start(grant: Grant, *, stdin: int, stdout: int, stderr: int, sacrifice: Sacr
     finally:
         # A folder that is some process's own cannot be unmounted.
         os.chdir("/")
+    return pid
 
 
 def _environment(grant: Grant) -> dict[bytes, bytes]:

@@ -15,6 +15,7 @@ from typing import Final
 from worker.records import PREEMPT_GRACE_S, Cause
 from worker.shim import layout, tree
 from worker.shim.chime import Chime
+from worker.shim.gauge import Gauge
 from worker.shim.journal import Record, wall_us
 from worker.shim.line import Cancel, Grant
 from worker.shim.office import Office
@@ -46,6 +47,7 @@ class Escort:
             silence_s=grant.silence_s,
             grace_s=grant.grace_s,
         )
+        self._gauge = Gauge(grant.memory_bytes, began)
         self._chime = Chime(office.line)
         self._chime.ask(time.monotonic())
         self._sync_at = math.inf
@@ -80,6 +82,9 @@ class Escort:
             cause = watch.overdue(now) if output.full is None else Cause.DISK_FULL
             if cause is not None:
                 self._stop(cause, now)
+            if not watch.ended and self._gauge.look_if_due(now):
+                # Nothing that it could still do would make it less.
+                self._stop(Cause.OOM, now, 0.0)
             if output.go_on_if_due(now):
                 # It was not silent: it was not listened to.
                 watch.heard(now)
@@ -91,8 +96,18 @@ class Escort:
                 # Its pipes close just before it ends: asking now usually saves a wake-up.
                 self._reap()
 
+    @property
+    def _gauge_at(self) -> float:
+        return math.inf if self._watch.ended else self._gauge.at
+
     def _pause_ms(self, now: float) -> float | None:
-        wake_at = min(self._watch.wake_at(), self._chime.at, self._sync_at, self._output.look_at)
+        wake_at = min(
+            self._watch.wake_at(),
+            self._chime.at,
+            self._sync_at,
+            self._output.look_at,
+            self._gauge_at,
+        )
         return None if wake_at == math.inf else max(0.0, wake_at - now) * 1000
 
     def _sync_if_due(self, now: float) -> None:
@@ -182,6 +197,13 @@ class Escort:
             remarks.append(
                 "the disk of the worker's spool is full, so the command was ended and its last "
                 f"{self._output.lost} bytes of output were not kept: make room on it"
+            )
+        if self._gauge.verdict is not None and self._watch.cause is Cause.OOM:
+            remarks.append(self._gauge.verdict)
+        if self._output.dropped:
+            remarks.append(
+                f"{self._output.dropped} bytes of its output were not kept, because the worker "
+                "keeps less of a job's output: the beginning and the end are there"
             )
         if self._output.missed:
             remarks.append(

@@ -30,6 +30,13 @@ class Grant:
     stdin: int | None
     spool_max_bytes: int | None = None
     """How much may wait in the spool for the server; without it, what held until now."""
+    memory_bytes: int | None = None
+    """Of the command and all that it starts."""
+    open_files: int | None = None
+    """Of each process."""
+    output_bytes: int | None = None
+    """What of its output is kept."""
+    nice: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from orchestrator.kernel.cgroups import Cgroup
 from worker.shim.alerts import Alerts
-from worker.shim.command import Sacrifice
+from worker.shim.inheritance import Inheritance
 from worker.shim.journal import Journal
 from worker.shim.line import Line
 
@@ -18,7 +18,7 @@ class Office:
     line: Line
     alerts: Alerts
     poll: "select.poll"
-    sacrifice: Sacrifice
+    inheritance: Inheritance
     null: int
     group: Cgroup | None
     """In which the shim is with all that it starts; `None` where there are no such groups."""

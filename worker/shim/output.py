@@ -19,6 +19,7 @@ from typing import Final
 from orchestrator.protocol.frames import FrameType
 from orchestrator.protocol.limits import FRAME_DATA_BYTES
 from worker.shim.journal import Journal
+from worker.shim.ration import Ration
 from worker.shim.room import is_full
 
 _SCRAP_BYTES: Final = 4096
@@ -43,8 +44,11 @@ _END: Final = "orchestrator: {} bytes of output were not kept here: the worker's
 class Output:
     """Where a command's words arrive."""
 
-    def __init__(self, journal: Journal, poll: "select.poll") -> None:
+    def __init__(
+        self, journal: Journal, poll: "select.poll", most_bytes: int | None = None
+    ) -> None:
         self._journal = journal
+        self._ration = None if most_bytes is None else Ration(most_bytes)
         self._poll = poll
         self._pipes: dict[int, FrameType] = {}
         self._scraps = 0
@@ -92,15 +96,23 @@ class Output:
         if self._gap is not None:
             self._miss(len(data))
         else:
-            self._write(self._pipes[fd], data)
+            self._write(self._pipes[fd], self._rationed(self._pipes[fd], data))
             if self.full is not None:
                 self.lost += len(data)
         # Behind it: a segment that was begun for it counts what came before.
         self._journal.heard(self._pipes[fd], len(data))
         return True
 
+    def _rationed(self, frame_type: FrameType, data: bytes) -> bytes:
+        return data if self._ration is None else self._ration.admit(frame_type, data)
+
+    @property
+    def dropped(self) -> int:
+        """Return the bytes that were more than may be kept."""
+        return 0 if self._ration is None else self._ration.dropped
+
     def _write(self, frame_type: FrameType, data: bytes) -> None:
-        if self.full is None:
+        if self.full is None and data:
             try:
                 self._journal.output(frame_type, data)
             except OSError as error:
@@ -196,6 +208,8 @@ class Output:
     def close(self) -> None:
         """Hear no more."""
         self._end_gap()
+        for frame_type, data in [] if self._ration is None else self._ration.rest():
+            self._write(frame_type, data)
         for fd in list(self._pipes):
             self._close(fd)
 

@@ -8,7 +8,6 @@ import contextlib
 import gc
 import json
 import os
-import resource
 import select
 import socket
 from pathlib import Path
@@ -19,7 +18,7 @@ from orchestrator.kernel.failpoints import reached
 from worker.shim import layout
 from worker.shim.alerts import Alerts
 from worker.shim.attempt import run
-from worker.shim.command import Sacrifice
+from worker.shim.inheritance import Inheritance
 from worker.shim.journal import Journal
 from worker.shim.line import Grant, Line
 from worker.shim.office import Office
@@ -34,6 +33,8 @@ def main(args: dict[str, object], fds: list[int]) -> None:
     try:
         reached("shim.forked")
         null = _detach(spool)
+        inheritance = Inheritance()
+        linux.hide_memory()
         alerts = Alerts(_ORDERS)
         group = _entered(args.get("cgroup"))
         journal = Journal(spool, int(str(args["spool_max_bytes"])), group)
@@ -45,7 +46,7 @@ def main(args: dict[str, object], fds: list[int]) -> None:
     poll.register(line.fd, select.POLLIN)
     poll.register(alerts.fd, select.POLLIN)
     line.say(json.dumps({"ready": journal.name}).encode())
-    _serve(Office(journal, line, alerts, poll, Sacrifice(), null, group))
+    _serve(Office(journal, line, alerts, poll, inheritance, null, group))
     # The worker that would have synced the last record may be gone, and nobody comes after us.
     journal.sync()
     if group is not None and group.leave():
@@ -81,7 +82,6 @@ def _detach(spool: str) -> int:
     linux.become_subreaper()
     os.umask(0o077)
     os.chdir("/")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     null = os.open(os.devnull, os.O_RDWR)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     log = os.open(os.path.join(spool, layout.LOG_NAME), flags, 0o600)

@@ -97,7 +97,12 @@ orchestrator jobs submit --kind delay --params '{"ms": 20}' --wait
 @click.option("--priority", type=int, help="-100 to 100; higher goes first.")
 @click.option("--timeout", "timeout_s", type=_DURATION, help="The longest run (1h by default).")
 @click.option("--silence", "silence_s", type=_DURATION, help="The longest time without output.")
-@click.option("--grace", "grace_s", type=_DURATION, help="From SIGTERM to SIGKILL (10s).")
+@click.option(
+    "--grace",
+    "grace_s",
+    type=_DURATION,
+    help="From SIGTERM to SIGKILL (the worker's, usually 10s).",
+)
 @click.option(
     "--retries",
     type=click.IntRange(0, limits.ATTEMPTS_MAX - 1),

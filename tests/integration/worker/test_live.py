@@ -1,8 +1,10 @@
 """What a supervisor changes about a worker that works: at once, or from its next job on."""
 
+import sys
 from typing import Any
 
-from orchestrator.protocol.wire import HeartbeatRequest
+from orchestrator.protocol.limits import MIB
+from orchestrator.protocol.wire import ClaimRequest, HeartbeatRequest
 from orchestrator.protocol.words import Outcome
 from tests.integration.worker.parent import Parent, working
 from tests.support.fake_http import Problem
@@ -25,6 +27,14 @@ def _offered(server: FakeServer) -> dict[str, Any]:
     last = calls[-1]
     assert isinstance(last, HeartbeatRequest)
     return {} if last.offer is None else last.offer.model_dump()
+
+
+def _asks_nothing(server: FakeServer) -> None:
+    """Wait until the server knows that the last question was taken back."""
+    [*_, last] = server.named("claim")
+    assert isinstance(last.request, ClaimRequest)
+    number = last.request.number
+    wait_until(lambda: server.claim_seen >= number, what="the question was taken back")
 
 
 def test_it_tells_how_it_stands(place: Workplace) -> None:
@@ -85,6 +95,7 @@ def test_a_paused_worker_takes_nothing(place: Workplace) -> None:
         _update(parent, paused={"reason": "the disk is strange"})
         paused = parent.stands(lambda it: it["state"] == "paused", "it is paused")
         assert (paused["reason"], paused["running_count"]) == ("the disk is strange", 1)
+        _asks_nothing(place.server)
         claims = len(place.server.named("claim"))
         waiting = place.server.sh("exit 5")
         (place.directory / "gate").touch()
@@ -110,6 +121,7 @@ def test_a_smaller_share_takes_an_open_question_back(place: Workplace) -> None:
         wait_until(lambda: place.server.named("claim"), what="it asks")
         parent.say(do="allow", slots=1)
         parent.stands(lambda it: it["allowed"] == 1, "it has a share of one")
+        wait_until(lambda: place.server.claim_seen > 0, what="the old question was taken back")
 
         first, second = place.server.sh(WAIT), place.server.sh("exit 6")
         place.server.running(first)
@@ -148,14 +160,66 @@ def test_the_next_job_finds_another_environment(place: Workplace) -> None:
         place.server.end(job)
         assert b"A=1\n" in attempt.stream()
         assert f"ORCHESTRATOR_JOB_ID={job}\n".encode() in attempt.stream()
-        _update(parent, env={"A": "2"}, limits={"timeout_s": 0.2})
-
+        _update(parent, env={"A": "2"})
         attempt = place.server.attempt(job := place.server.sh(print_all, env={"B": "3"}))
         place.server.end(job)
         assert b"A=2\n" in attempt.stream()
         assert b"B=3\n" in attempt.stream()
-        ended = place.server.end(place.server.sh("sleep 60", timeout_s=60))
+
+
+def test_what_is_passed_on_may_be_named(place: Workplace) -> None:
+    """A pattern lets ordinary variables through and no secret; a name says that one is meant."""
+    place.env |= {"SHOP_SIZE": "7", "SHOP_TOKEN": "a", "DEPLOY_KEY": "b", "ORCHESTRATOR_X": "c"}
+    with working(place) as parent:
+        _update(parent, env_pass=["SHOP_*", "DEPLOY_KEY", "ORCHESTRATOR_X", "*_X"])
+
+        attempt = place.server.attempt(job := place.server.sh("env; echo end"))
+        place.server.end(job)
+
+        seen = dict(line.split("=", 1) for line in attempt.stream().decode().split() if "=" in line)
+        assert (seen["SHOP_SIZE"], seen["DEPLOY_KEY"]) == ("7", "b")
+        assert not seen.keys() & {"SHOP_TOKEN", "ORCHESTRATOR_X"}
+
+
+def test_the_next_job_has_other_limits(place: Workplace) -> None:
+    """Its time, its memory and its grace are the worker's, where its own are not less."""
+    stubborn = "trap '' TERM; echo up; while :; do sleep 0.05; done"
+    with working(place, slots=2) as parent:
+        running = place.server.sh(WAIT)
+        place.server.running(running)
+        _update(parent, limits={"timeout_s": 0.5, "pids": 10}, kill_grace_s=0.2)
+
+        ended = place.server.end(place.server.sh(stubborn, timeout_s=60, grace_s=None))
         assert ended.reason == "timeout_run"
+        assert ended.signal == 9
+        assert parent.events("limits.not_enforced")[0]["limits"] == "pids"
+        (place.directory / "gate").touch()
+        assert place.server.end(running).outcome is Outcome.SUCCEEDED
+
+        _update(parent, limits={"memory_bytes": 32 * MIB})
+        eat = [
+            sys.executable,
+            "-S",
+            "-c",
+            "import time; held = bytearray(b'x') * (99 << 20); time.sleep(60)",
+        ]
+        ended = place.server.end(place.server.submit(argv=[*eat]))
+        assert (ended.outcome, ended.reason) == (Outcome.FAILED, "oom")
+        assert (ended.message or "").startswith("memory limit 32.0 MiB exceeded (peak ")
+
+
+def test_the_disk_is_guarded_as_it_is_said_now(place: Workplace) -> None:
+    """More than there is to be kept free holds the worker at once; less lets it work again."""
+    with working(place) as parent:
+        _update(parent, min_free_bytes=2**60)
+        held = parent.stands(lambda it: it["state"] == "held", "it is held")
+        _asks_nothing(place.server)
+        assert "are kept free" in held["reason"]
+        job = place.server.sh("exit 9")
+        assert job not in {known for known, _ in place.server.attempts}
+
+        _update(parent, min_free_bytes=None)
+        assert place.server.end(job).exit_code == 9
 
 
 def test_settings_that_cannot_be_are_refused_whole(place: Workplace) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.logic.environment import DEFAULT_PATH, base, for_job
+from worker.logic.environment import DEFAULT_PATH, base, common, for_job, looks_secret
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,63 @@ def test_a_job_may_replace_what_is_common() -> None:
         "HOME": "/tmp",
         "N": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("passed", "comes"),
+    [
+        ((), set()),
+        (("SHOP_*",), {"SHOP_SIZE", "SHOP_KEYBOARD"}),
+        (("SHOP_TOKEN",), {"SHOP_TOKEN"}),
+        (("*",), {"SHOP_SIZE", "SHOP_KEYBOARD"}),
+        (("SHOP",), set()),
+        (("*_DATABASE",), set()),
+        (("SHOP_DATABASE",), {"SHOP_DATABASE"}),
+        (("ORCHESTRATOR_*", "ORCHESTRATOR_URL", "WORKER_TOKEN"), set()),
+    ],
+)
+def test_who_names_more_gets_more(passed: tuple[str, ...], comes: set[str]) -> None:
+    """A name is taken at its word, a pattern lets no secret through, and ours are never passed."""
+    surroundings = {
+        "SHOP_SIZE": "7",
+        "SHOP_KEYBOARD": "us",
+        "SHOP_TOKEN": "s",
+        "SHOP_DATABASE": "postgresql://shop:hunter2@db/shop",
+        "ORCHESTRATOR_URL": "http://here",
+        "WORKER_TOKEN": "t",
+    }
+
+    assert common(surroundings, passed, {}).keys() - {"PATH"} == comes
+
+
+def test_what_a_worker_says_itself_is_not_asked_about() -> None:
+    """Its own `env` holds whatever it holds, and stands over what is passed on."""
+    given = common({"A": "1", "PATH": "/bin"}, ("A",), {"A": "2", "MY_TOKEN": "x"})
+
+    assert given == {"PATH": "/bin", "A": "2", "MY_TOKEN": "x"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "GITHUB_TOKEN",
+        "githubtoken",
+        "AWS_SECRET_ACCESS_KEY",
+        "PGPASSWORD",
+        "DB_PASS",
+        "GPG_PASSPHRASE",
+        "GOOGLE_CREDENTIALS",
+        "API_KEYS",
+        "MYAPIKEY",
+        "SESSION_COOKIE",
+    ],
+)
+def test_secrets_are_known_by_how_people_call_them(name: str) -> None:
+    """Whatever a part of the name says."""
+    assert looks_secret(name, "x")
+
+
+@pytest.mark.parametrize("name", ["MONKEY", "KEYBOARD", "COMPASS", "TOKENIZER_PATH", "EDITOR"])
+def test_other_names_are_no_secrets(name: str) -> None:
+    """Words that merely contain such a word."""
+    assert not looks_secret(name, "https://example.com/a:b@c")

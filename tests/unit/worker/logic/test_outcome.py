@@ -17,6 +17,7 @@ FACTS = {
     "silence": (Cause.TIMEOUT_SILENCE, 0, Outcome.TIMED_OUT, Reason.TIMEOUT_SILENCE),
     "cancel": (Cause.CANCELLED, -9, Outcome.CANCELLED, Reason.CANCELLED_BY_USER),
     "preemption": (Cause.PREEMPTED, -15, Outcome.PREEMPTED, Reason.PREEMPTED),
+    "too much memory": (Cause.OOM, -9, Outcome.FAILED, Reason.OOM),
     "full disk": (Cause.DISK_FULL, 0, Outcome.FAILED, Reason.DISK_FULL),
 }
 
