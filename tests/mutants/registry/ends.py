@@ -273,7 +273,7 @@ MUTANTS: Final = (
         old="            now = time.monotonic()\n            if watch",
         new="            now = time.time()\n            if watch",
         tests=tests_in(
-            "integration/shim/test_ends.py", "test_a_command_that_takes_too_long_is_stopped"
+            "integration/worker/test_jobs.py", "test_output_and_code_are_the_commands_own"
         ),
     ),
     Mutant(
