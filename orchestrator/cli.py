@@ -16,6 +16,7 @@ from orchestrator.commands import output
 from orchestrator.commands.lazy import LazyGroup
 from orchestrator.commands.surroundings import Surroundings
 from orchestrator.kernel.errors import OrchestratorError, RequestInvalid, Unauthenticated
+from orchestrator.kernel.notify import Notifier
 
 EXIT_CODES: Final[Mapping[int, str]] = MappingProxyType(
     {
@@ -89,6 +90,7 @@ root.members = {
     "drain": f"{_MACHINE}.holds:drain",
     "restart": f"{_MACHINE}.holds:restart",
     "dump": f"{_MACHINE}.events:dump",
+    "service": f"{_COMMANDS}.service:service",
     "jobs": f"{_COMMANDS}.jobs:jobs",
     "workers": f"{_COMMANDS}.workers:workers",
     "server": f"{_COMMANDS}.server:server",
@@ -98,7 +100,8 @@ root.members = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code, whatever happens."""
     output.set_up()
-    surroundings = Surroundings(os.environ)
+    notifier = Notifier.taken_from(os.environ, os.getpid())
+    surroundings = Surroundings(os.environ, notifier)
     try:
         code = root.main(arguments, prog_name=output.NAME, standalone_mode=False, obj=surroundings)
         output.flush()

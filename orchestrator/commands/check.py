@@ -114,6 +114,17 @@ def _document(
     return {
         "file": str(loaded.path),
         "ok": not any(problem.level == "error" for problem in problems),
+        "drain_timeout_s": _drain_timeout_s(loaded),
         "problems": [problem.as_json() for problem in problems],
         "workers": workers,
     }
+
+
+def _drain_timeout_s(loaded: "Loaded") -> float | None:
+    """Return how long a stop may wait for jobs; `None`: nothing of this would be run."""
+    if loaded.wanted is None:
+        return None
+    return max(
+        (worker.drain_timeout_s for worker in loaded.wanted.workers),
+        default=loaded.wanted.drain_timeout_s,
+    )

@@ -13,6 +13,7 @@ import click
 from orchestrator.commands import output
 from orchestrator.commands.options import Address, Duration
 from orchestrator.commands.surroundings import Surroundings
+from orchestrator.kernel.notify import Notifier
 from orchestrator.protocol import limits
 
 if TYPE_CHECKING:
@@ -92,15 +93,16 @@ def run(ctx: click.Context, /, **options: Unpack[Options]) -> int:
     there is no file: a server and one worker for this folder.
     """
     _check_for_strangers(ctx, local=options["local"])
+    surroundings = ctx.ensure_object(Surroundings)
     if not options["local"]:
-        return _run_file(ctx.ensure_object(Surroundings), options)
+        return _run_file(surroundings, options)
     warn_root()
     from orchestrator.kernel import launcher
 
     launched = launcher.start()  # before any big import, thread or event loop
     from orchestrator.supervisor.local import run_local
 
-    return run_local(_settings(options), launched)
+    return run_local(_settings(options, surroundings.notifier), launched)
 
 
 def _check_for_strangers(ctx: click.Context, *, local: bool) -> None:
@@ -122,7 +124,7 @@ def _run_file(surroundings: Surroundings, options: Options) -> int:
     from orchestrator.supervisor.config.location import locate
 
     path = locate(options["config"], surroundings.environ)
-    waits = options["wait_config"] or bool(surroundings.environ.get("NOTIFY_SOCKET"))
+    waits = options["wait_config"] or surroundings.notifier.is_heard
     if not waits and not path.exists() and not (state_dir() / "last-good.json").exists():
         from orchestrator.commands.init import first_run
 
@@ -137,6 +139,7 @@ def _run_file(surroundings: Surroundings, options: Options) -> int:
     settings = FileSettings(
         path=path,
         environ=surroundings.environ,
+        notifier=surroundings.notifier,
         state_dir=state_dir(),
         strict=options["strict"],
         waits=waits,
@@ -144,7 +147,7 @@ def _run_file(surroundings: Surroundings, options: Options) -> int:
     return run_file(settings, launched)
 
 
-def _settings(options: Options) -> "LocalSettings":
+def _settings(options: Options, notifier: Notifier) -> "LocalSettings":
     from orchestrator.kernel.paths import data_dir
     from orchestrator.supervisor.settings import LocalSettings
 
@@ -158,6 +161,7 @@ def _settings(options: Options) -> "LocalSettings":
         slots=options["slots"] or os.cpu_count() or 1,
         tags=options["tags"],
         drain_timeout_s=options["drain_timeout_s"],
+        notifier=notifier,
     )
 
 

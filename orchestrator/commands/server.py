@@ -80,4 +80,4 @@ def run_server(surroundings: Surroundings, **options: Unpack[Options]) -> int:
         database=options["database"],
         environ=surroundings.environ,
     )
-    return run(settings, options["lifeline_fd"], options["listen_fd"])
+    return run(settings, options["lifeline_fd"], options["listen_fd"], surroundings.notifier)

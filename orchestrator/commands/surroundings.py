@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.kernel.notify import Notifier
+
 if TYPE_CHECKING:
     from orchestrator.commands.remote import Remote
 
@@ -17,6 +19,8 @@ class Surroundings:
     """The environment; it may hold a key, so it is never shown."""
 
     environ: Mapping[str, str] = field(repr=False)
+    notifier: Notifier = Notifier()
+    """The line to the service manager that started this program."""
 
     def connect(self) -> "Remote":
         """Return the server that the environment or this machine names."""

@@ -20,8 +20,10 @@ from anyio.abc import TaskStatus
 from orchestrator.kernel import logs
 from orchestrator.kernel.clock import Clock, SystemClock
 from orchestrator.kernel.files import private_dir
+from orchestrator.kernel.heartbeat import beat
 from orchestrator.kernel.lifeline import Lifeline
 from orchestrator.kernel.listening import bind, bound_to, url_of
+from orchestrator.kernel.notify import Notifier
 from orchestrator.server.access.credentials import Credentials
 from orchestrator.server.access.first_keys import provide_first_keys
 from orchestrator.server.api.application import application
@@ -50,11 +52,15 @@ DATABASE: Final = "orchestrator.db"
 RESERVE: Final = "reserve"
 STOP_ORDERS: Final = frozenset({"stop", "drain"})
 """A server has nothing to drain: its requests are short, and its streams resume."""
+UNHEARD: Final = Notifier()
 _LOGGER: Final = logging.getLogger(__name__)
 
 
 async def serve(
-    settings: ServerSettings, lifeline: Lifeline | None = None, passed: socket.socket | None = None
+    settings: ServerSettings,
+    lifeline: Lifeline | None = None,
+    passed: socket.socket | None = None,
+    notifier: Notifier = UNHEARD,
 ) -> None:
     """Run a server until a signal, an order, or the end of its parent.
 
@@ -66,7 +72,7 @@ async def serve(
     if settings.insecure_http:
         logs.event(_LOGGER, logging.WARNING, "server.insecure", url=url, listen=bound_to(listening))
     async with opened_services(settings, folder, SystemClock()) as services:
-        await run_services(services, listening, lifeline)
+        await run_services(services, listening, lifeline, notifier)
     logs.event(_LOGGER, logging.INFO, "server.stopped", url=url)
 
 
@@ -106,7 +112,10 @@ async def opened_services(
 
 
 async def run_services(
-    services: Services, listening: socket.socket, lifeline: Lifeline | None = None
+    services: Services,
+    listening: socket.socket,
+    lifeline: Lifeline | None = None,
+    notifier: Notifier = UNHEARD,
 ) -> None:
     """Start every service, say that the server is ready, and stop in the reverse order."""
     stop = anyio.Event()
@@ -145,7 +154,10 @@ async def run_services(
             if lifeline is not None:
                 group.start_soon(_watch_lifeline, lifeline, stop)
                 await lifeline.tell({"state": "ready", "url": url})
+            notifier.ready(f"serving {url}")
+            group.start_soon(beat, notifier)
             await stop.wait()
+            notifier.stopping("stopping")
             _let_go(services)
             listener.stop()
             await ended.wait()

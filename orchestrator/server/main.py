@@ -10,7 +10,8 @@ from orchestrator.kernel import descriptors, listening, logs
 from orchestrator.kernel.errors import cause
 from orchestrator.kernel.files import Lock, private_dir
 from orchestrator.kernel.lifeline import Lifeline
-from orchestrator.server.app import serve
+from orchestrator.kernel.notify import Notifier
+from orchestrator.server.app import UNHEARD, serve
 from orchestrator.server.backup.staging import LOCK, require_restored
 from orchestrator.server.settings import ServerSettings
 
@@ -20,7 +21,10 @@ _DESCRIPTORS: Final = 65_536
 
 
 def run(
-    settings: ServerSettings, lifeline_fd: int | None = None, listen_fd: int | None = None
+    settings: ServerSettings,
+    lifeline_fd: int | None = None,
+    listen_fd: int | None = None,
+    notifier: Notifier = UNHEARD,
 ) -> int:
     """Run a server until it is told to stop; return its exit code.
 
@@ -37,7 +41,7 @@ def run(
     with Lock(folder / LOCK).take("a server"):
         require_restored(folder)
         try:
-            anyio.run(serve, settings, lifeline, passed)
+            anyio.run(serve, settings, lifeline, passed, notifier)
         except BaseExceptionGroup as group:
             raise cause(group) from group
     return 0

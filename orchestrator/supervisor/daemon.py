@@ -41,9 +41,13 @@ from orchestrator.supervisor.connection import disconnect
 from orchestrator.supervisor.fleet import Fleet
 from orchestrator.supervisor.launches import Launches
 from orchestrator.supervisor.logic.child import Wanted
+from orchestrator.supervisor.logic.errand import Errand
 from orchestrator.supervisor.logic.farewell import FORCED, farewell
 from orchestrator.supervisor.logic.shutdown import Phase, Push, pushed
+from orchestrator.supervisor.logic.summary import Summary, summary
 from orchestrator.supervisor.logic.wanted import MachineWanted
+from orchestrator.supervisor.service.errands import find_out
+from orchestrator.supervisor.service.reporter import Reporter
 from orchestrator.supervisor.settings import DaemonSettings
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -140,6 +144,7 @@ class Daemon:
         self._bell = Bell()
         self._phase = Phase.RUNNING
         self._forced = False
+        self._errand = Errand.STOP
 
     async def run(self) -> int:
         """Start everything, wait for a reason to end, stop everything, and return the exit code."""
@@ -148,6 +153,7 @@ class Daemon:
                 tasks.start_soon(self._listen_for_signals)
                 tasks.start_soon(self._watch_the_launcher)
                 tasks.start_soon(control.serve, self, self._clock, self._settings.state_dir)
+                tasks.start_soon(self._reporter().run)
                 tasks.start_soon(self._begin, tasks, stack)
                 await self._bell.until(lambda: self._is_over)
                 code = await self._end()
@@ -248,12 +254,17 @@ class Daemon:
             async for number in received:
                 if number == signal.SIGHUP and not _has_terminal() and self.reload():
                     continue
+                asked = number == signal.SIGTERM and self._phase is Phase.RUNNING
+                if asked and self._settings.notifier.is_heard:
+                    self._errand = await find_out(self._launcher)
                 self._push(number)
 
     def _push(self, number: signal.Signals) -> None:
         fleet = self.fleet
         keeps = fleet is not None and fleet.wanted.keep_jobs_on_stop
-        self._phase = pushed(self._phase, PUSHES[number], keep_jobs=keeps)
+        push = Push.URGED if self._errand is Errand.SHUTDOWN else PUSHES[number]
+        keeps |= self._errand is Errand.RESTART
+        self._phase = pushed(self._phase, push, keep_jobs=keeps)
         logs.event(LOGGER, logging.INFO, f"run.{self._phase}", signal=number.name)
         if self._phase is Phase.LEAVING:
             # At once, whatever hangs: our end closes every line, and that is all it takes.
@@ -262,6 +273,22 @@ class Daemon:
             fleet.want(WANTED[self._phase], "the orchestrator stops")
         self._tell(self._farewell(fleet))
         self._bell.ring()
+
+    def _reporter(self) -> Reporter:
+        def ending() -> str | None:
+            return None if not self._is_over else str(self._phase)
+
+        return Reporter(self._settings.notifier, self._bell, self._summary, ending)
+
+    def _summary(self) -> Summary:
+        if (fleet := self.fleet) is None:
+            return Summary("waiting for a configuration", answered=False)
+        server = fleet.server
+        return summary(
+            [(post.name, post.standing()[0]) for post in fleet.posts],
+            jobs=sum(post.running_count for post in fleet.posts),
+            server_is_up=server is None or server.is_ready or server.child.is_hopeless,
+        )
 
     def _farewell(self, fleet: Fleet | None) -> str:
         running = [] if fleet is None else fleet.running_jobs()

@@ -22,6 +22,9 @@ def run_file(
     """Run until stopped, and return the exit code. `launcher` ends with it."""
     settings = replace(settings, state_dir=private_dir(settings.state_dir))
     daemon = DaemonSettings(
-        state_dir=settings.state_dir, waits=settings.waits, programs=programs or Programs()
+        state_dir=settings.state_dir,
+        notifier=settings.notifier,
+        waits=settings.waits,
+        programs=programs or Programs(),
     )
     return run(Watcher(settings, SystemClock()), daemon, launcher, say)

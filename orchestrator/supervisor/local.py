@@ -39,7 +39,10 @@ def run_local(
     settings = dataclasses.replace(settings, data_dir=data_dir, directory=directory)
     private_dir(paths.state_dir())
     daemon = DaemonSettings(
-        state_dir=data_dir, worker_stop_s=settings.worker_stop_s, programs=settings.programs
+        state_dir=data_dir,
+        notifier=settings.notifier,
+        worker_stop_s=settings.worker_stop_s,
+        programs=settings.programs,
     )
     return run(Options(settings), daemon, launcher, say)
 

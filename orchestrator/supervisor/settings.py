@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.kernel import paths
+from orchestrator.kernel.notify import Notifier
 
 WORKER_NAME = "local"
 
@@ -31,6 +32,8 @@ class DaemonSettings:
 
     state_dir: Path
     """What belongs to this machine: the lock, the workers' folders, the last good configuration."""
+    notifier: Notifier = Notifier()
+    """The line to the service manager that started us."""
     waits: bool = False
     """Somebody keeps it running: it waits for what is to be mended instead of ending."""
     worker_stop_s: float = 35.0
@@ -56,3 +59,4 @@ class LocalSettings:
     drain_timeout_s: float = 600.0
     worker_stop_s: float = 35.0
     programs: Programs = Programs()
+    notifier: Notifier = Notifier()

@@ -18,6 +18,7 @@ from orchestrator.kernel import logs
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import ConfigInvalid
+from orchestrator.kernel.notify import Notifier
 from orchestrator.supervisor import marks
 from orchestrator.supervisor.config.loader import Loaded, load
 from orchestrator.supervisor.config.problem import Problem, errors
@@ -54,6 +55,7 @@ class FileSettings:
 
     path: Path
     environ: Mapping[str, str] = field(repr=False)
+    notifier: Notifier = Notifier()
     state_dir: Path
     strict: bool = False
     """Do not start with the last good one."""

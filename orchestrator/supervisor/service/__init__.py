@@ -1,0 +1,1 @@
+"""This program as a service: unit files, service managers, and what they are told."""

@@ -1,0 +1,237 @@
+"""A real systemd keeps the orchestrator: whatever becomes of it, its jobs go on."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from urllib.request import urlopen
+
+import pytest
+
+from tests.support.booted import ACCOUNT, Booted, booted
+from tests.support.installation import free_port
+from tests.support.serviced import PROGRAM, Service
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(180)
+Installed = Callable[..., Service]
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
+    """Give one booted machine to all stories."""
+    with booted(tmp_path_factory.mktemp("machine")) as found:
+        yield found
+
+
+@pytest.fixture
+def installed(machine: Booted) -> Iterator[Installed]:
+    """Give a service of the machine, as the story wants it; afterwards nothing of it runs."""
+    made: list[Service] = []
+
+    def make(*, account: str = ACCOUNT, drain_timeout_s: float = 30.0, **drop_in: str) -> Service:
+        name = f"orch-{len(made)}-{id(made):x}"
+        made.append(Service(machine, name, account, drain_timeout_s))
+        made[-1].install(**drop_in)
+        return made[-1]
+
+    yield make
+    for service in made:
+        machine.run("systemctl", "kill", "--kill-whom=all", "--signal=KILL", service.name)
+        machine.run("systemctl", "stop", service.name)
+        machine.run("systemctl", "reset-failed", service.name)
+
+
+def test_a_server_is_installed_watched_and_removed(machine: Booted) -> None:
+    """One command makes a service of the server in the strictest unit, and one takes it away."""
+    port = free_port()
+    words = (PROGRAM, "service")
+    which = ("--server", "--name=control")
+    install = ("install", *which, f"--run-as={ACCOUNT}", f"--listen=127.0.0.1:{port}")
+
+    made = machine.run(*words, *install)
+    with urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+        health = answer.status
+    shown = json.loads(machine.must(*words, "status", *which, "--json"))
+    said = machine.must(*words, "logs", *which)
+    before = shown["pid"]
+    machine.must(*words, "restart", *which)
+    after = json.loads(machine.must(*words, "status", *which, "--json"))
+    machine.must(*words, "stop", *which)
+    stopped = machine.run(*words, "status", *which)
+    machine.must(*words, "uninstall", *which)
+    gone = machine.run(*words, "status", *which)
+
+    assert made.returncode == 0, made.stderr
+    assert f"serving http://127.0.0.1:{port}" in made.stderr
+    assert health == 200
+    assert (shown["active"], shown["enabled"]) == ("active", True)
+    assert "server.started" in said
+    assert after["pid"] not in {before, None}
+    assert stopped.returncode == 4
+    assert "inactive" in stopped.stdout
+    assert gone.returncode == 4
+    assert not machine.place("/etc/systemd/system/control.service").exists()
+    assert machine.place("/var/lib/control/orchestrator.db").exists()
+
+
+def test_what_is_not_a_service_is_told(machine: Booted) -> None:
+    """A verb for a service that was never installed says what to do."""
+    for verb in ("start", "stop", "restart", "uninstall"):
+        done = machine.run(PROGRAM, "service", verb, "--name=never")
+
+        assert done.returncode == 1
+        assert "there is no" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_somebody_elses_unit_is_left_alone(machine: Booted) -> None:
+    """A unit that we did not write is neither replaced nor removed."""
+    unit = machine.place("/etc/systemd/system/theirs.service")
+    unit.write_text("[Service]\nExecStart=/bin/true\n")
+
+    install = ("install", "--server", f"--run-as={ACCOUNT}", "--name=theirs")
+    for words in (install, ("uninstall", "--name=theirs")):
+        done = machine.run(PROGRAM, "service", *words)
+        assert done.returncode == 1
+        assert "not written by this program" in done.stderr
+
+    assert unit.read_text() == "[Service]\nExecStart=/bin/true\n"
+
+
+def test_it_is_ready_when_its_workers_are(installed: Installed) -> None:
+    """`systemctl start` returns when every worker has met its server, and jobs run as its user."""
+    service = installed()
+
+    assert service.show("ActiveState") == "active"
+    assert service.show("StatusText") == "1/1 ready, 0 jobs"
+    assert service.cli("jobs", "submit", "--follow", "--", "id", "-un") == ACCOUNT
+
+
+def test_nobody_else_can_speak_to_the_service_manager(installed: Installed) -> None:
+    """What systemd told the supervisor of itself, neither its server nor a job has."""
+    service = installed()
+    of_a_job = service.cli("jobs", "submit", "--follow", "--", "env")
+    [server] = service.machine.must("pgrep", "-f", f"server run .*{service.home}").split()
+    of_the_server = service.machine.must("cat", f"/proc/{server}/environ")
+
+    for said in (of_a_job, of_the_server):
+        assert "PATH=" in said
+        assert "NOTIFY_SOCKET" not in said
+        assert "WATCHDOG" not in said
+
+
+def test_a_restart_leaves_jobs_running(installed: Installed) -> None:
+    """`systemctl restart` waits for no job and ends none: the next start takes them up."""
+    service = installed(drain_timeout_s=600)
+    job = service.submit("while [ ! -e go ]; do sleep 0.1; done; echo done")
+    before = service.pid
+
+    service.control("restart", service.name)
+    assert service.pid != before
+    assert job.is_alive
+    service.file("go").touch()
+    shown = job.wait("succeeded")
+
+    assert shown["attempt"] == 1
+
+
+def test_a_job_can_restart_what_runs_it(installed: Installed) -> None:
+    """A job that restarts the service waits for it, and survives it."""
+    service = installed(account="root", drain_timeout_s=600)
+    before = service.pid
+
+    job = service.submit(f"systemctl restart {service.name} && echo restarted >done")
+    wait_until(lambda: service.file("done").exists(), timeout_s=40)
+    shown = job.wait("succeeded")
+
+    assert shown["attempt"] == 1
+    assert service.pid != before
+
+
+def test_a_killed_supervisor_interrupts_no_job(installed: Installed) -> None:
+    """After `kill -9` systemd starts it again, and the same process of the job goes on."""
+    service = installed()
+    job = service.submit("while [ ! -e go ]; do sleep 0.1; done; echo done")
+    before = service.pid
+
+    service.machine.must("kill", "-KILL", before)
+    wait_until(lambda: service.pid not in {before, "0"}, timeout_s=30)
+    service.wait_active()
+    assert job.is_alive
+    service.file("go").touch()
+    shown = job.wait("succeeded")
+
+    assert shown["attempt"] == 1
+    assert service.show("NRestarts") == "1"
+
+
+def test_a_supervisor_that_stands_still_is_started_again(installed: Installed) -> None:
+    """The watchdog ends a loop that does not turn any more; the job goes on in its process."""
+    service = installed(WatchdogSec="3")
+    job = service.submit("while [ ! -e go ]; do sleep 0.1; done; echo done")
+    before = service.pid
+
+    service.machine.must("kill", f"-{signal.SIGSTOP}", before)
+    wait_until(lambda: service.show("NRestarts") == "1", timeout_s=40)
+    service.wait_active()
+    assert job.is_alive
+    service.file("go").touch()
+    shown = job.wait("succeeded")
+
+    assert shown["attempt"] == 1
+    assert service.pid != before
+
+
+def test_a_busy_machine_is_no_reason_for_the_watchdog(installed: Installed) -> None:
+    """A worker that is stopped and jobs that take every core do not keep it from being fed."""
+    service = installed(WatchdogSec="3")
+    before = service.pid
+    service.submit("timeout 7 sh -c 'while :; do :; done' & timeout 7 sh -c 'while :; do :; done'")
+
+    wait_until(
+        lambda: float(service.machine.must("ps", "-o", "etimes=", "-p", before)) > 10, timeout_s=30
+    )
+
+    assert service.pid == before
+    assert service.show("NRestarts") == "0"
+
+
+def test_a_stop_lets_jobs_finish(installed: Installed) -> None:
+    """`systemctl stop` waits for a job that ends within the drain, and for nothing afterwards."""
+    service = installed()
+    job = service.submit("touch begun; while [ ! -e go ]; do sleep 0.1; done; echo done >done")
+
+    service.control("stop", "--no-block", service.name)
+    wait_until(lambda: service.show("StatusText").startswith("draining"), timeout_s=20)
+    assert job.is_alive
+    service.file("go").touch()
+    wait_until(lambda: service.show("ActiveState") == "inactive", timeout_s=30)
+
+    assert service.file("done").exists()
+    assert service.show("Result") == "success"
+
+
+def test_a_stop_does_not_wait_for_ever(installed: Installed) -> None:
+    """When the drain is over jobs are interrupted, and nothing of the service is left."""
+    service = installed(drain_timeout_s=1)
+    job = service.submit("sleep 600")
+
+    service.control("stop", service.name)
+
+    assert not job.is_alive
+    assert service.show("ActiveState") == "inactive"
+    assert service.show("Result") == "success"
+    assert service.show("ControlGroup") == ""
+    service.control("start", service.name)
+    wait_until(lambda: job.shown["attempt"] == 2, timeout_s=30)
+
+
+def test_without_our_kill_mode_systemd_kills_the_job(installed: Installed) -> None:
+    """The plain unit takes every job along with a killed supervisor: this is why ours differs."""
+    service = installed(KillMode="control-group")
+    job = service.submit("sleep 600")
+
+    service.machine.must("kill", "-KILL", service.pid)
+    wait_until(lambda: not job.is_alive, timeout_s=20)
+
+    assert not job.is_alive
