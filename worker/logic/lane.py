@@ -88,6 +88,15 @@ class Lane:
         return 0 if self.hole else max(0, self.position - self.base)
 
     @property
+    def _is_short(self) -> bool:
+        """Tell whether its log is over before its output was: a power cut took the last of it.
+
+        Its end is said when all of its log was read, so what it lacks then will never come.
+        """
+        ended = self.ended
+        return isinstance(ended, Ended) and ended.output_length > max(self.base, self.position)
+
+    @property
     def has_room(self) -> bool:
         """Tell whether more output may be read."""
         return self.pending < ROOM_BYTES
@@ -149,7 +158,7 @@ class Lane:
             events.append(Output(job_id=job_id, attempt=number, offset=self.base, frames=frames))
         if self.ended is not None:
             flight.ended = True
-            ended = _final(self.ended) if self.hole else self.ended
+            ended = _final(self.ended) if self.hole or self._is_short else self.ended
             events.append(_plain(ended) if self.standing is Standing.PLAIN else ended)
         return events
 

@@ -257,6 +257,38 @@ def test_output_that_is_nowhere_any_more_is_shown_as_missing() -> None:
     assert event.output_final
 
 
+def test_an_end_that_outlived_its_output_is_not_said_for_ever() -> None:
+    """What a power cut took from the end of a log is not waited for; what was read is sent."""
+    outbox, key, frames = Box(), key_of(), frames_of(5)
+    outbox.open(key)
+    outbox.resume(key, 0)
+    outbox.add(key, frames)
+    outbox.say(key, ended(key, len(frames) + 100))
+
+    output, end = outbox.next_report().events
+
+    assert isinstance(output, Output)
+    assert isinstance(end, Ended)
+    assert output.frames == frames
+    assert end.output_final
+
+
+def test_an_end_whose_log_is_gone_says_that_nothing_will_come() -> None:
+    """Also when nothing of the output is left: the server may have all of it, or a part."""
+    outbox, some, all_of_it = Box(), key_of(1), key_of(2)
+    for key, length in ((some, 40), (all_of_it, 100)):
+        outbox.open(key)
+        outbox.resume(key, length)
+        outbox.say(key, ended(key, 100))
+
+    lacking, complete = outbox.next_report().events
+
+    assert isinstance(lacking, Ended)
+    assert isinstance(complete, Ended)
+    assert lacking.output_final
+    assert not complete.output_final
+
+
 def test_what_the_server_has_taken_is_told() -> None:
     """How far the server is lets the worker remove the parts before it."""
     outbox, key = Box(), key_of()
