@@ -46,8 +46,8 @@ integration: $(TOOLS)  ## run the tests against one real thing at a time
 	@$(PYTEST) -n $(JOBS) tests/integration $(ARGS)
 
 .PHONY: sim
-sim: $(STAMP)  ## simulate: SEEDS=20000 FROM=… ; runs go on where the last one ended, and add up
-	@env PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation run --seeds $(or $(SEEDS),2000) $(if $(FROM),--from $(FROM))
+sim: $(STAMP)  ## simulate: SEEDS=20000 PROCESSES=2 FROM=… ; may be stopped, goes on, and adds up
+	@env PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation run --seeds $(or $(SEEDS),2000) --processes $(or $(PROCESSES),2) $(if $(FROM),--from $(FROM))
 
 .PHONY: sim-replay
 sim-replay: $(STAMP)  ## tell the story of one seed: SEED=…

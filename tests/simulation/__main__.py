@@ -2,11 +2,17 @@
 
 import argparse
 import math
+import os
+import signal
 import sys
 import time
+from datetime import UTC, datetime
+from itertools import islice
 
 from tests.simulation import runner
+from tests.simulation.crew import CHUNK, Crew, serve
 from tests.simulation.mutants import MUTANTS
+from tests.simulation.record import Run, load, undone
 from tests.simulation.runner import Sum
 from tests.simulation.seed import Laboratory, options_of
 from tests.simulation.shrink import shrunk
@@ -18,12 +24,9 @@ def main() -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run", help="run many seeds, and add them to what was run before")
     run.add_argument("--seeds", type=int, default=2000)
-    run.add_argument("--from", dest="first", type=int, default=None)
+    run.add_argument("--from", dest="first", type=int, default=0)
     run.add_argument("--processes", type=int, default=2)
-    batch = verbs.add_parser("batch", help="run seeds here, and print the sum as JSON")
-    batch.add_argument("first", type=int)
-    batch.add_argument("end", type=int)
-    batch.add_argument("seconds", type=float, nargs="?", default=math.inf)
+    verbs.add_parser("serve", help="run the chunks that are asked for on the standard input")
     these = verbs.add_parser("these", help="run these seeds here, and print the sum as JSON")
     these.add_argument("numbers", type=int, nargs="+")
     traces = verbs.add_parser("traces", help="print what each seed's trace adds up to")
@@ -45,8 +48,8 @@ def main() -> int:
     match given.verb:
         case "run":
             return _run(given.seeds, given.first, given.processes)
-        case "batch":
-            sys.stdout.write(_batch(range(given.first, given.end), given.seconds))
+        case "serve":
+            serve()
             return 0
         case "these":
             sys.stdout.write(runner.run_here(given.numbers).to_json())
@@ -67,37 +70,39 @@ def main() -> int:
             return _replay(given.seed, given.lines)
 
 
-def _batch(seeds: range, seconds: float) -> str:
-    return runner.run_here(seeds, seconds=seconds).to_json()
-
-
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
-def _run(count: int, first: int | None, processes: int) -> int:
-    commit = runner.commit()
-    whole, next_seed = _known(commit)
-    first = next_seed if first is None else first
-    began = time.monotonic()
-    this = Sum()
-    _say(f"commit {commit}, seeds {first} to {first + count - 1}, {processes} processes")
-    for part in runner.run_beside(range(first, first + count), processes):
-        this.join(part)
-        whole.join(part)
-        for seed, violations in part.failures.items():
-            _say(f"FAILED {seed}: {violations[0]}")
-            _say(f"       make sim-replay SEED={seed}")
-    took = time.monotonic() - began
-    _remember(commit, whole, first + count)
+def _run(count: int, first: int, processes: int) -> int:
+    """Run seeds that were not run yet of this code; what is stopped goes on with the next run."""
+    record = load()
+    run = Run(runner.commit(), f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}", processes)
+    wanted = islice(undone(record.done(), first, CHUNK), math.ceil(count / CHUNK))
+    record.runs.append(run)
+    this, began = Sum(), time.monotonic()
+    _say(f"commit {run.commit}, code {record.code[:12]}, {count} seeds, {processes} processes")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for chunk, part in Crew(wanted, processes, until=math.inf).results():
+            this.join(part)
+            record.whole.join(part)
+            run.add(chunk, part, time.monotonic() - began)
+            record.save()
+            for seed, violations in part.failures.items():
+                _say(f"FAILED {seed}: {violations[0]}")
+                _say(f"       make sim-replay SEED={seed}")
+    except KeyboardInterrupt:
+        _say("stopped: the same command goes on from here")
     _tell("this run", this)
-    _say(f"{took:.0f} s, {this.seeds / took * 60:.0f} seeds a minute")
-    if whole.seeds != this.seeds:
-        _tell(f"all runs of {commit}", whole)
+    ranges = ", ".join(f"{first} to {end - 1}" for first, end in run.ranges) or "none"
+    _say(f"{run.seconds:.0f} s, {run.rate:.1f} seeds a second; seeds {ranges}")
+    if len(record.runs) > 1:
+        _tell(f"all {len(record.runs)} runs of code {record.code[:12]}", record.whole)
     _say("faults:     " + ", ".join(f"{name} {n}" for name, n in sorted(this.injected.items())))
     _say("situations: " + ", ".join(f"{name} {n}" for name, n in sorted(this.seen.items())))
-    return 1 if this.failures else 0
+    return 1 if record.whole.failures else 0
 
 
 def _hunt(name: str, first: int | None, count: int) -> int:
@@ -142,21 +147,6 @@ def _tell(what: str, found: Sum) -> None:
     )
 
 
-def _known(commit: str) -> tuple[Sum, int]:
-    """Return what was run of this commit before, and the first seed that was not."""
-    if runner.STATE.exists():
-        name, next_seed, text = runner.STATE.read_text().split("\n", 2)
-        if name == commit:
-            return Sum.of(text), int(next_seed)
-        return Sum(), int(next_seed)
-    return Sum(), 0
-
-
-def _remember(commit: str, whole: Sum, next_seed: int) -> None:
-    runner.STATE.parent.mkdir(exist_ok=True)
-    runner.STATE.write_text(f"{commit}\n{next_seed}\n{whole.to_json()}")
-
-
 def _replay(seed: int, lines: int) -> int:
     verdict = runner.replayed(seed)
     for line in verdict.story[-lines:]:
@@ -168,4 +158,8 @@ def _replay(seed: int, lines: int) -> int:
 
 
 if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # The order in a set of texts may decide what happens first.
+        command = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
+        os.execve(sys.executable, command, runner.environment())
     raise SystemExit(main())

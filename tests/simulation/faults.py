@@ -4,118 +4,26 @@ A fault breaks something and says how long it lasts; when it is over, or when th
 it mends what it broke. Nothing here knows what should come of it.
 """
 
-import math
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from orchestrator.protocol.limits import LEASE_S
 from orchestrator.supervisor.logic.shutdown import Push
+from tests.simulation.nemesis import Fault, Nemesis
 from tests.simulation.world.machine import PIDS, Machine
 from tests.simulation.world.process import Process
 
 if TYPE_CHECKING:
     from tests.simulation.parts.host import Host
-    from tests.simulation.scene import Scene
 
-Mend = Callable[[], None]
+BACKUP: Final = 0.6
+"""How often a backup is made, rather than brought back."""
 PLACES: Final = {
     "worker": ("pwrite", "fsync", "rename"),
     "shim": ("pwrite", "granted", "spawned", "began", "exit", "exited", "rename", "fsync"),
     "server": ("before_commit", "after_commit"),
 }
-
-
-class Nemesis:
-    """Breaks things in one scene, as its seed says."""
-
-    def __init__(self, scene: "Scene", chosen: dict[str, float]) -> None:
-        self._scene = scene
-        self._world = scene.world
-        self._chosen = chosen
-        self._mends: dict[int, Mend] = {}
-        self._count = 0
-        self._until = 0.0
-        self.calm_since = 0.0
-        """Since when nothing was broken that can cost anybody a lease."""
-
-    def begin(self, until: float) -> None:
-        """Break things from now on, up to a moment."""
-        self._until = until
-        for kind in self._chosen:
-            self._plan(kind)
-
-    def _plan(self, kind: str) -> None:
-        delay = self._world.chance.expovariate(1.0 / self._chosen[kind])
-        self._world.loop.after(delay, self._strike, kind)
-
-    def _strike(self, kind: str) -> None:
-        if self._world.loop.now >= self._until:
-            return
-        fault = FAULTS[kind](self)
-        if fault is not None:
-            self._world.injected[kind] += 1
-            self._world.note("fault", kind, f"{fault.seconds:.2f}s")
-            self._count += 1
-            number = self._count
-            self._mends[number] = fault.mend
-            if not fault.harmless:
-                self.calm_since = math.inf
-            self._world.loop.after(fault.seconds, self._mend, number)
-        self._plan(kind)
-
-    def _mend(self, number: int) -> None:
-        mend = self._mends.pop(number, None)
-        if mend is not None:
-            mend()
-            if not self._mends and self.calm_since == math.inf:
-                self.calm_since = self._world.loop.now
-
-    def heal(self) -> None:
-        """Mend everything."""
-        self._world.traps.clear()
-        for number in sorted(self._mends):
-            self._mend(number)
-        for link in self._scene.network.links.values():
-            link.drop = link.lose_answer = link.duplicate = link.spikes = 0.0
-        self._scene.server.start()
-        for host in self._scene.hosts:
-            host.start()
-
-    # What the kinds of faults use.
-
-    def seconds(self, low: float, high: float) -> float:
-        """Draw a duration: short ones are as likely as long ones."""
-        return float(low * (high / low) ** self._world.chance.random())
-
-    def host(self) -> "Host":
-        """Draw a machine with workers."""
-        return self._world.chance.choice(self._scene.hosts)
-
-    def process(self, *names: str) -> Process | None:
-        """Draw a living process whose name begins so."""
-        found = [
-            process
-            for host in self._scene.hosts
-            for process in host.machine.processes.values()
-            if process.name.startswith(names)
-        ]
-        return self._world.chance.choice(found) if found else None
-
-    @property
-    def scene(self) -> "Scene":
-        """Return what is broken."""
-        return self._scene
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something is broken for so long."""
-
-    seconds: float
-    mend: Mend
-    harmless: bool = False
-    """Whether nothing may be lost by it."""
 
 
 def _nothing() -> None:
@@ -153,10 +61,10 @@ def _server_freeze(nemesis: Nemesis) -> Fault | None:
 
 def _server_full(nemesis: Nemesis) -> Fault:
     server = nemesis.scene.server
-    server.disk_full = True
+    server.disk_full = server.machine.disk.full = True
 
     def mend() -> None:
-        server.disk_full = False
+        server.disk_full = server.machine.disk.full = False
 
     return Fault(nemesis.seconds(0.5, 30.0), mend)
 
@@ -165,6 +73,16 @@ def _server_power(nemesis: Nemesis) -> Fault:
     nemesis.scene.server.machine.power_cut()
     nemesis.scene.network.server_died(None)
     return Fault(nemesis.seconds(5.0, 60.0), nemesis.scene.server.start)
+
+
+def _restore(nemesis: Nemesis) -> Fault | None:
+    """Take a backup; or bring one back, if there is one."""
+    server, chance = nemesis.scene.server, nemesis.scene.world.chance
+    if not server.backups or chance.random() < BACKUP:
+        server.back_up()
+        return Fault(0.0, _nothing, harmless=True)
+    server.bring_back(chance.choice(server.backups))
+    return Fault(nemesis.seconds(0.5, 100.0), server.start)
 
 
 def _power(nemesis: Nemesis) -> Fault:
@@ -212,6 +130,19 @@ def _partition(nemesis: Nemesis) -> Fault:
     return Fault(nemesis.seconds(1.0, 150.0), mend)
 
 
+def _cut_off(nemesis: Nemesis) -> Fault:
+    """Part a machine from the server for longer than a lease."""
+    link = nemesis.scene.network.link(nemesis.host().machine)
+    link.blocked_there += 1
+    link.blocked_back += 1
+
+    def mend() -> None:
+        link.blocked_there -= 1
+        link.blocked_back -= 1
+
+    return Fault(nemesis.seconds(LEASE_S + 5.0, 2 * LEASE_S), mend)
+
+
 def _lossy(nemesis: Nemesis) -> Fault:
     machines = [*(host.machine for host in nemesis.scene.hosts), nemesis.scene.desk]
     chance = nemesis.scene.world.chance
@@ -238,6 +169,20 @@ def _disk_full(nemesis: Nemesis) -> Fault:
 def _disk_broken(nemesis: Nemesis) -> Fault:
     nemesis.host().machine.disk.broken_syncs += 1
     return Fault(0.0, _nothing)
+
+
+def _disk_lies(nemesis: Nemesis) -> Fault:
+    """Let a disk keep in its cache what it says that it has; and cut the power at the end."""
+    host = nemesis.host()
+    host.machine.disk.lies = True
+    host.lies += 1
+
+    def mend() -> None:
+        if host.machine.disk.lies:
+            fault = cut(host, 1.0)
+            nemesis.scene.world.loop.after(fault.seconds, fault.mend)
+
+    return Fault(nemesis.seconds(0.5, 20.0), mend)
 
 
 def _clock_jump(nemesis: Nemesis) -> Fault:
@@ -352,6 +297,7 @@ FAULTS: Final[dict[str, Callable[[Nemesis], Fault | None]]] = {
     "server stopped": _server_freeze,
     "server disk full": _server_full,
     "server power cut": _server_power,
+    "restore": _restore,
     "worker killed": lambda nemesis: _killed(nemesis.process("w")),
     "worker stopped": lambda n: _frozen(n.process("w"), n.seconds(1.0, 150.0)),
     "shim killed": lambda nemesis: _killed(nemesis.process("shim")),
@@ -367,9 +313,11 @@ FAULTS: Final[dict[str, Callable[[Nemesis], Fault | None]]] = {
     "power cut": _power,
     "suspend": _suspend,
     "partition": _partition,
+    "cut off": _cut_off,
     "lossy network": _lossy,
     "disk full": _disk_full,
     "sync fails": _disk_broken,
+    "disk lies": _disk_lies,
     "clock jumps": _clock_jump,
     "strangers": _strangers,
     "spool lost": _spool_lost,

@@ -11,6 +11,9 @@ import orchestrator.kernel.files
 import orchestrator.kernel.lifeline
 import orchestrator.kernel.linux
 import orchestrator.kernel.packets
+import orchestrator.server.operations.output_plan
+import orchestrator.server.output_log
+import orchestrator.server.reserve
 import orchestrator.supervisor.children
 import worker.agent
 import worker.capacity
@@ -53,6 +56,8 @@ def install(world: "World") -> syscalls.Patches:
         kernel.files,
         kernel.linux,
         kernel.packets,
+        orchestrator.server.output_log,
+        orchestrator.server.reserve,
         orchestrator.supervisor.children,
         shim.journal,
         shim.backlog,
@@ -75,7 +80,7 @@ def install(world: "World") -> syscalls.Patches:
     patches.set(spool.remains, "select", syscalls.select_of(system))
     patches.set(spool.remains, "Path", SimPath)
     linux = _linux_of(world, system)
-    for module in (shim.journal, spool.remains, spool.segment):
+    for module in (shim.journal, shim.backlog, spool.remains, spool.segment):
         patches.set(module, "linux", linux)
     patches.set(spool.remains, "_kill_some", _hunting(world, spool.remains._kill_some))
     patches.set(shim.journal.Journal, "_begin", _beginning(world, shim.journal.Journal._begin))
@@ -101,6 +106,15 @@ def install(world: "World") -> syscalls.Patches:
     patches.set(logs, "event", lambda *_args, **_keys: None)
     patches.set(logs, "bound", lambda **_keys: contextlib.nullcontext())
     return patches
+
+
+def limit_output(patches: syscalls.Patches, part_bytes: int, cap_bytes: int) -> None:
+    """Let a server keep so much of an output, in parts of that size."""
+    plan = orchestrator.server.operations.output_plan
+    patches.set(plan, "OUTPUT_PART_BYTES", part_bytes)
+    patches.set(plan, "OUTPUT_CAP_BYTES", cap_bytes)
+    patches.set(plan, "OUTPUT_HEAD_BYTES", cap_bytes // 8)
+    patches.set(plan, "_TAIL_BYTES", cap_bytes - cap_bytes // 8)
 
 
 def _beginning(world: "World", real: Any) -> Any:

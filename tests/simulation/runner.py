@@ -1,10 +1,9 @@
-"""Many seeds: on both cores, added up, and each failure told with the command that shows it again.
+"""Many seeds: added up, and each failure told with the command that shows it again.
 
 Programs run this, so it prints. Hashes of text are the same in every process (PYTHONHASHSEED), as
 the order in a set of texts may decide what happens first.
 """
 
-import gc
 import json
 import math
 import os
@@ -21,9 +20,6 @@ from tests.simulation.mutants import MUTANTS
 from tests.simulation.seed import Laboratory, Options, Verdict, options_of
 
 ROOT: Final = Path(__file__).parents[2]
-STATE: Final = ROOT / ".sim" / "state.json"
-BATCH: Final = 100
-"""A process of its own for so many: it takes as long to begin as ten of them."""
 
 
 @dataclass(slots=True)
@@ -91,16 +87,17 @@ class Sum:
         )
 
 
-def run_here(seeds: Iterable[int], *, seconds: float = math.inf) -> Sum:
+def run_here(
+    seeds: Iterable[int], laboratory: Laboratory | None = None, *, seconds: float = math.inf
+) -> Sum:
     """Run some seeds in this process, and begin none after so many seconds."""
     found = Sum()
     end = time.monotonic() + seconds
-    for verdict in verdicts(seeds):
-        found.add(verdict)
+    laboratory = laboratory or Laboratory()
+    for seed in seeds:
+        found.add(laboratory.run(options_of(seed)))
         if time.monotonic() > end:
             break
-    # The interpreter would look through all that the seeds left, on its way out.
-    gc.freeze()
     return found
 
 
@@ -139,34 +136,6 @@ def run_in_one(seeds: Iterable[int]) -> Sum:
     if process.returncode:
         raise RuntimeError(f"the seeds' process ended with {process.returncode}")
     return Sum.of(text)
-
-
-def run_beside(seeds: range, processes: int, *, until: float = math.inf) -> Iterator[Sum]:
-    """Run seeds in as many processes, and yield what each batch came to.
-
-    No seed is begun after the moment `until` of the monotonic clock.
-    """
-    batches = [seeds[at : at + BATCH] for at in range(0, len(seeds), BATCH)]
-    running: list[subprocess.Popen[str]] = []
-    try:
-        while batches or running:
-            if time.monotonic() > until:
-                batches.clear()
-            while batches and len(running) < processes:
-                batch = batches.pop(0)
-                left = str(until - time.monotonic())
-                running.append(begin("batch", str(batch.start), str(batch.stop), left))
-            if not running:
-                return
-            process = running.pop(0)
-            text, _ = process.communicate()
-            if process.returncode:
-                raise RuntimeError(f"a batch ended with {process.returncode}")
-            yield Sum.of(text)
-    finally:
-        for process in running:
-            process.kill()
-            process.communicate()
 
 
 def replayed(seed: int, options: Options | None = None) -> Verdict:

@@ -11,10 +11,13 @@ from typing import Any, Final
 
 from tests.simulation import patching
 from tests.simulation.checkers import Checkers
-from tests.simulation.faults import FAULTS, Nemesis
+from tests.simulation.ending import Ending
+from tests.simulation.faults import FAULTS
+from tests.simulation.nemesis import Nemesis
 from tests.simulation.parts.database import Database
 from tests.simulation.parts.plan import drawn
 from tests.simulation.scene import Scene
+from tests.simulation.themes import Theme, theme_of
 from tests.simulation.world.process import Killed
 from tests.simulation.world.syscalls import Patches
 from tests.simulation.world.world import World
@@ -24,20 +27,13 @@ SETTLE_S: Final = 900.0
 """Longer than the longest job with all its tries, and then a lease and a reaper's round."""
 QUIET_S: Final = 8.0
 """For what comes after the last end: acknowledgements, the spool's tidying."""
-COLLECT: Final = 50
+LATECOMERS: Final = 3
+"""How often a request that the network repeats may begin something when all has settled."""
+COLLECT: Final = 100
 """Each seed leaves two megabytes of cycles: to look for them takes longer than to have them."""
+CHATTY: Final = 8
+PLAIN: Final = Theme((), least_s=0.0)
 MEAN_S: Final = (10.0, 30.0, 90.0)
-
-
-THEMED: Final = 8
-"""Every so many seeds have faults that do much harm together, and seldom meet by chance."""
-THEMES: Final = (
-    ("shim killed", "worker stopped", "all but shims killed", "job killed", "strangers"),
-    ("lossy network", "server killed", "worker killed", "interrupt", "partition"),
-    ("drain", "lossy network", "server stopped"),
-)
-THEME_MEAN_S: Final = 5.0
-THEME_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +46,18 @@ class Options:
     horizon: float
     hosts: tuple[tuple[int, ...], ...]
     rotate_bytes: int
+    longer: float = 1.0
+    chatty: bool = False
+    part_bytes: int = 4 * 1024 * 1024
+    cap_bytes: int = 64 * 1024 * 1024
+    """Of an output; an eighth of it is kept from the beginning."""
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{kind} every {mean:g} s" for kind, mean in self.kinds) or "none"
         return (
             f"seed {self.seed}: {self.jobs} jobs, machines {list(map(list, self.hosts))}, "
-            f"{self.horizon:.0f} s, segments of {self.rotate_bytes} B; faults: {kinds}"
+            f"{self.horizon:.0f} s, segments of {self.rotate_bytes} B, output in parts of "
+            f"{self.part_bytes} B up to {self.cap_bytes} B; faults: {kinds}"
         )
 
 
@@ -78,19 +80,21 @@ def options_of(seed: int) -> Options:
     chance = random.Random(f"options {seed}")
     share = chance.choice((0.1, 0.25, 0.5))
     kinds = {kind: chance.choice(MEAN_S) for kind in FAULTS if chance.random() < share}
-    turn, rest = divmod(seed + 1, THEMED)
-    theme = () if rest else THEMES[turn % len(THEMES)]
-    kinds |= dict.fromkeys(theme, THEME_MEAN_S)
+    theme = theme_of(seed) or PLAIN
+    kinds = {} if theme.alone else kinds
+    kinds |= dict.fromkeys(theme.kinds, theme.mean_s)
     hosts = chance.choice((((2,), (1, 2)), ((1, 1, 2),), ((2,), (1,), (3,)), ((2, 2),), ((1,),)))
     return Options(
         seed=seed,
         kinds=tuple(kinds.items()),
         jobs=chance.randrange(6, 18),
-        horizon=max(
-            chance.choice((30.0, 60.0, 120.0)) * chance.uniform(0.5, 1.5), THEME_S if theme else 0.0
-        ),
-        hosts=hosts,
-        rotate_bytes=chance.choice((600, 4096, 8 * 1024 * 1024)),
+        horizon=max(chance.choice((30.0, 60.0, 120.0)) * chance.uniform(0.5, 1.5), theme.least_s),
+        longer=theme.longer,
+        chatty=theme.chatty,
+        hosts=theme.hosts or hosts,
+        rotate_bytes=theme.rotate_bytes or chance.choice((600, 4096, 8 * 1024 * 1024)),
+        part_bytes=chance.choice((4096, 8192, 4 * 1024 * 1024)),
+        cap_bytes=chance.choice((16 * 1024, 64 * 1024 * 1024, 64 * 1024 * 1024)),
     )
 
 
@@ -117,6 +121,7 @@ class Laboratory:
         self._database.violated = world.violated
         patches = patching.install(world)
         patches.set(patching.shim.layout, "ROTATE_BYTES", options.rotate_bytes)
+        patching.limit_output(patches, options.part_bytes, options.cap_bytes)
         if plant is not None:
             plant(patches)
         try:
@@ -144,7 +149,7 @@ class Laboratory:
         scene.watch(checkers)
         scene.start()
         self._order(scene, options)
-        nemesis = Nemesis(scene, dict(options.kinds))
+        nemesis = Nemesis(scene, dict(options.kinds), FAULTS)
         checkers.calm_since = lambda: max(
             nemesis.calm_since, scene.restarted_at, scene.network.repeated_at
         )
@@ -154,12 +159,16 @@ class Laboratory:
             return
         world.note("healed")
         nemesis.heal()
+        scene.people.is_calm = True
         # A retry has its moment on the wall: it comes later by as much as that was set back.
         settle_s = SETTLE_S + scene.server.machine.clocks.set_back
-        world.run(settle_s, lambda: not checkers.open and not scene.people.busy)
-        world.run(QUIET_S)
+        for _ in range(LATECOMERS):
+            world.run(settle_s, lambda: not checkers.open and not scene.people.busy)
+            world.run(QUIET_S)
+            if not checkers.open:
+                break
         if not world.violations:
-            checkers.at_the_end()
+            Ending(scene).at_the_end()
 
     @staticmethod
     def _order(scene: Scene, options: Options) -> None:
@@ -167,6 +176,8 @@ class Laboratory:
         chance, people = scene.world.chance, scene.people
         for number in range(options.jobs):
             plan = scene.plans[number] = drawn(number, chance)
+            plan.seconds *= options.longer
+            plan.lines = max(plan.lines, CHATTY) if options.chatty else plan.lines
             when = chance.uniform(0.2, options.horizon * 0.8)
             order = people.submit_at(when, plan)
             if chance.random() < 0.2:
@@ -175,6 +186,10 @@ class Laboratory:
             if chance.random() < 0.15:
                 later = when + chance.uniform(0.0, 40.0)
                 people.repeat_at(later, order, other_body=chance.random() < 0.4)
+            if chance.random() < 0.15:
+                people.hold_at(when + chance.choice((0.05, 1.0, 10.0)), order)
+            if chance.random() < 0.15:
+                people.retry_at(when + chance.uniform(0.0, 60.0), order)
 
 
 def _unraisable(about: Any) -> None:

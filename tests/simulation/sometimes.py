@@ -40,7 +40,16 @@ MUST: Final = frozenset(
         "told: server_restarted",
         "told: worker_back",
         "told: worker_offline",
+        "told: held",
+        "told: released_by_user",
+        "told: restored",
         # What people meet.
+        "a backup is brought back",
+        "a held job is let go",
+        "a hold is refused: not_waiting",
+        "a job is made once more",
+        "a late result is kept of a restored attempt",
+        "a retry meets a job that is not over",
         "a cancel meets a job that is cancelled",
         "a cancel meets a job that is cancelling",
         "a cancel meets a job that is failed",
@@ -49,9 +58,17 @@ MUST: Final = frozenset(
         "a late result is kept",
         "a request is delivered again",
         "a submit is repeated",
+        # What becomes of output.
+        "output ends early",
+        "output is incomplete",
+        "output is in several parts",
+        "output is left out in the middle",
         # What the server refuses.
         "refused: idempotency_key_reused",
+        "refused: illegal_transition",
+        "refused: not_found",
         "refused: session_ended",
+        "refused: session_overtaken",
         "refused: session_superseded",
         "refused: storage_full",
         # What happens on machines.
@@ -64,10 +81,10 @@ MUST: Final = frozenset(
         "a shim is found again",
         "a worker ends: state_unavailable",
         "an end is torn",
+        "a start waits long for its record",
+        "an end is told of a job that a restore took back",
         "an end waits for room",
         "leftovers are swept",
-        "output ends early",
-        "output is incomplete",
         "remains are killed",
     }
 )

@@ -1,5 +1,6 @@
 """A slice of the simulation for every change; `make sim` runs as much of it as you like."""
 
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.simulation import runner
+from tests.simulation.crew import Crew, chunks
 from tests.simulation.faults import FAULTS
 from tests.simulation.regressions import STORIES
 from tests.simulation.runner import Sum
@@ -42,7 +44,7 @@ def test_nothing_is_lost_repeated_or_altered(
 ) -> None:
     """Whatever fails, and in whatever order: each promise holds, everything settles, all is met."""
     found = Sum()
-    for part in runner.run_beside(range(FIXED), processes=PROCESSES):
+    for _, part in Crew(chunks(range(FIXED)), PROCESSES, until=math.inf).results():
         found.join(part)
 
     record_property("figures", f"simulation, fixed seeds: {found}")
@@ -60,7 +62,7 @@ def test_nothing_is_lost_that_nobody_tried_before(
     """The same for seeds that are others every day, as many as there is time for."""
     found = Sum()
     end = time.monotonic() + FRESH_S
-    for part in runner.run_beside(_fresh(), processes=PROCESSES, until=end):
+    for _, part in Crew(chunks(_fresh()), PROCESSES, until=end).results():
         found.join(part)
 
     record_property("figures", f"simulation, fresh seeds: {found}")

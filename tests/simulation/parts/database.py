@@ -22,6 +22,8 @@ from orchestrator.server.store.sqlite_engine import SqliteTransaction
 
 T = TypeVar("T")
 TERMINAL: Final = "('succeeded', 'failed', 'cancelled', 'expired')"
+NEXT: Final = "1 + max(OLD.attempt, coalesce(OLD.attempt_floor, 0))"
+"""The number of the next attempt: no worker can have seen it, whatever a restore took back."""
 WATCHES: Final[dict[str, tuple[str, str, str]]] = {
     "terminal_stays": (
         "UPDATE ON job",
@@ -31,13 +33,25 @@ WATCHES: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "attempts_rise": (
         "UPDATE OF attempt ON job",
-        "NEW.attempt NOT IN (OLD.attempt, OLD.attempt + 1)",
+        f"NEW.attempt NOT IN (OLD.attempt, {NEXT})",
         "'I8', 'attempt ' || OLD.attempt || ' became ' || NEW.attempt || ' of ' || OLD.id",
     ),
     "claims_raise": (
         "UPDATE OF state ON job",
-        "NEW.state = 'leased' AND OLD.state <> 'leased' AND NEW.attempt <> OLD.attempt + 1",
+        f"NEW.state = 'leased' AND OLD.state <> 'leased' AND NEW.attempt <> {NEXT}",
         "'I8', 'a claim did not raise the attempt of ' || OLD.id",
+    ),
+    "claims_are_live": (
+        "UPDATE OF session_id ON job",
+        """NEW.session_id IS NOT NULL AND NEW.session_id IS NOT OLD.session_id
+        AND (SELECT ended_us FROM session WHERE id = NEW.session_id) IS NOT NULL""",
+        "'I8', NEW.id || ' was given to a session that is over: ' || NEW.session_id",
+    ),
+    "the_end_is_the_end": (
+        "UPDATE OF state ON job",
+        f"""NEW.state IN {TERMINAL} AND (NEW.session_id IS NOT NULL OR EXISTS (
+        SELECT 1 FROM attempt WHERE job_id = NEW.id AND outcome IS NULL))""",
+        "'I5', 'something is open of a job that is ' || NEW.state || ': ' || NEW.id",
     ),
     "timeline_whole": (
         "INSERT ON job_event",

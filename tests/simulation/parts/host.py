@@ -74,7 +74,7 @@ class Host:
         self.services: list[ChildService] = []
         self.wanted_up = True
         self._left_in_order = False
-        self.power_cuts = self.spools_lost = 0
+        self.power_cuts = self.spools_lost = self.lies = 0
         self._phase = Phase.RUNNING
         machine.disk.folders |= {"/state": None, "/work": None}
         for worker in workers:

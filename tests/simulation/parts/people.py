@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json
 
-from orchestrator.kernel.errors import OrchestratorError, RequestInvalid
+from orchestrator.kernel.errors import (
+    IllegalTransition,
+    NotFound,
+    OrchestratorError,
+    RequestInvalid,
+)
 from orchestrator.protocol.jobs import JobSpec
 from tests.simulation.parts.plan import Plan
 from tests.simulation.world.process import Process
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
     from tests.simulation.scene import Scene
 
 
+LOOK_S: Final = (3.0, 15.0)
+LET_GO: Final = 0.4
 FINAL: Final = frozenset({"succeeded", "failed", "cancelled", "expired"})
 
 
@@ -29,8 +36,12 @@ class Order:
     acked: str | None = None
     """The id that an answer gave."""
     asked: bool = False
+    forgotten: bool = False
+    """Whether nothing need come of it: it was refused, or a restore took back what came of it."""
     cancel_acked: bool = False
     cancel_state: str = ""
+    again: "Order | None" = None
+    """Which finished job it asks for once more."""
     ids: set[str] = field(default_factory=set)
 
 
@@ -43,6 +54,10 @@ class People:
         self.orders: list[Order] = []
         self.busy = 0
         """Conversations that are not over."""
+        self.cancelled: set[str] = set()
+        """Jobs whose end somebody asked for."""
+        self.is_calm = False
+        """Whether everything that is held is to be let go."""
 
     def submit_at(self, when: float, plan: Plan) -> Order:
         """Have a job submitted at a moment."""
@@ -61,6 +76,27 @@ class People:
         """Have a submit made again, long after its answer."""
         self.busy += 1
         self._scene.world.loop.at(when, self._begin, partial(self._repeat, order, other_body))
+
+    def hold_at(self, when: float, order: Order) -> None:
+        """Have a job kept back at a moment."""
+        self.busy += 1
+        self._scene.world.loop.at(when, self._begin, partial(self._hold, order))
+
+    def retry_at(self, when: float, order: Order) -> None:
+        """Have a finished job made once more."""
+        self.busy += 1
+        self._scene.world.loop.at(when, self._begin, partial(self._retry, order))
+
+    def look(self) -> None:
+        """Look at what is held now and then, and let some of it go; in the end all of it."""
+        world = self._scene.world
+        held = sorted(self._scene.held)
+        if not self.is_calm:
+            held = [job_id for job_id in held if world.chance.random() < LET_GO]
+        if held:
+            self.busy += 1
+            self._begin(partial(self._release, held))
+        world.loop.after(world.chance.uniform(*LOOK_S), self.look)
 
     def _begin(self, what: Any) -> None:
         self._scene.world.begin(self._process, what)
@@ -109,25 +145,80 @@ class People:
         if order.acked is None:
             self.busy -= 1
             return
+        before = order.acked
         try:
             request = self._request(order, name="another" if other_body else None)
             reply, _ = await self._ask("submit", request)
         except RequestInvalid:
             scene.world.sometimes("a key is refused for another body")
-            if not other_body:
+            if not other_body and not order.forgotten:
                 scene.world.violated("I3", f"key {order.key} was refused for its own body")
         else:
-            if other_body:
+            if other_body and order.acked != before:
+                scene.world.sometimes("a restore takes back a key")
+            elif other_body:
                 scene.world.violated("I3", f"key {order.key} was taken with another body")
             else:
                 scene.world.sometimes("a submit is repeated")
                 self._acked(order, reply)
         self.busy -= 1
 
+    def _require_vanished(self, order: Order) -> None:
+        """Take it for the truth that a job is not there, if a restore took it back."""
+        if order.acked is not None:
+            self._scene.world.violated("I1", f"{order.acked} was acknowledged and is not there")
+
+    async def _hold(self, order: Order) -> None:
+        scene = self._scene
+        if order.acked is not None:
+            reply = await self._ask("hold", [order.acked])
+            for refused in reply.refused:
+                scene.world.sometimes(f"a hold is refused: {refused.code}")
+                if refused.code == "not_found":
+                    self._require_vanished(order)
+            for view in reply.items:
+                scene.world.note("held", view.id, view.state)
+        self.busy -= 1
+
+    async def _release(self, job_ids: list[str]) -> None:
+        scene = self._scene
+        reply = await self._ask("release", job_ids)
+        for view in reply.items:
+            scene.world.note("let go", view.id, view.state)
+            scene.let_go(view.id)
+        self.busy -= 1
+
+    async def _retry(self, order: Order) -> None:
+        """Ask for a new job like one that is over; while it is not over, that is refused."""
+        scene = self._scene
+        if order.acked is not None:
+            again = Order(order.plan, key=f"{order.key} again {len(self.orders)}", again=order)
+            again.asked = True
+            self.orders.append(again)
+            try:
+                reply, _ = await self._ask("retry", (again.key, order.acked))
+            except NotFound:
+                self._require_vanished(order)
+                again.forgotten = True
+            except IllegalTransition:
+                # Nobody remembers a refusal: if the network repeats the request later, it is done.
+                scene.world.sometimes("a retry meets a job that is not over")
+                again.forgotten = True
+            else:
+                scene.world.sometimes("a job is made once more")
+                self._acked(again, reply)
+        self.busy -= 1
+
     async def _cancel(self, order: Order, force: bool) -> None:
         scene = self._scene
         if order.acked is not None:
-            view = await self._ask("cancel", (order.acked, force))
+            self.cancelled.add(order.acked)
+            try:
+                view = await self._ask("cancel", (order.acked, force))
+            except NotFound:
+                self._require_vanished(order)
+                self.busy -= 1
+                return
             order.cancel_acked, order.cancel_state = True, str(view.state)
             scene.world.note("cancelled", order.acked, view.state)
             scene.world.sometimes(f"a cancel meets a job that is {view.state}")

@@ -74,7 +74,7 @@ def drawn(number: int, chance: random.Random) -> Plan:
     plan = Plan(number)
     plan.seconds = chance.choice((0.0, 0.2, 1.0, 5.0, 20.0, 90.0)) * chance.uniform(0.2, 1.0)
     plan.lines = chance.choice((0, 0, 1, 3, 10))
-    plan.line_bytes = chance.choice((10, 40, 300))
+    plan.line_bytes = chance.choice((10, 40, 300, 300, 4000))
     plan.codes = chance.choice(((0,), (0,), (0,), (3,), (1, 0), (2, 2, 0)))
     plan.ignores_term = chance.random() < 0.15
     plan.leaves_child = chance.random() < 0.15

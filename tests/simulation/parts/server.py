@@ -1,126 +1,54 @@
 """The control server: its real operations, its real waiting and dispatch, its real upkeep.
 
 Only HTTP is left out. It dies between a commit and its answer as easily as before the commit, and
-somebody starts it again.
+somebody starts it again; or brings an older state of it back, as `server restore` does.
 """
 
-import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from starlette.requests import ClientDisconnect
 
 from orchestrator.kernel.errors import OrchestratorError, Unavailable
 from orchestrator.protocol.ids import RANDOM_BYTES, make_id
+from orchestrator.server.backup.restoring import hold_all
 from orchestrator.server.facts import Fact
 from orchestrator.server.live.bus import Bus
 from orchestrator.server.live.claiming import wait_for_orders, wait_for_work
 from orchestrator.server.live.dispatch import Dispatch
 from orchestrator.server.operations.cancel import cancel
+from orchestrator.server.operations.hold import hold, release
 from orchestrator.server.operations.idempotency import IdempotencyKey, once
+from orchestrator.server.operations.ownership import AttemptKey
+from orchestrator.server.operations.repeat import repeat
 from orchestrator.server.operations.report import report
 from orchestrator.server.operations.requirements import session_requirements
 from orchestrator.server.operations.sessions import goodbye, open_session
 from orchestrator.server.operations.submit import submit
 from orchestrator.server.operations.upkeep import begin
-from orchestrator.server.store.interface import Operation, Query, Subscriber
+from orchestrator.server.output_intake import OutputIntake
+from orchestrator.server.output_log import OutputFiles
+from orchestrator.server.reserve import Reserve
 from orchestrator.server.upkeep.alarm import Alarm
 from orchestrator.server.upkeep.pulse import Pulse
 from orchestrator.server.upkeep.reaper import reap
+from tests.simulation.parts.backups import Backup
 from tests.simulation.parts.database import Database
+from tests.simulation.parts.store import SimStore
 from tests.simulation.world.machine import Machine
 from tests.simulation.world.network import Network, Receive
+from tests.simulation.world.paths import SimPath
 from tests.simulation.world.process import Process
 
 if TYPE_CHECKING:
     from tests.simulation.checkers import Checkers
     from tests.simulation.world.world import World
 
-T = TypeVar("T")
-CALLS: Final = frozenset(
-    {"open_session", "claim", "report", "heartbeat", "goodbye", "cancel", "submit"}
-)
-CRASH_WINDOW: Final = 0.3
-"""How often a process that has committed may be met before it says so."""
-
-
-EARLY: frozenset[str] = frozenset()
-"""What is answered before it is durable: nothing, unless a bug is planted."""
-
-
-def _name_of(operation: Operation[Any]) -> str:
-    function = getattr(operation, "func", operation)
-    name = str(getattr(function, "__name__", ""))
-    return "submit" if name == "<lambda>" else name
-
-
-class SimStore:
-    """A `Store`: a commit takes a moment, and so may its answer."""
-
-    def __init__(self, world: "World", server: "Server", process: Process) -> None:
-        self._world = world
-        self._server = server
-        self._process = process
-        self._subscribers: list[Subscriber] = []
-
-    async def write(self, operation: Operation[T]) -> T:
-        """Commit an operation, then tell."""
-        world, server = self._world, self._server
-        if self._answers_early(operation):
-            return self._promised(operation)
-        await world.pause(world.disk_latency())
-        if server.disk_full:
-            world.injected["server disk full"] += 1
-            raise Unavailable("the disk is full: nothing was stored", code="storage_full")
-        now_us = round(server.machine.clocks.wall(world.loop.now) * 1_000_000)
-        world.reach(self._process, "before_commit")
-        name = _name_of(operation)
-        server.operation = name if name in CALLS else "upkeep"
-        result, facts = server.database.write(operation, now_us)
-        if server.checkers is not None and name == "heartbeat":
-            server.checkers.renewed(operation.keywords["request"].session_id)  # type: ignore[attr-defined]
-        if facts:
-            for subscriber in tuple(self._subscribers):
-                subscriber(facts)
-        world.reach(self._process, "after_commit")
-        if world.chance.random() < CRASH_WINDOW:
-            await world.pause(world.disk_latency())
-        return result
-
-    @staticmethod
-    def _answers_early(operation: Operation[T]) -> bool:
-        return bool(EARLY) and _name_of(operation) in EARLY
-
-    def _promised(self, operation: Operation[T]) -> T:
-        """Answer what will be true if nothing goes wrong: a bug, for `mutants.py` to plant."""
-        server, world = self._server, self._world
-        now_us = round(server.machine.clocks.wall(world.loop.now) * 1_000_000)
-        promised = server.database.rehearse(operation, now_us)
-        delay = world.chance.uniform(0.01, 0.3)
-        world.loop.within_later(self._process, delay, self._keep, operation)
-        return promised
-
-    def _keep(self, operation: Operation[Any]) -> None:
-        now_us = round(self._server.machine.clocks.wall(self._world.loop.now) * 1_000_000)
-        with contextlib.suppress(OrchestratorError):
-            _, facts = self._server.database.write(operation, now_us)
-            for subscriber in tuple(self._subscribers):
-                subscriber(facts)
-
-    async def read(self, query: Query[T]) -> T:
-        """Ask one committed state."""
-        return self._server.database.read(query)
-
-    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Tell of each commit."""
-        self._subscribers.append(subscriber)
-        return lambda: self._subscribers.remove(subscriber)
-
-    async def aclose(self) -> None:
-        """Do nothing."""
+OUTPUTS: Any = SimPath("/outputs")
+RESERVE: Any = SimPath("/outputs/reserve")
 
 
 class Server:
@@ -143,8 +71,12 @@ class Server:
         self.checkers: Checkers | None = None
         self.operation = ""
         """Whose transaction it is: a call's name, or `upkeep`."""
+        self.backups: list[Backup] = []
+        self._wanted: Backup | None = None
+        """What is to be brought back before anything else is done."""
         self._process: Process | None = None
         self._store: SimStore | None = None
+        self._intake: OutputIntake | None = None
         self._bus = Bus()
         self._dispatch = Dispatch()
         self._ready = False
@@ -183,9 +115,35 @@ class Server:
         self.machine.freeze(process)
         return lambda: self.machine.thaw(process)
 
+    def back_up(self) -> None:
+        """Take a backup, while everything goes on."""
+        self.backups.append(Backup.of(len(self.backups), self.database, self.machine.disk))
+        self.world.note("backup", len(self.backups) - 1)
+
+    def bring_back(self, backup: Backup) -> None:
+        """End everything, and have the next start begin with a backup. What is newer is no more."""
+        self.kill()
+        self.network.forget_answers()
+        self._wanted = backup
+        del self.backups[backup.number + 1 :]
+
+    async def _restore(self, process: Process, backup: Backup) -> None:
+        """Do what `server restore` does. What dies halfway has changed nothing, and is repeated."""
+        backup.bring_back(self.database, self.machine.disk)
+        if self.checkers is not None:
+            self.checkers.brought_back()
+        count = await hold_all(SimStore(self.world, self, process), None)
+        self.world.note("brought back", backup.number, count)
+        self.world.sometimes("a backup is brought back")
+        if self.checkers is not None:
+            self.checkers.held_back()
+        self._wanted = None
+
     async def _live(self, process: Process) -> None:
         """Serve; what cannot start ends, and is started again by whoever supervises it."""
         try:
+            if self._wanted is not None:
+                await self._restore(process, self._wanted)
             await self._serve(process)
         except Unavailable as error:
             self.world.note("server fails", error.message)
@@ -197,7 +155,10 @@ class Server:
         clock = SimpleNamespace(
             now=lambda: clocks.wall(loop.now), monotonic=lambda: clocks.monotonic(loop.now)
         )
-        store = self._store = SimStore(self.world, self, process)
+        store: Any = SimStore(self.world, self, process)
+        self._store = store
+        # The room that is kept back is a matter of files: here a disk is full or not.
+        self._intake = OutputIntake(store, OutputFiles(OUTPUTS), Reserve(RESERVE, 4))
         await store.write(begin)
         if self.checkers is not None:
             self.checkers.server_began = loop.now
@@ -233,6 +194,11 @@ class Server:
                 case "cancel":
                     job_id, force = request
                     return await store.write(partial(cancel, job_id=job_id, by=who, force=force))
+                case "hold" | "release":
+                    deed = hold if name == "hold" else release
+                    return await store.write(partial(deed, ids=request, by=who))
+                case "retry":
+                    return await self._retry(store, request)
                 case _:
                     return await self._worker_call(store, name, request, receive, who)
         except ClientDisconnect:
@@ -249,6 +215,13 @@ class Server:
         return await store.write(
             lambda tx: once(tx, known, lambda: submit(tx, job_id=job_id, owner="ada", spec=spec))
         )
+
+    async def _retry(self, store: SimStore, request: Any) -> tuple[bytes, bool]:
+        key, job_id = request
+        known = IdempotencyKey("people", "POST /api/v1/jobs/retry", key, job_id)
+        new_id = self.new_id("job")
+        deed = partial(repeat, job_id=job_id, new_id=new_id, owner="ada", spec=None)
+        return await store.write(lambda tx: once(tx, known, lambda: deed(tx)))
 
     async def _worker_call(
         self, store: SimStore, name: str, request: Any, receive: Receive, who: str
@@ -268,7 +241,16 @@ class Server:
                     if self.checkers is not None:
                         self.checkers.granted(request.session_id, grant.job_id, grant.attempt)
                 return reply
+            case "output":
+                session_id, upload = request
+                assert self._intake is not None
+                key = AttemptKey(upload.key.job_id, upload.key.number, session_id)
+                return await self._intake.take(
+                    key, upload.offset, upload.frames, worker_id=worker_id
+                )
             case "report":
+                assert self._intake is not None
+                await self._intake.take_large(request, worker_id=worker_id)
                 told = await store.write(partial(report, request=request, worker_id=worker_id))
                 if self.checkers is not None:
                     settled = {(ack.job_id, ack.attempt) for ack in told.acks if ack.settled}

@@ -50,6 +50,9 @@ class Inode:
     def crash(self, chance: random.Random, way: str) -> None:
         """Let it be as the disk has it: with none, all or some of what was under way."""
         data = bytearray(self.durable)
+        if way == "cut":
+            # What was written last is what is lost.
+            del self.changes[chance.randrange(len(self.changes) + 1) :]
         for offset, written in self.changes:
             if way == "none" or (way == "some" and chance.random() < 0.5):
                 continue
@@ -85,7 +88,8 @@ class Disk:
         """(folder, name, what it means now), in the order of the calls."""
         self.full = False
         self.broken_syncs = 0
-        self.written = 0
+        self.lies = False
+        """Whether it says of segments that they are synced, and has them in its cache."""
         self._numbers = 0
 
     def create(self, path: str) -> Inode:
@@ -134,16 +138,18 @@ class Disk:
 
     def crash(self, chance: random.Random) -> None:
         """Let a power cut happen: of what was not synced, some beginning of it is there."""
-        survived = chance.choice((0.0, 0.5, 1.0))
+        # What a disk lied about is what it was told last, of files whose names it has.
+        survived = 1.0 if self.lies else chance.choice((0.0, 0.5, 1.0))
         count = int(len(self.changes) * survived)
         for change in self.changes[:count]:
             self._make_durable(change)
         self.changes = []
         self.names = dict(self.durable)
-        way = chance.choice(("none", "all", "some", "torn"))
+        way = "cut" if self.lies else chance.choice(("none", "all", "some", "torn", "cut"))
         for _, inode in sorted(self.names.items()):
             inode.crash(chance, way)
-        self.full, self.broken_syncs = False, 0
+        self.full = self.lies = False
+        self.broken_syncs = 0
 
     def check_room(self, inode: Inode, end: int) -> None:
         """Raise when a file is to grow on a full disk."""

@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.client.answers import BY_CODE
-from orchestrator.kernel.errors import Broken, OrchestratorError, PeerBroken, ServerUnreachable
+from orchestrator.kernel.errors import (
+    Broken,
+    OrchestratorError,
+    PeerBroken,
+    ServerUnreachable,
+    Unavailable,
+)
 from tests.simulation.world.machine import Machine
 from tests.simulation.world.process import Process
 
@@ -56,6 +62,7 @@ class _Call:
     link: Link
     future: asyncio.Future[Any]
     caller: Process
+    era: int
     served_by: Process | None = None
     gone: bool = False
     disconnected: "list[asyncio.Future[None]]" = field(default_factory=list)
@@ -71,6 +78,11 @@ class Network:
         self.repeated_at = 0.0
         """When a request last came once more: it is as much of a fault as what repeated it."""
         self._open: dict[_Call, None] = {}
+        self._era = 0
+
+    def forget_answers(self) -> None:
+        """Let no answer arrive that was given before: whoever waits for one asks again."""
+        self._era += 1
 
     def link(self, machine: Machine) -> Link:
         """Return the link of a machine."""
@@ -82,7 +94,7 @@ class Network:
         """Call the server, as HTTP would."""
         loop = self._world.loop
         link = self.link(caller.machine)
-        call = _Call(name, request, who, link, loop.create_future(), caller)
+        call = _Call(name, request, who, link, loop.create_future(), caller, self._era)
         patience = loop.call_later(timeout_s, _fail, call.future, f"no answer in {timeout_s:g} s")
         self._send(call, duplicate=False)
         if link.duplicate and self._world.chance.random() < link.duplicate:
@@ -125,10 +137,16 @@ class Network:
             self._world.sometimes("a request is delivered again")
             self.repeated_at = self._world.loop.now
             call = _Call(
-                call.name, call.request, call.who, link, self._world.loop.create_future(), process
+                call.name,
+                call.request,
+                call.who,
+                link,
+                self._world.loop.create_future(),
+                process,
+                self._era,
             )
             call.gone = True
-        call.served_by = process
+        call.served_by, call.era = process, self._era
         self._open[call] = None
         self._world.loop.within(process, self._serve, call)
 
@@ -177,7 +195,7 @@ class Network:
         self._world.loop.after(self._delay(link), self._arrive_back, call, reply, error)
 
     def _arrive_back(self, call: _Call, reply: Any, error: OrchestratorError | None) -> None:
-        if call.link.blocked_back:
+        if call.link.blocked_back or (error is None and call.era != self._era):
             self._world.injected["blocked"] += 1
         elif not call.future.done() and call.caller.alive:
             if error is not None:
@@ -202,5 +220,6 @@ def _refusal(error: OrchestratorError) -> OrchestratorError:
     """Return what a client makes of a refusal."""
     if isinstance(error, Broken):
         return PeerBroken(error.message)
-    kind = BY_CODE.get(error.problem_code, type(error))
+    plain = Unavailable if isinstance(error, Unavailable) else type(error)
+    kind = BY_CODE.get(error.problem_code, plain)
     return kind(error.message, hint=error.hint, code=error.problem_code)

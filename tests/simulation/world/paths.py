@@ -38,7 +38,8 @@ class SimPath(PurePosixPath):
         disk = self._asker().machine.disk
         if str(self) in disk.folders and not exist_ok:
             raise FileExistsError(str(self))
-        disk.folders[str(self)] = None
+        for folder in (self, *self.parents) if parents else (self,):
+            disk.folders[str(folder)] = None
 
     def iterdir(self) -> Iterator[Self]:
         """Yield what is in the folder; of /proc, the pids."""

@@ -1,0 +1,63 @@
+"""Themes: faults that do much harm together and seldom meet by chance, and the jobs to show it.
+
+Every few seeds have one, in turn. Nothing of a theme is a rule: it only makes likely what is rare.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """What is done often, and to what."""
+
+    kinds: tuple[str, ...]
+    mean_s: float = 5.0
+    alone: bool = False
+    """Whether nothing else goes wrong."""
+    least_s: float = 60.0
+    """The shortest time of faults."""
+    longer: float = 1.0
+    """How much longer commands take than elsewhere."""
+    chatty: bool = False
+    """Whether every command says much."""
+    rotate_bytes: int | None = None
+    hosts: tuple[tuple[int, ...], ...] | None = None
+
+
+EVERY: Final = 4
+"""Every so many seeds have a theme."""
+THEMES: Final = (
+    # Remains of commands, and pids that are used again.
+    Theme(("shim killed", "worker stopped", "all but shims killed", "job killed", "strangers")),
+    # Answers that never arrive.
+    Theme(("lossy network", "server killed", "worker killed", "interrupt", "partition")),
+    # Drains that cannot tell of their last ends.
+    Theme(("drain", "lossy network", "server stopped")),
+    # Backups that do not know what was done since.
+    Theme(("restore", "worker killed", "server killed", "partition")),
+    # Output and openings under way, said again much later, and cut off on the server's disk.
+    Theme(
+        ("lossy network", "server power cut", "worker killed"),
+        mean_s=7.0,
+        alone=True,
+        least_s=120.0,
+        longer=2.0,
+        chatty=True,
+        hosts=((1, 2),),
+    ),
+    # A drain of commands that take longer than a lease, and nothing else.
+    Theme(("drain",), mean_s=30.0, alone=True, least_s=240.0, longer=5.0),
+    # Ends that nobody has heard of when the power is cut.
+    Theme(("server away", "power cut", "partition"), mean_s=15.0, alone=True, chatty=True),
+    # Holes in logs that are in many segments.
+    Theme(("disk lies", "server away"), mean_s=8.0, alone=True, chatty=True, rotate_bytes=600),
+    # A worker that has two attempts of one job: what it was taken, and what it was given since.
+    Theme(("cut off",), mean_s=30.0, alone=True, least_s=240.0, longer=3.0, hosts=((3,),)),
+)
+
+
+def theme_of(seed: int) -> Theme | None:
+    """Return the theme of a seed, if it has one."""
+    turn, rest = divmod(seed + 1, EVERY)
+    return None if rest else THEMES[turn % len(THEMES)]
