@@ -204,10 +204,11 @@ class Fleet:
 
     @property
     def are_all_up(self) -> bool:
-        """Tell whether everything that is to work does."""
+        """Tell whether everything works that can; what is parked waits for somebody."""
         server_is_up = self.server is None or self.server.is_ready
         wanted = [post for post in self.posts if post.wanted and post.wanted.enabled]
-        return server_is_up and all(post.has_worked for post in wanted)
+        some = not wanted or any(post.has_worked for post in wanted)
+        return server_is_up and some and all(post.has_worked or post.is_parked for post in wanted)
 
     @property
     def is_hopeless(self) -> bool:

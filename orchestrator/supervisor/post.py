@@ -283,6 +283,11 @@ class Post:
         return self._has_worked or (self.child is not None and self.child.was_ready)
 
     @property
+    def is_parked(self) -> bool:
+        """Tell whether it waits for something to be mended."""
+        return self.child is not None and self.child.state is ChildState.PARKED
+
+    @property
     def is_hopeless(self) -> bool:
         """Tell whether it never worked, and will not before somebody mends something."""
         return not self.has_worked and self.child is not None and self.child.is_hopeless

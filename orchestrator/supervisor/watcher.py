@@ -227,9 +227,13 @@ class Watcher:
 
     def greeting(self, fleet: Fleet) -> str:
         """Return that everything is up, and where to look."""
-        workers = len(fleet.posts)
+        works = sum(post.has_worked for post in fleet.posts)
+        left = sum(post.is_parked for post in fleet.posts)
+        if self._loaded is not None:
+            left += len(self._loaded.parked)
+        ill = f" ({left} more cannot: `orchestrator status` says why)" if left else ""
         return (
-            f"Running {workers} worker{'' if workers == 1 else 's'} of {self._settings.path}; "
+            f"Running {works} worker{'' if works == 1 else 's'} of {self._settings.path}{ill}; "
             "what is saved there is applied within two seconds. Ctrl-C drains."
         )
 

@@ -71,6 +71,16 @@ class Installation:
         return self.home / "project"
 
     @property
+    def options(self) -> list[str]:
+        """Return what it is told to run."""
+        return ["--local", f"--listen=127.0.0.1:{self.port}"]
+
+    @property
+    def ready_when(self) -> str:
+        """Return what it prints when everything is up."""
+        return "jobs submit"
+
+    @property
     def env(self) -> dict[str, str]:
         """Return the environment of everything that is started here."""
         return homely(self.home) | self.variables
@@ -91,14 +101,7 @@ class Installation:
         log = self.log.open("ab")
         self._before = self.log.stat().st_size
         self.process = subprocess.Popen(
-            [
-                *self.prefix,
-                *PROGRAM,
-                "run",
-                "--local",
-                f"--listen=127.0.0.1:{self.port}",
-                *self.arguments,
-            ],
+            [*self.prefix, *PROGRAM, "run", *self.options, *self.arguments],
             cwd=self.project,
             env=self.env,
             stdin=subprocess.DEVNULL,
@@ -111,7 +114,7 @@ class Installation:
         assert self.process is not None
         text = self.log.read_bytes()[self._before :].decode(errors="replace")
         assert self.process.poll() is None, text
-        return "jobs submit" in text  # the next steps are printed when everything is up
+        return self.ready_when in text
 
     def stop(self) -> int:
         """Stop it as Ctrl-C does, and return its exit code."""
@@ -209,9 +212,16 @@ def installed(
     installation = Installation(
         home, list(arguments), prefix=prefix or [], variables=variables or {}
     )
+    with kept(installation):
+        yield installation
+
+
+@contextlib.contextmanager
+def kept(installation: Installation) -> Iterator[None]:
+    """Start an installation, and leave no process and no file of it behind."""
     try:
         installation.start()
-        yield installation
+        yield
     finally:
         process = installation.process
         if process is not None and process.poll() is None:
@@ -226,4 +236,4 @@ def installed(
         for pid in installation.leftovers():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        shutil.rmtree(home, ignore_errors=True)
+        shutil.rmtree(installation.home, ignore_errors=True)

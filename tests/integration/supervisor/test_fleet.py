@@ -78,7 +78,8 @@ def test_bad_entries_stop_only_themselves(tmp_path: Path) -> None:
     ]
     machine.save(*entries)
     with machine.run() as daemon:
-        machine.wait_for("a ready")
+        daemon.wait_for("Running 1 worker ")
+        assert "2 more cannot" in daemon.stdout
         rejected = machine.wait_for_event("config.partly_applied")
         assert any("workers.yaml:" in problem for problem in rejected["problems"])
 
