@@ -225,6 +225,14 @@ def test_every_claim_of_the_mission_is_proven() -> None:
         assert set(proofs) <= documents.test_ids(), number
 
 
+def test_every_goal_of_a_machine_is_proven() -> None:
+    """Each goal names tests, and these tests exist."""
+    for goal, cell in documents.rows(documents.text("docs/machine.md")):
+        proofs = re.findall(r"`([^`]+)`", cell)
+        assert proofs, goal
+        assert set(proofs) <= documents.test_ids(), goal
+
+
 def test_the_changelog_tells_of_this_version() -> None:
     """Whoever installs it can read what this version brought."""
     assert f"## [{orchestrator.__version__}]" in documents.text("CHANGELOG.md")
