@@ -163,19 +163,20 @@ class People:
                 self._acked(order, reply)
         self.busy -= 1
 
-    def _require_vanished(self, order: Order) -> None:
-        """Take it for the truth that a job is not there, if a restore took it back."""
-        if order.acked is not None:
-            self._scene.world.violated("I1", f"{order.acked} was acknowledged and is not there")
+    def _require_vanished(self, order: Order, asked: str) -> None:
+        """Take it for the truth that a job is not there, if a restore took it back meanwhile."""
+        if order.acked == asked:
+            self._scene.world.violated("I1", f"{asked} was acknowledged and is not there")
 
     async def _hold(self, order: Order) -> None:
         scene = self._scene
-        if order.acked is not None:
-            reply = await self._ask("hold", [order.acked])
+        asked = order.acked
+        if asked is not None:
+            reply = await self._ask("hold", [asked])
             for refused in reply.refused:
                 scene.world.sometimes(f"a hold is refused: {refused.code}")
                 if refused.code == "not_found":
-                    self._require_vanished(order)
+                    self._require_vanished(order, asked)
             for view in reply.items:
                 scene.world.note("held", view.id, view.state)
         self.busy -= 1
@@ -191,14 +192,15 @@ class People:
     async def _retry(self, order: Order) -> None:
         """Ask for a new job like one that is over; while it is not over, that is refused."""
         scene = self._scene
-        if order.acked is not None:
+        asked = order.acked
+        if asked is not None:
             again = Order(order.plan, key=f"{order.key} again {len(self.orders)}", again=order)
             again.asked = True
             self.orders.append(again)
             try:
-                reply, _ = await self._ask("retry", (again.key, order.acked))
+                reply, _ = await self._ask("retry", (again.key, asked))
             except NotFound:
-                self._require_vanished(order)
+                self._require_vanished(order, asked)
                 again.forgotten = True
             except IllegalTransition:
                 # Nobody remembers a refusal: if the network repeats the request later, it is done.
@@ -211,17 +213,19 @@ class People:
 
     async def _cancel(self, order: Order, force: bool) -> None:
         scene = self._scene
-        if order.acked is not None:
-            self.cancelled.add(order.acked)
+        asked = order.acked
+        if asked is not None:
+            self.cancelled.add(asked)
             try:
-                view = await self._ask("cancel", (order.acked, force))
+                view = await self._ask("cancel", (asked, force))
             except NotFound:
-                self._require_vanished(order)
+                self._require_vanished(order, asked)
                 self.busy -= 1
                 return
-            order.cancel_acked, order.cancel_state = True, str(view.state)
-            scene.world.note("cancelled", order.acked, view.state)
+            if order.acked == asked:
+                order.cancel_acked, order.cancel_state = True, str(view.state)
+            scene.world.note("cancelled", asked, view.state)
             scene.world.sometimes(f"a cancel meets a job that is {view.state}")
             if force and view.state not in FINAL:
-                scene.world.violated("G11", f"{order.acked} was cancelled by force: {view.state}")
+                scene.world.violated("G11", f"{asked} was cancelled by force: {view.state}")
         self.busy -= 1
