@@ -87,6 +87,8 @@ class Nemesis:
             link.drop = link.lose_answer = link.duplicate = link.spikes = 0.0
         self._scene.server.start()
         for host in self._scene.hosts:
+            # Each start of a worker meets one of them: many would keep it away for long.
+            host.machine.disk.broken_syncs = 0
             host.start()
 
     # What the kinds of faults use.
