@@ -77,6 +77,8 @@ class Watcher:
         self._applied: LastGood | None = LastGood.find(settings.state_dir)
         self._loaded: Loaded | None = None
         self.banner: Banner | None = None
+        self._looks = 0
+        self._plan: str | None = None
 
     async def first(self) -> MachineWanted:
         """Return what the file wants at the start, or what the last good one did."""
@@ -129,10 +131,12 @@ class Watcher:
                 self._reject(loaded, "it changes nothing")
             else:
                 self._apply(fleet, loaded.wanted, loaded)
+            self._looks += 1
 
     def _apply(self, fleet: Fleet, wanted: MachineWanted, loaded: Loaded) -> None:
         names = {parked.name for parked in loaded.parked}
         found = fleet.apply(with_parked(fleet.wanted, wanted, names))
+        self._plan = str(found)
         self._note_applied(loaded)
         logs.event(
             LOGGER,
@@ -246,6 +250,8 @@ class Watcher:
             "digest": None if applied is None else applied.digest,
             "generation": None if applied is None else applied.generation,
             "applied_at": None if applied is None else applied.applied_at,
+            "looks": self._looks,
+            "plan": self._plan,
             "banner": None if self.banner is None else self.banner.as_json(),
             "parked": [
                 {

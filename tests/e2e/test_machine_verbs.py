@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.configured import configured
 from tests.support.installation import Installation, installed
 from tests.support.waiting import wait_until
 
@@ -181,3 +182,22 @@ def test_a_stopped_supervisor_is_not_waited_for_for_ever(here: Installation) -> 
         here.process.send_signal(18)
     assert (code, "did not answer within" in err) == (75, True)
     assert time.monotonic() - began < 60
+
+
+def test_a_machine_with_a_file_is_reloaded_by_word(tmp_path: Path) -> None:
+    """What changes is said; a broken file changes nothing, and its line is said as well."""
+    with configured(tmp_path / "home", {"name": "web"}) as here:
+        here.save({"name": "web", "concurrency": 2}, watch_config=False)
+        here.wait_for_event("config.applied")
+        assert _said(here, "why", "web")[1].count("of at most 2 jobs") == 1
+
+        here.save({"name": "web", "concurrency": 3}, watch_config=False)
+        code, _, err = _said(here, "reload")
+        assert (code, "web: concurrency 2→3 (now)" in err) == (0, True), err
+
+        here.save({"name": "web", "concurency": 4}, watch_config=False)
+        code, _, err = _said(here, "reload")
+        assert (code, "unknown key 'concurency'" in err) == (78, True), err
+        code, out, _ = _said(here, "status")
+        assert (code, "unknown key 'concurency'" in out) == (3, True)
+        assert _status(here)["workers"][0]["slots"] == 3

@@ -5,10 +5,12 @@ raise becomes a problem with the same code.
 """
 
 import logging
+import pwd
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -40,6 +42,7 @@ from orchestrator.supervisor.logic.hold import Hold, HoldKind
 LOGGER: Final = logging.getLogger(__name__)
 T = TypeVar("T", bound=BaseModel)
 _DIGITS: Final = 16
+_DONE: Final = MappingProxyType({HoldKind.PAUSE: "paused", HoldKind.DRAIN: "drained"})
 
 
 class Controlled(Protocol):
@@ -139,7 +142,7 @@ class Routes:
     def _hold(self, request: Request, name: str, kind: HoldKind) -> Response:
         asked = _read(HoldRequest, request)
         until = None if asked.for_s is None else self._clock.now() + asked.for_s
-        reason = asked.reason or f"{kind} by uid {request.peer.uid}"
+        reason = asked.reason or f"{_DONE[kind]} by {_user(request.peer.uid)}"
         self._fleet.hold(name, Hold(kind, reason, until))
         return self._done(request, name, str(kind), reason)
 
@@ -161,7 +164,7 @@ class Routes:
     def restart(self, request: Request, name: str) -> Response:
         """Let a worker finish and begin anew."""
         asked = _read(RestartRequest, request)
-        reason = asked.reason or f"restart by uid {request.peer.uid}"
+        reason = asked.reason or f"restarted by {_user(request.peer.uid)}"
         self._fleet.restart(name, reason)
         return self._done(request, name, "restart", reason)
 
@@ -239,6 +242,14 @@ ROUTES: Final = (
     Route("POST", "/v1/dump", Routes.dump),
     Route("GET", "/metrics", Routes.metrics),
 )
+
+
+def _user(uid: int) -> str:
+    """Return what people call that user."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def _reply(model: BaseModel, status: int = 200) -> Response:
