@@ -41,10 +41,31 @@ class Conversation:
         self._read = self.seen.index(text, self._read) + len(text)
 
     def answer(self, question: str, text: str) -> None:
-        """Wait for a question, and type a line."""
+        """Wait for a question, and for the end of what is shown with it; then type a line.
+
+        What is typed earlier may be shown, or forgotten: a program that asks for something secret
+        begins by throwing away what was typed before.
+        """
         self.expect(question)
-        self.expect(": ")
-        os.write(self._ours, (text if text == "\x03" else text + "\n").encode())
+        deadline = time.monotonic() + PATIENCE_S
+        while not self.seen.endswith(": "):
+            assert self._more(deadline - time.monotonic()), f"no question: {self.seen!r}"
+        self._read = len(self.seen)
+        os.write(self._ours, f"{text}\n".encode())
+
+    def leave(self) -> int:
+        """Press Ctrl-C, and return the exit code.
+
+        It is pressed again as people do: Python does not hear of one that comes in the moment
+        between the question and its waiting for an answer.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while "interrupted" not in self.seen and time.monotonic() < deadline:
+            os.write(self._ours, b"\x03")
+            again = time.monotonic() + 2
+            while "interrupted" not in self.seen and time.monotonic() < again:
+                self._more(0.2)
+        return self.end()
 
     def end(self) -> int:
         """Return its exit code."""

@@ -18,6 +18,7 @@ from tests.support.fake_api import FakeApi, problem
 SUGGESTION = re.compile(r"^#(?! \S)", re.MULTILINE)
 """What stands before a line that may be used; words for people begin with one space."""
 ASKED = "/api/worker/v1/files/" + "0" * 64
+pytestmark = pytest.mark.timeout(60)  # a program is started for every question of some tests
 
 
 @pytest.fixture
@@ -219,8 +220,8 @@ def test_who_leaves_has_written_nothing(home: CommandLine) -> None:
     """Ctrl-C in the middle is 130, and there is no file."""
     with Conversation(home, "init") as talk:
         talk.answer("Directory", "")
-        talk.answer("Name", "\x03")
-        assert talk.end() == 130
+        talk.expect("Name of the worker")
+        assert talk.leave() == 130
 
     assert not (home.folder / "config").exists()
 
