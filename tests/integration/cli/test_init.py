@@ -51,6 +51,20 @@ def test_without_a_terminal_a_template_is_written(home: CommandLine) -> None:
     assert home("check").stdout.startswith(f"{path}:1:1: there is nothing to run".encode())
 
 
+def test_a_first_run_writes_a_template_and_ends(home: CommandLine) -> None:
+    """Nothing is started (78), three steps say what to do; a second run says what is missing."""
+    path = home.folder / "config/orchestrator/workers.yaml"
+
+    first = home("run")
+    second = home("run")
+
+    assert (first.returncode, second.returncode) == (78, 78)
+    assert f"there is no configuration yet ({path})" in first.stderr.decode()
+    assert b"  3. orchestrator check" in first.stderr
+    assert _mode(path) == 0o600
+    assert f"{path}:1:1: there is nothing to run in this file" in second.stderr.decode()
+
+
 def test_the_template_works_when_its_comments_are_taken_away(home: CommandLine) -> None:
     """Every line that is a suggestion is a right one."""
     home("init")
