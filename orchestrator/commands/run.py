@@ -125,7 +125,7 @@ def _run_file(surroundings: Surroundings, options: Options) -> int:
 
     path = locate(options["config"], surroundings.environ)
     waits = options["wait_config"] or surroundings.notifier.is_heard
-    if not waits and not path.exists() and not (state_dir() / "last-good.json").exists():
+    if not waits and not path.exists() and not _was_good_once(path):
         from orchestrator.commands.init import first_run
 
         return first_run(path)
@@ -145,6 +145,15 @@ def _run_file(surroundings: Surroundings, options: Options) -> int:
         waits=waits,
     )
     return run_file(settings, launched)
+
+
+def _was_good_once(path: Path) -> bool:
+    """Tell whether what stood there was applied the last time, and can be again."""
+    from orchestrator.kernel.paths import state_dir
+    from orchestrator.supervisor.last_good import LastGood
+
+    kept = LastGood.find(state_dir())
+    return kept is not None and kept.path == path
 
 
 def _settings(options: Options, notifier: Notifier) -> "LocalSettings":

@@ -30,7 +30,6 @@ from orchestrator.supervisor.logic.child import (
     Appeared,
     BecameReady,
     Child,
-    ChildPolicy,
     ChildState,
     Effect,
     Ended,
@@ -42,6 +41,7 @@ from orchestrator.supervisor.logic.child import (
     Wanted,
     decide,
 )
+from orchestrator.supervisor.logic.patience import ChildPolicy
 
 LOGGER: Final = logging.getLogger(__name__)
 NOTES: Final = MappingProxyType(

@@ -21,8 +21,9 @@ from orchestrator.supervisor.children import ChildService, Running
 from orchestrator.supervisor.connection import connect
 from orchestrator.supervisor.holds import Holds
 from orchestrator.supervisor.launches import Launches
-from orchestrator.supervisor.logic.child import ChildPolicy, Wanted
+from orchestrator.supervisor.logic.child import Wanted
 from orchestrator.supervisor.logic.hold import Hold
+from orchestrator.supervisor.logic.patience import ChildPolicy
 from orchestrator.supervisor.logic.plan import Plan, WorkerPlan, plan
 from orchestrator.supervisor.logic.share import Share
 from orchestrator.supervisor.logic.wanted import MachineWanted, ServerWanted, WorkerWanted

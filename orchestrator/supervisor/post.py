@@ -20,13 +20,12 @@ from orchestrator.supervisor.children import ChildService, Running
 from orchestrator.supervisor.launches import Launches
 from orchestrator.supervisor.logic import orders
 from orchestrator.supervisor.logic.child import (
-    MENDED_BY_PEOPLE,
     Child,
-    ChildPolicy,
     ChildState,
     Wanted,
 )
 from orchestrator.supervisor.logic.hold import Hold, HoldKind
+from orchestrator.supervisor.logic.patience import MENDED_BY_PEOPLE, ChildPolicy
 from orchestrator.supervisor.logic.plan import WorkerPlan
 from orchestrator.supervisor.logic.share import Share
 from orchestrator.supervisor.logic.standing import Facts, Standing, WorkerState, standing
@@ -35,6 +34,8 @@ from orchestrator.supervisor.logic.wanted import MachineWanted, WorkerWanted
 SILENT_S: Final = 25.0
 """A worker tells how it is every 15 seconds at the latest. With the doubt that follows, one that
 hangs is replaced half a minute after its last word."""
+FIRST_WORD_S: Final = 120.0
+"""Before its first word a worker looks through its spool, which may be large on a slow disk."""
 CONFIGURATION: Final = 78
 ENROLLED: Final = {code: wait_s for code, wait_s in MENDED_BY_PEOPLE.items() if code != 77}
 """A worker that we enrol ourselves gets another token at its next start."""
@@ -151,6 +152,7 @@ class Post:
             drain_s=worker.drain_timeout_s,
             stop_s=self._around.stop_s,
             silent_s=SILENT_S,
+            first_word_s=FIRST_WORD_S,
             parking=ENROLLED if worker.token is None else MENDED_BY_PEOPLE,
         )
 
@@ -216,6 +218,9 @@ class Post:
         self._closed = True
         self._leaving = why
         if self.service is not None:
+            # How long a worker's own restart may take says nothing about the whole machine's end.
+            drain_s = self._around.machine().drain_timeout_s
+            self.service.be_patient(dataclasses.replace(self._policy(), drain_s=drain_s))
             self.service.want(wanted)
 
     def look(self) -> None:

@@ -14,14 +14,13 @@ and then. Whether that is reason enough to end the whole run is not decided here
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.errors import IllegalTransition
+from orchestrator.supervisor.logic.patience import ChildPolicy
 
 
 class ChildState(StrEnum):
@@ -131,40 +130,8 @@ def mermaid() -> str:
     return "\n".join(["stateDiagram-v2", "    [*] --> down", *arrows])
 
 
-MENDED_BY_PEOPLE: Final[Mapping[int, float]] = MappingProxyType({73: 60.0, 77: 900.0, 78: 900.0})
-"""State that cannot be created, tokens refused, configuration: exit code → seconds to a new try."""
 LATE_S: Final = 5.0
 """Who looks so much later than at the time was not there, and judges nobody for silence."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChildPolicy:
-    """How patient we are with a child; all durations in seconds."""
-
-    drain_s: float | None = None
-    """Until a draining child is told to stop; `None`: there is nothing to drain."""
-    stop_s: float = 10.0
-    """Until a child that was told to stop, or to leave, is killed."""
-    ready_s: float | None = None
-    """Until a child that is not ready is killed and started again; `None`: it may wait for ever."""
-    healthy_s: float = 60.0
-    """Ready for this long, and what happened before is forgiven: its next start is immediate."""
-    backoff: Backoff = Backoff()
-    first_tries: int = 5
-    """Failures in a row before it was ever ready: then it will hardly become better by itself."""
-    parking: Mapping[int, float] = field(default_factory=lambda: MENDED_BY_PEOPLE)
-    """Exit codes that say the same at once: somebody has to mend something. How many seconds later
-    one looks all the same whether somebody did."""
-    silent_s: float | None = None
-    """How long a child that tells how it is may say nothing before one doubts that it works; `None`
-    where it tells nothing. One that never told anything is not waited for."""
-    doubt_s: float = 5.0
-    """How long a child that is doubted still has. If *we* were not there (a machine that slept, a
-    loop that lagged), what it said meanwhile is read in this time."""
-    busy_code: int = 5
-    """The exit code that says that another process still holds its data. One that was orphaned is
-    about to end, so this is waited out and is no failure of its own."""
-    busy_retry: Backoff = Backoff(max_s=5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +248,7 @@ def decide(child: Child, happening: Happening, *, now: float, draw: float) -> De
             child = replace(child, wanted=_stricter(child.wanted, wanted))
         case Appeared():
             child = _moved(child, E.APPEARED, until=_after(now, child.policy.ready_s))
+            child = replace(child, silent_at=_after(now, child.policy.first_word_s))
         case BecameReady():
             child = _became_ready(child, now)
         case Spoke():

@@ -235,3 +235,16 @@ def test_the_second_request_interrupts_everybody(tmp_path: Path, number: int) ->
         daemon.signal(number)
         daemon.wait_for("run.interrupting")
         assert daemon.wait() == 0
+
+
+def test_the_end_of_the_machine_has_its_own_patience(tmp_path: Path) -> None:
+    """However long a worker's own restart may take, the machine's time to drain is what counts."""
+    machine = Machine(tmp_path)
+    machine.save(worker("a", 0, drain_timeout="1h"), machine={"drain_timeout": "1s"})
+    (machine.folder(0) / "busy").touch()
+    with machine.run() as daemon:
+        daemon.wait_for("Running 1 worker ")
+        daemon.signal(signal.SIGTERM)
+
+        assert daemon.wait() == 6
+        assert 'a heard {"do": "stop"}' in machine.journal()

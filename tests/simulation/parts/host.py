@@ -16,7 +16,8 @@ from orchestrator.kernel.errors import LauncherGone
 from orchestrator.kernel.launching import Exit
 from orchestrator.kernel.lifeline import ParentEnd
 from orchestrator.supervisor.children import ChildService, Running
-from orchestrator.supervisor.logic.child import ChildPolicy, Wanted
+from orchestrator.supervisor.logic.child import Wanted
+from orchestrator.supervisor.logic.patience import ChildPolicy
 from orchestrator.supervisor.logic.shutdown import Phase, Push, pushed
 from tests.simulation.parts.shim import Shim
 from tests.simulation.parts.worker import WorkerProgram

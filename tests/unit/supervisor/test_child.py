@@ -16,7 +16,6 @@ from orchestrator.supervisor.logic.child import (
     BecameReady,
     Child,
     ChildEvent,
-    ChildPolicy,
     ChildState,
     Decision,
     Effect,
@@ -31,6 +30,7 @@ from orchestrator.supervisor.logic.child import (
     mermaid,
     next_state,
 )
+from orchestrator.supervisor.logic.patience import ChildPolicy
 from tests.support import documents
 
 S = ChildState

@@ -9,7 +9,6 @@ from orchestrator.supervisor.logic.child import (
     Appeared,
     BecameReady,
     Child,
-    ChildPolicy,
     ChildState,
     Decision,
     Effect,
@@ -22,6 +21,7 @@ from orchestrator.supervisor.logic.child import (
     Wanted,
     decide,
 )
+from orchestrator.supervisor.logic.patience import ChildPolicy
 
 S = ChildState
 POLICY = ChildPolicy(drain_s=600.0, stop_s=10.0, ready_s=30.0)
@@ -149,9 +149,19 @@ def test_a_child_that_hangs_while_it_drains_is_killed() -> None:
     assert decide(killed.child, Ended(), now=46.0, draw=0.5).child.is_settled
 
 
-def test_a_child_that_never_said_how_it_is_is_not_waited_for() -> None:
-    """A program that tells nothing is not killed for it."""
-    assert _after(LAUNCHED, APPEARED, READY, policy=TALKATIVE).child.wakes_at == math.inf
+def test_a_program_that_tells_nothing_is_not_killed_for_it() -> None:
+    """The server says nothing for days."""
+    assert _after(LAUNCHED, APPEARED, READY, policy=POLICY).child.wakes_at == math.inf
+
+
+def test_the_first_word_has_its_own_deadline() -> None:
+    """A child that hangs before it ever spoke is found, too; one with much to do gets the time."""
+    policy = ChildPolicy(silent_s=30.0, first_word_s=120.0, doubt_s=5.0)
+    doubted = _after(LAUNCHED, APPEARED, READY, (121.0, Tick()), policy=policy)
+    killed = decide(doubted.child, Tick(), now=126.0, draw=0.5)
+
+    assert (doubted.child.doubted, doubted.effects) == (True, ())
+    assert killed.effects == (Effect.KILL,)
 
 
 def test_the_silence_of_a_dead_child_is_forgotten() -> None:

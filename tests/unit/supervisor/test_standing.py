@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.supervisor.logic.child import Child, ChildPolicy, ChildState, Wanted
+from orchestrator.supervisor.logic.child import Child, ChildState, Wanted
+from orchestrator.supervisor.logic.patience import ChildPolicy
 from orchestrator.supervisor.logic.standing import Facts, Standing, WorkerState, standing
 
 C = ChildState
