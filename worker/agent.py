@@ -7,6 +7,7 @@ It decides nothing about attempts and knows no call of the server.
 """
 
 import logging
+import math
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -33,6 +34,7 @@ from worker.kinds.command import Command
 from worker.kinds.delay import Delay
 from worker.link import Link
 from worker.logic.attempt import Key
+from worker.logic.outcome import exit_status
 from worker.orders import Allow, Ending, Identify, Order, Update, updated
 from worker.pool import ShimPool
 from worker.runner import Tools
@@ -56,6 +58,8 @@ FAREWELL_S: Final = 10.0
 """How long a worker that has finished waits for the server's word about the last ends. What it does
 not get is in the spool, and told at the next start."""
 GOODBYE_S: Final = 2.0
+NONE_CAME: Final = 8
+"""The exit status of a worker that was to run one job, and was given none in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Overseer:
     opened: Callable[[], Awaitable[None]]
     """Is told of the first session."""
     tell: Callable[[News], Awaitable[None]]
-    """Is told how this worker stands."""
+    """Is told how this worker stands, and at last what came of the one job that it was to run."""
 
 
 class Agent:
@@ -120,6 +124,8 @@ class Agent:
         )
         self._code = LEFT
         self._finishing = False
+        self._none_came = False
+        """Whether it is over because the one job did not come in time."""
 
     async def run(self, overseer: Overseer) -> int:
         """Work until told to end, and return the exit code."""
@@ -153,7 +159,7 @@ class Agent:
             group.start_soon(self._greet, overseer.opened, name="greeting")
             group.start_soon(herald.run, name="standing")
             group.start_soon(self._tidy, leftovers, name="leftovers")
-            ending = _Ending(group, attempts, claimer, heart)
+            ending = _Ending(group, attempts, claimer, heart, overseer.tell)
             group.start_soon(self._obey, overseer.orders, ending, name="orders")
             if self._settings.once:
                 group.start_soon(self._only_one, ending, name="once")
@@ -236,9 +242,21 @@ class Agent:
         return Offer(slots=terms.slots, kinds=sorted(kinds), tags=list(terms.tags))
 
     async def _only_one(self, ending: "_Ending") -> None:
-        """Ask for nothing more once a job was begun, and end when it has."""
-        await ending.attempts.changed.until(lambda: ending.attempts.has_done_one)
+        """Ask for nothing more once a job was begun, and end when it has; or when none came."""
+        attempts, wait_s = ending.attempts, self._settings.once_wait_s
+        deadline = math.inf if wait_s is None else anyio.current_time() + wait_s
+        await self._changed.until(lambda: attempts.has_done_one, deadline=deadline)
+        # What was granted in time and is still being made ready may yet begin, or be given back.
+        await self._changed.until(lambda: attempts.has_done_one or not attempts.busy)
+        self._none_came = not attempts.has_done_one
         self._take_no_more(ending)
+
+    def _came_of_it(self, attempts: Attempts) -> int:
+        """Return the exit status that stands for the one job."""
+        if attempts.first_end is not None:
+            return exit_status(attempts.first_end)
+        unreached = self._contact.unreached
+        return NONE_CAME if unreached is None else unreached.exit_code
 
     def _take_no_more(self, ending: "_Ending") -> None:
         ending.claimer.drain(ending.heart.beat)
@@ -258,6 +276,9 @@ class Agent:
         if claims is not None and not attempts.unsettled:
             with anyio.move_on_after(GOODBYE_S):
                 await self._say_goodbye(claims.session_id)
+        if self._settings.once:
+            status = self._came_of_it(attempts)
+            await ending.tell({"done": {"status": status, "none": self._none_came}})
         self._code = 0
         ending.group.cancel_scope.cancel()
 
@@ -277,6 +298,7 @@ class _Ending:
     attempts: Attempts
     claimer: Claimer
     heart: Heart
+    tell: Callable[[News], Awaitable[None]]
 
 
 def _introduction(settings: WorkerSettings, around: Surroundings, offer: Offer) -> SessionRequest:

@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.errors import PeerBroken
 from orchestrator.protocol.ids import is_id
-from orchestrator.protocol.wire import Grant, HeldAttempt, HeldVerdict, LiveAttempt
+from orchestrator.protocol.wire import Ended, Grant, HeldAttempt, HeldVerdict, LiveAttempt
 from orchestrator.protocol.words import Directive, Execution, Verdict
 from worker.capacity import Capacity
 from worker.logic.attempt import Abandon, Acknowledged, Attempt, Key, Prepared, Recorded, StopAsked
@@ -36,6 +36,8 @@ class Attempts:
         """How many were granted to this process; what was found here is none of them."""
         self.has_done_one = False
         """Whether any of those ran or was refused, rather than given back to be run elsewhere."""
+        self.first_end: Ended | None = None
+        """How the first of those ended that did."""
         self._group = group
         self._tools = tools
         self._capacity = capacity
@@ -104,6 +106,8 @@ class Attempts:
             del self._runners[key]
         if state not in OCCUPYING and before in OCCUPYING:
             self._occupied.discard(key)
+        if self.first_end is None and not runner.was_found:
+            self.first_end = runner.attempt.end
         if state is AttemptState.RUNNING or runner.attempt.end is not None:
             self.has_done_one |= not runner.was_found
         if state is AttemptState.ABANDONED:

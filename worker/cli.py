@@ -7,9 +7,11 @@ The launcher is forked before anything else is imported, because it must be fork
 no thread and little memory.
 """
 
+import os
+import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
@@ -33,7 +35,6 @@ def main() -> None:
 @click.option("--server-url", default=DEFAULT_URL, show_default=True, metavar="URL")
 @click.option(
     "--token-file",
-    required=True,
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where the worker's token is (machine_…:worker_…:secret_…), readable by you alone.",
 )
@@ -45,13 +46,22 @@ def main() -> None:
 )
 @click.option(
     "--state-dir",
-    required=True,
     type=click.Path(path_type=Path, file_okay=False),
     help="Where the worker keeps what must survive its restarts.",
 )
 @click.option("--slots", default=1, show_default=True, type=click.IntRange(min=1))
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="May be given several times.")
-@click.option("--name", help="For log lines; by default the name of the token's file.")
+@click.option(
+    "--name",
+    help="For log lines; by default the name of the token's file. Without a token's file: which "
+    "worker of the configuration.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The configuration that --name is in (by default ~/.config/orchestrator/workers.yaml).",
+)
 @click.option(
     "--spool-max",
     "spool_max_bytes",
@@ -73,12 +83,25 @@ def main() -> None:
 )
 @click.option("--takeover", is_flag=True, help="End another process that has the same token.")
 def run(
-    token_file: Path, state_dir: Path, directory: Path, name: str | None, **rest: object
+    token_file: Path | None,
+    state_dir: Path | None,
+    directory: Path,
+    name: str | None,
+    config: Path | None,
+    **rest: object,
 ) -> None:
     """Run one worker here until it is stopped.
 
-    Ctrl-C lets running jobs finish, a second one interrupts them, a third leaves them running.
+    Which one is said by options (--token-file and --state-dir), or by --name alone: then it is an
+    entry of workers.yaml, run as it stands there. Ctrl-C lets running jobs finish, a second one
+    interrupts them, a third leaves them running.
     """
+    if name is not None and token_file is None and state_dir is None:
+        _become_entry(name, config)
+    if token_file is None or state_dir is None:
+        raise click.UsageError(
+            "which worker? give --token-file and --state-dir, or --name of one in workers.yaml"
+        )
     from orchestrator.kernel import launcher
 
     process = launcher.start(preload=["worker.shim"])
@@ -111,6 +134,14 @@ def run(
         process.close()
 
 
+def _become_entry(name: str, config: Path | None) -> NoReturn:
+    """Become the program that knows the configuration; a worker reads none itself."""
+    told = [] if config is None else ["--config", str(config)]
+    os.execv(  # noqa: S606 - no shell, and nothing of it comes from elsewhere
+        sys.executable, [sys.executable, "-m", "orchestrator", "entry", name, *told]
+    )
+
+
 @main.command()
 @click.option(
     "--kill-after",
@@ -137,12 +168,35 @@ def dev(kill_after_s: float | None, seed: str | None) -> None:
 
 
 @main.command()
-def once() -> None:
+@click.option(
+    "--wait",
+    "wait_s",
+    callback=lambda _context, _option, text: _seconds(text),
+    metavar="TIME",
+    help="Wait so long for a job (90, 90s, 15m, 2h); then end with 8, or 69 without a server.",
+)
+@click.option(
+    "--reflect-exit-status",
+    "reflects",
+    is_flag=True,
+    help="Return what the job returned: its code, 128 and its signal, 124 for a timeout.",
+)
+def once(wait_s: float | None, *, reflects: bool) -> None:
     """Run one job in this folder, as its .env says, and end."""
-    _keep({"once": True, "slots": 1}, None)
+    _keep({"once": True, "once_wait_s": wait_s, "slots": 1}, None, reflects=reflects)
 
 
-def _keep(more: dict[str, object], seed: str | None) -> None:
+def _seconds(text: str | None) -> float | None:
+    """Return a length of time as people write it."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?", text.strip())
+    if found is None:
+        raise click.BadParameter(f"{text!r} is no length of time; write 90, 90s, 15m or 2h")
+    return float(found[1]) * {"ms": 0.001, "m": 60, "h": 3600, "d": 86_400}.get(found[2], 1)
+
+
+def _keep(more: dict[str, object], seed: str | None, *, reflects: bool = False) -> None:
     from orchestrator.kernel import launcher
 
     process = launcher.start(preload=["worker.shim"])
@@ -151,7 +205,9 @@ def _keep(more: dict[str, object], seed: str | None) -> None:
     from worker import dev as program
 
     try:
-        plan = program.Plan({**_told().settings(), **more}, seed)
+        told = _told()
+        program.check_alone(told.token())
+        plan = program.Plan({**told.settings(), **more}, seed, reflects=reflects)
         raise SystemExit(program.run(plan, process))
     except OrchestratorError as error:
         click.echo(f"worker: {error.message}", err=True)
@@ -182,10 +238,6 @@ def _told() -> "Told":
             hint=f"write them into {folder / dotenv_file.FILE} (chmod 600), one NAME=VALUE in a "
             "line, or set them in the environment; on a terminal you are asked",
         )
-    answers = {
-        name: click.prompt(name, hide_input=name == dotenv_file.TOKEN[0], err=True).strip()
-        for name in missing
-    }
-    dotenv_file.save(folder, answers)
-    click.echo(f"worker: saved in {folder / dotenv_file.FILE}", err=True)
-    return dotenv_file.read(folder, environment_of_ours())
+    from worker import interview
+
+    return interview.ask(told, missing)

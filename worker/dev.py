@@ -11,17 +11,19 @@ asks for, and ends with it. A worker that dies finds its jobs again, so `faults`
 import logging
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
 
-from orchestrator.kernel import lifeline, logs, packets
+from orchestrator.kernel import lifeline, logs, packets, paths
 from orchestrator.kernel.backoff import Backoff
-from orchestrator.kernel.errors import LauncherGone, cause
+from orchestrator.kernel.errors import AlreadyRunning, LauncherGone, cause
+from orchestrator.kernel.files import Lock
 from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.kernel.launching import Exit, Launcher
 from orchestrator.kernel.lifeline import ParentEnd
+from orchestrator.protocol.tokens import WorkerToken
 from worker.faults import life_s
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -41,6 +43,25 @@ class Plan:
     settings: dict[str, object]
     seed: str | None = None
     """Kill the worker at moments that follow from this text."""
+    token: str | None = field(default=None, repr=False)
+    """What the worker is told before anything else; `None`: it reads it from its file."""
+    reflects: bool = False
+    """Return what the one job returned."""
+
+
+def check_alone(token: WorkerToken) -> None:
+    """Refuse a worker that the orchestrator of this machine keeps: they would end each other."""
+    path = paths.state_dir() / "workers" / token.worker_id / "spool" / "lock"
+    if not path.exists():
+        return
+    try:
+        Lock(path).take("a worker").release()
+    except AlreadyRunning:
+        pid = path.read_text().strip() or "unknown"
+        raise AlreadyRunning(
+            f"{token.worker_id} runs already, kept by the orchestrator of this machine (pid {pid})",
+            hint="enrol another worker for this folder, or take that one out of workers.yaml",
+        ) from None
 
 
 def run(plan: Plan, process: LauncherProcess) -> int:
@@ -84,6 +105,9 @@ class _Keeper:
         self._nursery = nursery
         self._asked: list[int] = []
         self._line: ParentEnd | None = None
+        self._done = 0
+        """What came of the one job that the worker was to run."""
+        self._had_none = False
 
     async def listen(self) -> None:
         """Pass on what a person asks for; the third time, leave: commands go on in their shims."""
@@ -105,7 +129,7 @@ class _Keeper:
             number += 1
             ready, end = await self._one_life(number)
             if end.code in FINAL_CODES:
-                return end.code
+                return self._status() if end.code == 0 else end.code
             if self._launcher.is_gone or self._nursery.is_gone:
                 raise _gone()
             if self._asked and end.code is not None:
@@ -122,6 +146,10 @@ class _Keeper:
             )
             await anyio.sleep(wait_s)
 
+    def _status(self) -> int:
+        """Return the code of a worker that ended well: its one job's, if that is asked for."""
+        return self._done if self._plan.reflects or self._had_none else 0
+
     async def _one_life(self, number: int) -> tuple[bool, Exit]:
         """See one worker through; tell whether it was ever ready, and how it ended."""
         ours, channel = packets.pair()
@@ -135,12 +163,17 @@ class _Keeper:
                 name="orch-worker",
             )
         self._line = line
+        if self._plan.token is not None:
+            await line.tell({"do": "identify", "token": self._plan.token})
         await self._tell()
         ready = False
 
         async def hear() -> None:
             nonlocal ready
             async for news in line.news():
+                if "done" in news:
+                    self._done = int(news["done"]["status"])
+                    self._had_none = bool(news["done"]["none"])
                 if news.get("state") == "ready" and not ready:
                     ready = True
                     url = self._plan.settings["server_url"]

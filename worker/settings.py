@@ -93,6 +93,8 @@ class WorkerSettings(LiveSettings):
     """Where the spool and the workspaces are: what must survive a restart."""
     once: bool = False
     """Take one job, and end when it has."""
+    once_wait_s: float | None = Field(default=None, ge=0)
+    """How long that job is waited for; `None`: as long as it takes."""
     kill_after_s: float | None = Field(default=None, ge=0)
     """Die (SIGKILL) so long after a job was taken: a fault on purpose."""
     takeover: bool = False

@@ -9,9 +9,9 @@ from orchestrator.commands import output
 from orchestrator.commands.surroundings import Surroundings
 
 if TYPE_CHECKING:
+    from orchestrator.client.inquiry import Answer
     from orchestrator.supervisor.config.loader import Loaded
     from orchestrator.supervisor.config.problem import Problem
-    from orchestrator.supervisor.inquiry import Answer
 
 INVALID: Final = 78
 UNREACHABLE: Final = 69
@@ -47,7 +47,7 @@ def check(surroundings: Surroundings, file: Path | None, *, online: bool, as_jso
 
 def _asked(loaded: "Loaded") -> "dict[str, Answer]":
     """Return what each server says of the worker that it should know, by the worker's name."""
-    from orchestrator.supervisor.inquiry import ask_all
+    from orchestrator.client.inquiry import ask_all
 
     if loaded.wanted is None:
         return {}

@@ -9,9 +9,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from orchestrator.protocol.wire import Ended
 from orchestrator.protocol.words import Outcome, Reason
 from worker.records import Cause, Exited
 
+_TIMED_OUT: Final = 124
+"""As `timeout(1)` does."""
+_CANCELLED: Final = 130
+_SIGNAL_BASE: Final = 128
 MESSAGE_CHARS: Final = 4096
 """What the wire takes; a longer message is cut at its end."""
 _OF_CAUSE: Final[Mapping[Cause, tuple[Outcome, Reason]]] = MappingProxyType(
@@ -87,3 +92,16 @@ def shortened(message: str) -> str:
     """
     text = message.encode(errors="backslashreplace").decode().replace("\0", "\\0")
     return text if len(text) <= MESSAGE_CHARS else text[: MESSAGE_CHARS - 1] + "…"
+
+
+def exit_status(ended: Ended) -> int:
+    """Return what a program returns that stands for this end, as a shell would say it."""
+    if ended.outcome is Outcome.SUCCEEDED:
+        return 0
+    if ended.outcome is Outcome.TIMED_OUT:
+        return _TIMED_OUT
+    if ended.outcome in {Outcome.CANCELLED, Outcome.PREEMPTED}:
+        return _CANCELLED
+    if ended.signal is not None:
+        return _SIGNAL_BASE + ended.signal
+    return ended.exit_code or 1

@@ -7,17 +7,23 @@ import select
 import subprocess
 import time
 from types import TracebackType
-from typing import Self
-
-from tests.integration.cli.commands import CommandLine
+from typing import Any, Protocol, Self
 
 PATIENCE_S = 15.0
+
+
+class Startable(Protocol):
+    """A command line."""
+
+    def start(self, *arguments: str, **more: Any) -> "subprocess.Popen[bytes]":
+        """Start it."""
+        ...
 
 
 class Conversation:
     """One program on a pseudo-terminal; everything that it shows is kept in `seen`."""
 
-    def __init__(self, cli: CommandLine, *arguments: str) -> None:
+    def __init__(self, cli: Startable, *arguments: str) -> None:
         self.seen = ""
         self._read = 0
         self._ours, theirs = pty.openpty()
@@ -66,6 +72,10 @@ class Conversation:
             while "interrupted" not in self.seen and time.monotonic() < again:
                 self._more(0.2)
         return self.end()
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        os.write(self._ours, b"\x03")
 
     def end(self) -> int:
         """Return its exit code."""
