@@ -91,6 +91,10 @@ class Source(Protocol):
         """Look now whether something else is wanted; tell whether there is where to look."""
         ...
 
+    async def looked(self) -> None:
+        """Return when it has looked, and done what came of it, as often as it was asked to."""
+        ...
+
     def greeting(self, fleet: Fleet) -> str:
         """Return what a person reads when everything is up."""
         ...
@@ -150,7 +154,7 @@ class Daemon:
         """Start everything, wait for a reason to end, stop everything, and return the exit code."""
         with contextlib.ExitStack() as stack:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._listen_for_signals)
+                tasks.start_soon(self._listen_for_signals, tasks)
                 tasks.start_soon(self._watch_the_launcher)
                 tasks.start_soon(control.serve, self, self._clock, self._settings.state_dir)
                 tasks.start_soon(self._reporter().run)
@@ -248,11 +252,12 @@ class Daemon:
         logs.event(LOGGER, logging.CRITICAL, "launcher.died", next="jobs go on; start this again")
         self._bell.ring()
 
-    async def _listen_for_signals(self) -> None:
+    async def _listen_for_signals(self, tasks: TaskGroup) -> None:
         listened = [number for number in PUSHES if signal.getsignal(number) is not signal.SIG_IGN]
         with anyio.open_signal_receiver(*listened) as received:
             async for number in received:
                 if number == signal.SIGHUP and not _has_terminal() and self.reload():
+                    tasks.start_soon(self._tell_of_reload)
                     continue
                 asked = number == signal.SIGTERM and self._phase is Phase.RUNNING
                 if asked and self._settings.notifier.is_heard:
@@ -274,6 +279,13 @@ class Daemon:
         self._tell(self._farewell(fleet))
         self._bell.ring()
 
+    async def _tell_of_reload(self) -> None:
+        """Tell the service manager how long what it asked for takes."""
+        self._settings.notifier.reloading()
+        await self.source.looked()
+        if not self._is_over:
+            self._settings.notifier.ready(self._summary().text)
+
     def _reporter(self) -> Reporter:
         def ending() -> str | None:
             return None if not self._is_over else str(self._phase)
@@ -281,13 +293,16 @@ class Daemon:
         return Reporter(self._settings.notifier, self._bell, self._summary, ending)
 
     def _summary(self) -> Summary:
+        banner = self.source.status().get("banner")
+        wrong = str(banner["message"]) if isinstance(banner, dict) else None
         if (fleet := self.fleet) is None:
-            return Summary("waiting for a configuration", answered=False)
+            return Summary(wrong or "reading the configuration", answered=wrong is not None)
         server = fleet.server
         return summary(
             [(post.name, post.standing()[0]) for post in fleet.posts],
             jobs=sum(post.running_count for post in fleet.posts),
             server_is_up=server is None or server.is_ready or server.child.is_hopeless,
+            wrong=wrong,
         )
 
     def _farewell(self, fleet: Fleet | None) -> str:

@@ -91,6 +91,9 @@ class Options:
         """Tell that there is nowhere to look."""
         return False
 
+    async def looked(self) -> None:
+        """Return at once."""
+
     def greeting(self, fleet: Fleet) -> str:
         """Return where everything is, and what to do next."""
         url = "" if fleet.server is None else str(fleet.server.news["url"])

@@ -71,6 +71,8 @@ class Watcher:
         self._clock = clock
         self._asked = Bell()
         self._is_asked = False
+        self._begun = self._done = self._wanted = 0
+        """Which of the times that somebody asked to look: begun with, done, and asked for last."""
         self._files: tuple[Path, ...] = (settings.path,)
         self._marks: marks.Marks = {}
         self._contents: marks.Contents = {}
@@ -148,11 +150,13 @@ class Watcher:
 
     async def _wait(self, *, watch: bool = True) -> None:
         """Return when a file has other content, or somebody asks."""
+        self._done = self._begun  # who waits again has done what it was asked for
+        self._asked.ring()
         while True:
             deadline = anyio.current_time() + LOOK_S
             await self._asked.until(lambda: self._is_asked, deadline=deadline)
             if self._is_asked:
-                self._is_asked = False
+                self._is_asked, self._begun = False, self._wanted
                 return
             if not watch:
                 continue
@@ -226,8 +230,14 @@ class Watcher:
     def reload(self) -> bool:
         """Look at the file now, whether or not it seems to have changed."""
         self._is_asked = True
+        self._wanted += 1
         self._asked.ring()
         return True
+
+    async def looked(self) -> None:
+        """Return when what was last asked for is done."""
+        asked = self._wanted
+        await self._asked.until(lambda: self._done >= asked)
 
     def greeting(self, fleet: Fleet) -> str:
         """Return that everything is up, and where to look."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.booted import Booted, booted
 from tests.support.installation import Installation, installed
 
 
@@ -13,6 +14,13 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Give one installation to all stories of a file."""
     with installed(tmp_path_factory.mktemp("house")) as installation:
         yield installation
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
+    """Give one machine that systemd has booted to all stories of a file."""
+    with booted(tmp_path_factory.mktemp("machine")) as found:
+        yield found
 
 
 @pytest.fixture

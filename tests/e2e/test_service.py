@@ -1,26 +1,17 @@
 """A real systemd keeps the orchestrator: whatever becomes of it, its jobs go on."""
 
-import json
+import os
 import signal
 from collections.abc import Callable, Iterator
-from urllib.request import urlopen
 
 import pytest
 
-from tests.support.booted import ACCOUNT, Booted, booted
-from tests.support.installation import free_port
-from tests.support.serviced import PROGRAM, Service
+from tests.support.booted import ACCOUNT, Booted
+from tests.support.serviced import Service
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 Installed = Callable[..., Service]
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
-    """Give one booted machine to all stories."""
-    with booted(tmp_path_factory.mktemp("machine")) as found:
-        yield found
 
 
 @pytest.fixture
@@ -28,10 +19,14 @@ def installed(machine: Booted) -> Iterator[Installed]:
     """Give a service of the machine, as the story wants it; afterwards nothing of it runs."""
     made: list[Service] = []
 
-    def make(*, account: str = ACCOUNT, drain_timeout_s: float = 30.0, **drop_in: str) -> Service:
-        name = f"orch-{len(made)}-{id(made):x}"
-        made.append(Service(machine, name, account, drain_timeout_s))
+    def make(
+        *, account: str = ACCOUNT, drain_s: float = 30.0, start: bool = True, **drop_in: str
+    ) -> Service:
+        name = f"orch-{os.urandom(4).hex()}"
+        made.append(Service(machine, name, account, drain_s))
         made[-1].install(**drop_in)
+        if start:
+            made[-1].control("start", name)
         return made[-1]
 
     yield make
@@ -41,63 +36,6 @@ def installed(machine: Booted) -> Iterator[Installed]:
         machine.run("systemctl", "reset-failed", service.name)
 
 
-def test_a_server_is_installed_watched_and_removed(machine: Booted) -> None:
-    """One command makes a service of the server in the strictest unit, and one takes it away."""
-    port = free_port()
-    words = (PROGRAM, "service")
-    which = ("--server", "--name=control")
-    install = ("install", *which, f"--run-as={ACCOUNT}", f"--listen=127.0.0.1:{port}")
-
-    made = machine.run(*words, *install)
-    with urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
-        health = answer.status
-    shown = json.loads(machine.must(*words, "status", *which, "--json"))
-    said = machine.must(*words, "logs", *which)
-    before = shown["pid"]
-    machine.must(*words, "restart", *which)
-    after = json.loads(machine.must(*words, "status", *which, "--json"))
-    machine.must(*words, "stop", *which)
-    stopped = machine.run(*words, "status", *which)
-    machine.must(*words, "uninstall", *which)
-    gone = machine.run(*words, "status", *which)
-
-    assert made.returncode == 0, made.stderr
-    assert f"serving http://127.0.0.1:{port}" in made.stderr
-    assert health == 200
-    assert (shown["active"], shown["enabled"]) == ("active", True)
-    assert "server.started" in said
-    assert after["pid"] not in {before, None}
-    assert stopped.returncode == 4
-    assert "inactive" in stopped.stdout
-    assert gone.returncode == 4
-    assert not machine.place("/etc/systemd/system/control.service").exists()
-    assert machine.place("/var/lib/control/orchestrator.db").exists()
-
-
-def test_what_is_not_a_service_is_told(machine: Booted) -> None:
-    """A verb for a service that was never installed says what to do."""
-    for verb in ("start", "stop", "restart", "uninstall"):
-        done = machine.run(PROGRAM, "service", verb, "--name=never")
-
-        assert done.returncode == 1
-        assert "there is no" in done.stderr
-        assert "Traceback" not in done.stderr
-
-
-def test_somebody_elses_unit_is_left_alone(machine: Booted) -> None:
-    """A unit that we did not write is neither replaced nor removed."""
-    unit = machine.place("/etc/systemd/system/theirs.service")
-    unit.write_text("[Service]\nExecStart=/bin/true\n")
-
-    install = ("install", "--server", f"--run-as={ACCOUNT}", "--name=theirs")
-    for words in (install, ("uninstall", "--name=theirs")):
-        done = machine.run(PROGRAM, "service", *words)
-        assert done.returncode == 1
-        assert "not written by this program" in done.stderr
-
-    assert unit.read_text() == "[Service]\nExecStart=/bin/true\n"
-
-
 def test_it_is_ready_when_its_workers_are(installed: Installed) -> None:
     """`systemctl start` returns when every worker has met its server, and jobs run as its user."""
     service = installed()
@@ -105,6 +43,40 @@ def test_it_is_ready_when_its_workers_are(installed: Installed) -> None:
     assert service.show("ActiveState") == "active"
     assert service.show("StatusText") == "1/1 ready, 0 jobs"
     assert service.cli("jobs", "submit", "--follow", "--", "id", "-un") == ACCOUNT
+
+
+def test_a_reload_is_done_when_it_is_said_to_be(installed: Installed) -> None:
+    """`systemctl reload` applies the changed file; a broken one changes nothing and is shown."""
+    service = installed()
+    before = service.pid
+
+    service.configure("web", "api")
+    service.control("reload", service.name)
+    wait_until(lambda: service.show("StatusText") == "2/2 ready, 0 jobs", timeout_s=30)
+    service.machine.place(service.config).write_text("version: 1\nwokers: []\n")
+    service.control("reload", service.name)
+    wait_until(lambda: "configuration: 1 problem" in service.show("StatusText"), timeout_s=30)
+    service.control("restart", service.name)
+
+    assert service.show("StatusText").startswith("2/2 ready, 0 jobs; configuration: 1 problem")
+    assert service.pid != before
+
+
+def test_it_waits_for_a_configuration(installed: Installed, machine: Booted) -> None:
+    """A file that is wrong from the start ends nothing: the service says so until it is mended."""
+    service = installed(start=False)
+    path = machine.place(service.config)
+    good = path.read_text()
+    path.write_text("version: 1\n")
+
+    service.control("start", service.name)
+    said = service.show("StatusText")
+    path.write_text(good)
+    service.control("reload", service.name)
+    wait_until(lambda: service.show("StatusText") == "1/1 ready, 0 jobs", timeout_s=40)
+
+    assert "problem" in said
+    assert service.show("NRestarts") == "0"
 
 
 def test_nobody_else_can_speak_to_the_service_manager(installed: Installed) -> None:
@@ -122,7 +94,7 @@ def test_nobody_else_can_speak_to_the_service_manager(installed: Installed) -> N
 
 def test_a_restart_leaves_jobs_running(installed: Installed) -> None:
     """`systemctl restart` waits for no job and ends none: the next start takes them up."""
-    service = installed(drain_timeout_s=600)
+    service = installed(drain_s=600)
     job = service.submit("while [ ! -e go ]; do sleep 0.1; done; echo done")
     before = service.pid
 
@@ -137,7 +109,7 @@ def test_a_restart_leaves_jobs_running(installed: Installed) -> None:
 
 def test_a_job_can_restart_what_runs_it(installed: Installed) -> None:
     """A job that restarts the service waits for it, and survives it."""
-    service = installed(account="root", drain_timeout_s=600)
+    service = installed(account="root", drain_s=600)
     before = service.pid
 
     job = service.submit(f"systemctl restart {service.name} && echo restarted >done")
@@ -213,7 +185,7 @@ def test_a_stop_lets_jobs_finish(installed: Installed) -> None:
 
 def test_a_stop_does_not_wait_for_ever(installed: Installed) -> None:
     """When the drain is over jobs are interrupted, and nothing of the service is left."""
-    service = installed(drain_timeout_s=1)
+    service = installed(drain_s=1)
     job = service.submit("sleep 600")
 
     service.control("stop", service.name)

@@ -24,7 +24,7 @@ from tests.support.waiting import wait_until
 
 SYSTEMD: Final = Path("/lib/systemd/systemd")
 ACCOUNT: Final = "jobs"
-UID: Final = 61_234
+UID: Final = 4_242
 """Of a plain user whom only the namespace knows."""
 UNITS: Final = (
     *("sysinit.target", "basic.target", "multi-user.target", "network.target", "shutdown.target"),
@@ -104,7 +104,7 @@ class Booted:
     def wait(self) -> None:
         """Return when it has booted."""
         wait_until(self._is_up, timeout_s=20, what="systemd booted")
-        self.must("systemctl", "start", "systemd-journald.service", "dbus.socket")
+        self.must("systemctl", "start", "systemd-journald.service", "dbus.service")
 
     def _is_up(self) -> bool:
         assert self._process.poll() is None, (self.work / "boot").read_text()
@@ -140,6 +140,16 @@ class Booted:
         done = self.run(*argv, env=env, timeout_s=timeout_s)
         assert done.returncode == 0, f"{shlex.join(argv)}: {done.stdout}{done.stderr}{self.said()}"
         return done.stdout.strip()
+
+    def start_manager_of_account(self) -> dict[str, str]:
+        """Start the manager of the plain user, as a login does, and return what leads there."""
+        folder = self.place("/etc/systemd/system/user@.service.d")
+        folder.mkdir()
+        lines = ("[Service]", "PAMName=", "Environment=XDG_RUNTIME_DIR=/run/user/%i", "")
+        (folder / "test.conf").write_text("\n".join(lines))
+        self.must("systemctl", "daemon-reload")
+        self.must("systemctl", "start", f"user@{UID}.service")
+        return {"XDG_RUNTIME_DIR": f"/run/user/{UID}"}
 
     def show(self, unit: str, name: str) -> str:
         """Return a property of a unit."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,13 @@ from tests.support.waiting import wait_until
 
 PROGRAM: Final = str(ROOT / ".venv/bin/orchestrator")
 VERSION: Final = 252
-PATIENCE_S: Final = 40.0
+PATIENCE_S: Final = 60.0
+CONFIG: Final = """\
+version: 1
+server: {{embedded: true, listen: "127.0.0.1:{port}"}}
+machine: {{drain_timeout: {drain:g}s, watch_config: false}}
+workers:
+"""
 
 
 @dataclass
@@ -27,6 +34,10 @@ class Service:
     account: str = ACCOUNT
     drain_timeout_s: float = 30.0
     port: int = field(default_factory=free_port)
+    places: tuple[str, ...] = ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME")
+    """The folders that it does not share with others of the machine."""
+    more: Mapping[str, str] = field(default_factory=dict)
+    """What else its command line finds around it."""
 
     @property
     def home(self) -> str:
@@ -36,8 +47,9 @@ class Service:
     @property
     def environment(self) -> dict[str, str]:
         """Return what its programs and its command line go by."""
-        places = {name: f"{self.home}/{name[4:8].lower()}" for name in PLACES}
-        return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.home, **places}
+        own = {name: f"{self.home}/{name[4:8].lower()}" for name in self.places}
+        home = self.home if own else f"/var/lib/{ACCOUNT}"
+        return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": home, **own, **self.more}
 
     @property
     def wanted(self) -> ServiceWanted:
@@ -47,20 +59,44 @@ class Service:
             reach=Reach.SYSTEM,
             role=Role.ORCHESTRATOR,
             account=self.account,
-            command=(
-                *(PROGRAM, "run", "--local", f"--listen=127.0.0.1:{self.port}"),
-                *(f"--directory={self.home}/project", f"--drain-timeout={self.drain_timeout_s}"),
-            ),
+            command=(PROGRAM, "run", f"--config={self.config}"),
             environment=self.environment,
             drain_timeout_s=self.drain_timeout_s,
         )
 
-    def install(self, **drop_in: str) -> None:
-        """Write the unit, with lines of `[Service]` in a drop-in, and start it."""
-        uid = UID if self.account == ACCOUNT else 0
+    @property
+    def config(self) -> str:
+        """Return where its configuration is."""
+        return f"{self.home}/workers.yaml"
+
+    def configure(self, *workers: str) -> None:
+        """Write the configuration, which is read when somebody says so."""
+        path = self.machine.place(self.config)
+        folder = f"{self.home}/project"
+        entries = [
+            f"  - {{name: {name}, working_directory: {folder}, concurrency: 2}}\n"
+            for name in workers
+        ]
+        path.write_text(
+            CONFIG.format(port=self.port, drain=self.drain_timeout_s) + "".join(entries)
+        )
+        path.chmod(0o600)
+        os.chown(path, self._uid, self._uid)
+
+    @property
+    def _uid(self) -> int:
+        return UID if self.account == ACCOUNT else 0
+
+    def prepare(self) -> None:
+        """Make its folders and its configuration."""
         for folder in (self.home, f"{self.home}/project"):
             self.machine.place(folder).mkdir(mode=0o700)
-            os.chown(self.machine.place(folder), uid, uid)
+            os.chown(self.machine.place(folder), self._uid, self._uid)
+        self.configure("web")
+
+    def install(self, **drop_in: str) -> None:
+        """Write the unit, with lines of `[Service]` in a drop-in."""
+        self.prepare()
         units = self.machine.place("/etc/systemd/system")
         (units / f"{self.name}.service").write_text(unit.render(self.wanted, VERSION))
         if drop_in:
@@ -69,7 +105,6 @@ class Service:
             text = "\n".join(["[Service]", *lines, ""])
             (units / f"{self.name}.service.d/test.conf").write_text(text)
         self.control("daemon-reload")
-        self.machine.must("systemctl", "start", self.name)
 
     def control(self, *words: str, timeout_s: float = 60) -> str:
         """Run systemctl."""
@@ -137,6 +172,3 @@ class Job:
         """Return it as soon as it is in a state."""
         wait_until(lambda: self.shown["state"] == state, timeout_s=PATIENCE_S, what=state)
         return self.shown
-
-
-PLACES: Final = ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME")

@@ -95,14 +95,14 @@ def install(surroundings: Surroundings, **options: Unpack[_Options]) -> int:
         return 0
     path = manager.install(wanted)
     output.say(f"written: {path}")
-    if isinstance(manager, Systemd) and options["linger"]:
-        manager.linger()
     if options["start_now"]:
         runs = manager.state(wanted.name).is_running
         (manager.restart if runs else manager.start)(wanted.name, output.say)
         output.say(f"{wanted.name} runs: {manager.state(wanted.name).status or 'ready'}")
     _explain(wanted)
-    if isinstance(manager, Systemd) and reach.value == "user" and not manager.lingers:
+    if isinstance(manager, Systemd) and options["linger"]:
+        manager.linger()
+    elif isinstance(manager, Systemd) and reach.value == "user" and not manager.lingers:
         output.advise(
             "it runs while you are logged in; install it with --linger to let it run always"
         )

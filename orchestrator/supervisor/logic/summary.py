@@ -21,22 +21,33 @@ class Summary:
     text: str
     answered: bool
     """Whether nobody is waited for without a reason that a person can read."""
+    jobs: str = "no jobs"
+    """How many run, in words: all that matters once the run ends."""
 
 
-def summary(workers: Sequence[tuple[str, Standing]], *, jobs: int, server_is_up: bool) -> Summary:
-    """Return how the workers, by name, stand together."""
+def summary(
+    workers: Sequence[tuple[str, Standing]],
+    *,
+    jobs: int,
+    server_is_up: bool,
+    wrong: str | None = None,
+) -> Summary:
+    """Return how the workers, by name, stand together; `wrong` is what is so with their file."""
     wanted = [(name, stands) for name, stands in workers if stands.state not in UNASKED]
     ready = sum(stands.state in WORKING for _, stands in wanted)
-    parts = [f"{ready}/{len(wanted)} ready", f"{jobs} job{'' if jobs == 1 else 's'}"]
+    count = f"{jobs} job{'' if jobs == 1 else 's'}"
     troubled = [(name, stands) for name, stands in wanted if stands.state not in WORKING]
-    text = ", ".join(parts)
+    text = f"{ready}/{len(wanted)} ready, {count}"
     if troubled:
         name, stands = min(troubled, key=lambda one: (_is_starting(one[1]), one[0]))
         more = f" (and {len(troubled) - 1} more)" if len(troubled) > 1 else ""
         text += f"; {name}: {stands.reason or stands.state}{more}"
     elif not server_is_up:
         text += "; the server is starting"
-    return Summary(text, server_is_up and not any(_is_starting(stands) for _, stands in wanted))
+    if wrong is not None:
+        text += f"; configuration: {wrong}"
+    waits = not server_is_up or any(_is_starting(stands) for _, stands in wanted)
+    return Summary(text, answered=not waits, jobs=count)
 
 
 def _is_starting(stands: Standing) -> bool:

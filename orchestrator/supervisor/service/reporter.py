@@ -49,8 +49,8 @@ class Reporter:
             tasks.start_soon(beat, self._notifier)
             await self._begin()
             tasks.start_soon(self._tell_changes)
-            await self._changed.until(lambda: self._ending() is not None)
-            self._notifier.stopping(self._ending() or "")
+            await self._until(lambda: self._ending() is not None)
+            self._notifier.stopping(self._words())
             await self._ask_for_time()
 
     async def _begin(self) -> None:
@@ -58,7 +58,7 @@ class Reporter:
         with anyio.move_on_after(PATIENCE_S):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._ask_for_time)
-                await self._changed.until(lambda: self._look().answered or bool(self._ending()))
+                await self._until(lambda: self._look().answered or self._ending() is not None)
                 tasks.cancel_scope.cancel()
         if self._ending() is None:
             self._told = self._look().text
@@ -66,14 +66,21 @@ class Reporter:
 
     async def _tell_changes(self) -> None:
         while True:
-            await self._changed.until(lambda: self._words() != self._told)
+            await self._until(lambda: self._words() != self._told)
             self._told = self._words()
             self._notifier.status(self._told)
             await anyio.sleep(CALM_S)
 
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Return when it holds; a configuration that waits to be mended rings no bell."""
+        while not condition():
+            deadline = anyio.current_time() + CALM_S
+            await self._changed.until(condition, deadline=deadline)
+
     def _words(self) -> str:
         ending = self._ending()
-        return self._look().text if ending is None else f"{ending}: {self._look().text}"
+        seen = self._look()
+        return seen.text if ending is None else f"{ending}, {seen.jobs}"
 
     async def _ask_for_time(self) -> None:
         """Ask for more time for as long as this takes: it has limits of its own."""

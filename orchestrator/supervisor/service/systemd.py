@@ -78,8 +78,11 @@ class Systemd:
     def _folder(self) -> Path:
         if self._reach is Reach.SYSTEM:
             return SYSTEM_UNITS
+        # The manager's own place: it began before this shell, which may have set another one.
+        known = ask([*self._control, "show", "--property=UnitPath", "--value"]).stdout.split()
         own = self._environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-        return Path(own) / "systemd/user"
+        usual = str(Path(own) / "systemd/user")
+        return Path(next((path for path in known if path.endswith("/systemd/user")), usual))
 
     def text(self, wanted: ServiceWanted) -> bytes:
         """Return the unit for the systemd of this machine."""

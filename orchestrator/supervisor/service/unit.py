@@ -73,7 +73,8 @@ def render(wanted: ServiceWanted, version: int) -> str:
     sections = {
         "Unit": [
             ("Description", _DESCRIPTIONS[wanted.role]),
-            ("After", "network.target"),
+            # The bus, because a plain user asks over it why a stop is wanted, also at a shutdown.
+            ("After", "network.target" if server else "network.target dbus.service"),
             ("StartLimitIntervalSec", "0"),
         ],
         "Service": [

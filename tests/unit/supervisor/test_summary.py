@@ -48,3 +48,11 @@ def test_a_reason_comes_before_what_only_takes_time() -> None:
 def test_a_server_that_is_to_be_here_is_waited_for() -> None:
     """Without its server a machine has not answered."""
     assert _told(server_is_up=False) == ("0/0 ready, 0 jobs; the server is starting", False)
+
+
+def test_a_broken_file_is_told_beside_how_all_is() -> None:
+    """Workers go on with the last good file, and who looks sees that it is not the one on disk."""
+    found = summary([("web", READY)], jobs=0, server_is_up=True, wrong="1 problem, first: x:1:2: y")
+
+    assert found.text == "1/1 ready, 0 jobs; configuration: 1 problem, first: x:1:2: y"
+    assert found.answered
