@@ -23,12 +23,21 @@ def locate(told: Path | None, environ: Mapping[str, str]) -> Path:
     if said := environ.get(VARIABLE, "").strip():
         return Path(os.path.normpath(Path.cwd() / said))
     folder = _folder(environ)
-    old = folder / OLD_NAME
-    return old if old.exists() and not (folder / NAME).exists() else folder / NAME
+    alone = _is_there(folder / OLD_NAME) and not _is_there(folder / NAME)
+    return folder / (OLD_NAME if alone else NAME)
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether there is such a file, as far as this user may know."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _folder(environ: Mapping[str, str]) -> Path:
-    if os.geteuid() == 0 and _SYSTEM.is_dir():
+    if os.geteuid() == 0 and _is_there(_SYSTEM):
         return _SYSTEM
     said = environ.get("XDG_CONFIG_HOME", "")
     home = Path(said) if said.startswith("/") else Path(environ.get("HOME") or "~") / ".config"

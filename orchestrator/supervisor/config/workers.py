@@ -6,6 +6,7 @@ not; and it stops this worker alone.
 """
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,15 +143,25 @@ class _Entry:
         except PathFault as fault:
             self._note(steps, "path", fault.message)
             return Path()
-        if path.is_dir():
-            if not os.access(path, os.R_OK | os.X_OK):
-                self._note(steps, "directory", f"the directory {path} may not be entered")
-        elif path.exists() or path.is_symlink():
-            self._note(steps, "directory", f"{path} is no directory")
-        elif not self._said.create_working_directory:
-            self._references.files.add(path)  # when it appears, the worker can be started
-            hint = f"make it with: mkdir -p {path}  – or say 'create_working_directory: true'"
-            self._note(steps, "directory", f"there is no directory {path}", hint)
+        # One that is not started may wait for its directory.
+        level = Level.ERROR if self._said.enabled else Level.WARNING
+        try:
+            is_directory = stat.S_ISDIR(path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            if not self._said.create_working_directory or path.is_symlink():
+                self._references.files.add(path)  # when it appears, the worker can be started
+                hint = f"make it with: mkdir -p {path}  – or say 'create_working_directory: true'"
+                self._note(steps, "directory", f"there is no directory {path}", hint, level)
+            return path
+        except OSError as error:
+            why = (error.strerror or "").lower()
+            self._note(steps, "directory", f"{path} cannot be looked at: {why}", None, level)
+            return path
+        if not is_directory:
+            self._note(steps, "directory", f"{path} is no directory", None, level)
+        elif not os.access(path, os.R_OK | os.X_OK):
+            what = f"the directory {path} may not be entered"
+            self._note(steps, "directory", what, None, level)
         return path
 
     @property

@@ -1,5 +1,7 @@
 """What a person reads for each mistake: the place, what is wrong there, and what to do."""
 
+import os
+
 import pytest
 
 from orchestrator.protocol.limits import SLOTS_MAX
@@ -85,6 +87,9 @@ WORKER = [
 ]
 STATE = [
     ({"working_directory": "gone"}, "there is no directory", "mkdir -p"),
+    ({"working_directory": "x" * 300}, "cannot be looked at: file name too long", ""),
+    ({"working_directory": "loop"}, "cannot be looked at: too many levels of symbolic links", ""),
+    ({"working_directory": "workers.yaml/x"}, "there is no directory", "mkdir -p"),
     ({"working_directory": "workers.yaml"}, "is no directory", ""),
     ({"working_directory": "~nobody_of_that_name"}, "there is no user 'nobody_of_that_name'", ""),
     ({"working_directory": "${env:HOME}"}, "only ${HOME} and ~ stand for something", ""),
@@ -133,6 +138,8 @@ def test_what_keeps_one_worker_from_being_started(
     config: ConfigFolder, keys: dict[str, str], told: str, hint: str
 ) -> None:
     """The worker is left out with its problem, and the one after it runs."""
+    (config.home / "loop").symlink_to("loop")
+
     loaded = config.workers(config.worker(1, **keys), config.worker(2))
 
     assert loaded.wanted is not None, words(loaded)
@@ -142,6 +149,27 @@ def test_what_keeps_one_worker_from_being_started(
     assert told in parked.problems[0].message
     assert hint in str(parked.problems[0].hint)
     assert str(parked.place) == f"{config.path}:3:5"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every directory")
+def test_a_directory_of_somebody_else_keeps_its_worker_out(config: ConfigFolder) -> None:
+    """What may not be looked at is told like everything else."""
+    (config.home / "web").chmod(0)
+    closed = config.workers(config.worker(1), config.worker(2, working_directory="web/inner"))
+    (config.home / "web").chmod(0o700)
+
+    assert "may not be entered" in words(closed)
+    assert "cannot be looked at: permission denied" in words(closed)
+
+
+def test_a_worker_that_is_not_started_may_wait_for_its_directory(config: ConfigFolder) -> None:
+    """It is warned of, and the worker is known as one that is kept for later."""
+    loaded = config.workers(config.worker(1, working_directory="gone", enabled="false"))
+
+    assert loaded.ok
+    assert loaded.wanted is not None
+    assert not loaded.wanted.workers[0].enabled
+    assert ":5:24: warning: there is no directory" in words(loaded)
 
 
 def test_two_workers_of_one_name_are_both_shown(config: ConfigFolder) -> None:
