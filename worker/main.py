@@ -40,6 +40,9 @@ from worker.spool import Spool
 from worker.terms import Called
 
 LOGGER: Final = logging.getLogger(__name__)
+LOGS: Final = "log"
+LOG: Final = "worker.log"
+"""Below the state directory: where a worker's own log is kept."""
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _DESCRIPTORS: Final = 8192
 """Three for each of the most slots that a worker can have, its connections, and as many again."""
@@ -127,6 +130,8 @@ async def _forked(args: Message, lifeline_fd: int, channel: socket.socket) -> in
 
     try:
         settings = _settings(args)
+        # What a supervisor collects is of all workers; this is what its own people look for.
+        logs.keep(private_dir(settings.state_dir / LOGS) / LOG)
         if settings.token_file is not None:
             token = read_token(settings.token_file)
         else:

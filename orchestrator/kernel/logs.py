@@ -12,13 +12,20 @@ import contextvars
 import errno
 import json
 import logging
+import logging.handlers
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from io import BufferedWriter, FileIO, TextIOWrapper
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TextIO
 
+KEPT_BYTES: Final = 10 * 1024 * 1024
+KEPT_FILES: Final = 4
+"""Besides the one that is written: weeks of a busy worker, and at most 50 MiB."""
+_APPENDED: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _KEYS: Final = "event_keys"
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 _NO_READER: Final = frozenset({errno.EPIPE, errno.EIO})
@@ -60,6 +67,17 @@ def set_up(*, level: int = logging.INFO, stream: TextIO | None = None) -> None:
     logging.raiseExceptions = False
 
 
+def keep(path: Path) -> None:
+    """Write the log to a file as well, which is begun anew when it is long; a few are kept.
+
+    Each is for its owner alone. A disk without room costs lines, and nothing else.
+    """
+    handler = _Kept(path, maxBytes=KEPT_BYTES, backupCount=KEPT_FILES, encoding="utf-8")
+    handler.setFormatter(_ForPrograms())
+    handler.addFilter(_add_bound_keys)
+    logging.getLogger().addHandler(handler)
+
+
 def for_programs() -> logging.Formatter:
     """Return what makes a JSON object of a record, as the log has it when nobody looks at it."""
     return _ForPrograms()
@@ -74,6 +92,15 @@ def discard(descriptor: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
+
+
+class _Kept(logging.handlers.RotatingFileHandler):
+    """A log in files."""
+
+    def _open(self) -> TextIOWrapper:
+        descriptor = os.open(self.baseFilename, _APPENDED, 0o600)
+        file = BufferedWriter(FileIO(descriptor, "a"))
+        return TextIOWrapper(file, encoding=self.encoding, errors="backslashreplace")
 
 
 class _Handler(logging.StreamHandler[TextIO]):

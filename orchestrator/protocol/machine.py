@@ -29,9 +29,9 @@ class WorkerStatus(Reply):
     """How one worker stands: its state, since when, why, what comes next, and when.
 
     `slots` is what is configured, `allowed` its share of the machine's `max_jobs` just now.
-    `configured_at` is the place of its entry (`file:line:column`). `starts` counts its processes,
-    `contact_age_s` is how long its server has said nothing, `waiting_bytes` what that does not have
-    yet. Of `running` there are at most 64.
+    `configured_at` is the place of its entry (`file:line:column`), `log_file` where its own log is.
+    `starts` counts its processes, `contact_age_s` is how long its server has said nothing,
+    `waiting_bytes` what that does not have yet. Of `running` there are at most 64.
     """
 
     name: str
@@ -50,6 +50,7 @@ class WorkerStatus(Reply):
     server_url: str | None = None
     working_directory: str
     configured_at: str | None = None
+    log_file: str | None = None
     waiting_bytes: int | None = None
     contact_age_s: float | None = None
 

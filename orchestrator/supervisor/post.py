@@ -9,6 +9,7 @@ lead to the same end. It decides nothing about restarts; that is `logic/child.py
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -82,6 +83,11 @@ class Post:
     def name(self) -> str:
         """Return what people call it."""
         return (self.wanted or self.told).name
+
+    @property
+    def folder(self) -> Path:
+        """Return where its memory and its log are."""
+        return self._around.launches.folder(self.told)
 
     @property
     def child(self) -> Child | None:

@@ -136,6 +136,32 @@ def test_orders_are_written_down(here: Installation) -> None:
     assert [one["seq"] for one in told] == sorted({one["seq"] for one in told})
 
 
+def test_a_worker_s_log_is_its_own(here: Installation) -> None:
+    """What happened to a job, for people and programs; it goes on while it is followed."""
+    job = here.submit("--", "true")
+    here.wait_state(job, "succeeded")
+
+    def about() -> list[str]:
+        lines = _said(here, "logs", "local", "--job", job, "--json")[1].splitlines()
+        return [json.loads(line)["event"] for line in lines]
+
+    wait_until(lambda: about() == ["attempt.started", "attempt.ended"])
+    out = _said(here, "logs", "local", "--since", "1h", "--lines", "1")[1]
+    assert (out.count("\n"), " worker=local" in out) == (1, True)
+
+    following = here.follow("logs", "local", "-f", "--lines", "0")
+    try:
+        assert following.stdout is not None
+        while b"session.opened" not in following.stdout.readline():
+            pass  # what was there before
+        later = here.submit("--", "true")
+        while later.encode() not in following.stdout.readline():
+            pass
+    finally:
+        following.kill()
+        following.communicate()
+
+
 def test_an_unknown_worker_is_said_so(here: Installation) -> None:
     """With those that there are."""
     for verb in ("why", "pause", "drain", "resume", "restart"):

@@ -7,6 +7,7 @@ import click
 
 from orchestrator.commands import output
 from orchestrator.commands.machine.finding import find, state_dir_option
+from orchestrator.commands.machine.records import words
 from orchestrator.commands.options import json_option
 
 
@@ -29,20 +30,8 @@ def events(
         if as_json:
             output.line(line)
         else:
-            output.data(_words(json.loads(line)))
+            output.data(words(json.loads(line)))
     return 0
-
-
-def _words(told: dict[str, object]) -> str:
-    head = f"{told.pop('time', '')} {told.pop('level', '')!s:<8} {told.pop('event', '')!s:<24}"
-    told.pop("seq", None)
-    pairs = " ".join(f"{key}={_shown(value)}" for key, value in told.items())
-    return f"{head} {pairs}".rstrip()
-
-
-def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if text and " " not in text else json.dumps(text, ensure_ascii=False)
 
 
 @click.command()
