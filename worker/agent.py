@@ -239,7 +239,8 @@ class Agent:
     def _offered(self) -> Offer:
         terms = self.terms.now
         kinds = self._kinds if terms.kinds is None else self._kinds.intersection(terms.kinds)
-        return Offer(slots=terms.slots, kinds=sorted(kinds), tags=list(terms.tags))
+        slots = terms.slots if terms.paused is None else 0
+        return Offer(slots=slots, kinds=sorted(kinds), tags=list(terms.tags))
 
     async def _only_one(self, ending: "_Ending") -> None:
         """Ask for nothing more once a job was begun, and end when it has; or when none came."""

@@ -67,7 +67,7 @@ class SessionRequest(Request):
     version: Label = Field(max_length=64)
     spool_id: Label = Field(min_length=8, max_length=64)
     number: int = Field(default=0, ge=0, lt=2**62)
-    slots: int = Field(ge=1, le=limits.SLOTS_MAX)
+    slots: int = Field(ge=0, le=limits.SLOTS_MAX)
     kinds: list[Text] = Field(max_length=256)
     tags: list[Tag] = Field(default=[], max_length=limits.TAGS)
     host: Host
@@ -230,9 +230,12 @@ class LiveAttempt(Request):
 
 
 class Offer(Request):
-    """What a worker has to offer now: it may change while its session and its attempts go on."""
+    """What a worker has to offer now: it may change while its session and its attempts go on.
 
-    slots: int = Field(ge=1, le=limits.SLOTS_MAX)
+    One that is paused offers no slots; what it has goes on.
+    """
+
+    slots: int = Field(ge=0, le=limits.SLOTS_MAX)
     kinds: list[Text] = Field(max_length=256)
     tags: list[Tag] = Field(default=[], max_length=limits.TAGS)
 

@@ -95,7 +95,9 @@ def _who(found: core.Explained) -> str:
         case PendingReason.NO_WORKER_MATCHES:
             return f"none of {found.fleet.online} online workers has all that the job asks for"
         case PendingReason.ALL_SLOTS_BUSY:
-            return f"all slots of the workers that match ({found.fleet.matching}) are busy"
+            return (
+                f"all slots of the workers that match ({found.fleet.matching}) are busy or paused"
+            )
         case _:
             return f"a worker is about to take it ({found.fleet.matching_free} have a free slot)"
 

@@ -84,3 +84,15 @@ async def test_more_slots_are_seen(world: World) -> None:
     await worker.heartbeat(live(grant), offer=_offer(slots=2))
 
     assert (await world.job(job.id)).pending_reason == "starting"
+
+
+async def test_a_paused_worker_is_no_free_one(world: World) -> None:
+    """It offers no slots: a job that it could do is not about to start, and what it has goes on."""
+    worker = await world.worker()
+    grant = await worker.running()
+    job = await world.submit()
+
+    reply = await worker.heartbeat(live(grant), offer=_offer(slots=0))
+
+    assert reply.orders == []
+    assert (await world.job(job.id)).pending_reason == "all_slots_busy"

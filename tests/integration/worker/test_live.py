@@ -96,6 +96,7 @@ def test_a_paused_worker_takes_nothing(place: Workplace) -> None:
         paused = parent.stands(lambda it: it["state"] == "paused", "it is paused")
         assert (paused["reason"], paused["running_count"]) == ("the disk is strange", 1)
         _asks_nothing(place.server)
+        wait_until(lambda: _offered(place.server)["slots"] == 0, what="the server knows of it")
         claims = len(place.server.named("claim"))
         waiting = place.server.sh("exit 5")
         (place.directory / "gate").touch()
@@ -233,6 +234,14 @@ def test_settings_that_cannot_be_are_refused_whole(place: Workplace) -> None:
         assert "env" in parent.events("settings.refused")[0]["reason"]
         assert parent.stands(lambda it: it["state"] == "ready", "it works on")["slots"] == 1
         assert place.server.end(place.server.sh("exit 7")).exit_code == 7
+
+
+def test_another_process_under_the_same_token_is_told(place: Workplace) -> None:
+    """It waits until that one has gone, says so meanwhile, and then works by itself."""
+    place.server.fault("sessions", *[Problem(409, "session_superseded")] * 3)
+    with working(place) as parent:
+        assert "superseded" in [news["state"] for news in parent.news()]
+        parent.stands(lambda it: it["state"] == "ready", "it is ready")
 
 
 def test_another_clock_is_shown_and_nothing_else(place: Workplace) -> None:
