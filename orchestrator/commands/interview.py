@@ -52,10 +52,15 @@ def interview() -> Answers:
 def _directory() -> Path:
     while True:
         said = click.prompt("Directory in which it works", default=str(Path.cwd()), err=True)
-        path = Path(said).expanduser().absolute()
-        if path.is_dir():
-            return path
-        output.say(f"there is no directory {path}")
+        try:
+            path = Path(said).expanduser().absolute()
+            if path.is_dir():
+                return path
+            output.say(f"there is no directory {path}")
+        except OSError as error:
+            output.say(f"{said} cannot be looked at: {(error.strerror or '').lower()}")
+        except RuntimeError:  # what pathlib says of a `~user`
+            output.say(f"nobody is at home at {said}")
 
 
 def _named(text: str) -> str:

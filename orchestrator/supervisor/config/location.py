@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from orchestrator.kernel.errors import ConfigInvalid
+from orchestrator.supervisor.config.places import Folders, PathFault
+
 VARIABLE: Final = "ORCHESTRATOR_CONFIG"
 NAME: Final = "workers.yaml"
 OLD_NAME: Final = "workers.json"
@@ -40,5 +43,10 @@ def _folder(environ: Mapping[str, str]) -> Path:
     if os.geteuid() == 0 and _is_there(_SYSTEM):
         return _SYSTEM
     said = environ.get("XDG_CONFIG_HOME", "")
-    home = Path(said) if said.startswith("/") else Path(environ.get("HOME") or "~") / ".config"
-    return home.expanduser() / "orchestrator"
+    if said.startswith("/"):
+        return Path(said) / "orchestrator"
+    try:
+        return Path(Folders(Path.cwd(), environ).home()) / ".config/orchestrator"
+    except PathFault as fault:
+        hint = "or say where the configuration is, with --config or ORCHESTRATOR_CONFIG"
+        raise ConfigInvalid(fault.message, hint=hint) from None

@@ -29,15 +29,21 @@ class Folders:
 
     def path(self, text: str) -> Path:
         """Return an absolute path without `.` and `..`; it need not exist."""
-        told = text.replace("${HOME}", self._home())
+        told = text.replace("${HOME}", self.home()) if "${HOME}" in text else text
         if "${" in told:
             raise PathFault("only ${HOME} and ~ stand for something in a path")
         if found := _USER.match(told):
-            told = (self._home_of(found[1]) if found[1] else self._home()) + told[found.end() :]
+            told = (self._home_of(found[1]) if found[1] else self.home()) + told[found.end() :]
         return Path(os.path.normpath(self.base / told))
 
-    def _home(self) -> str:
-        return self.environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
+    def home(self) -> str:
+        """Return where the user of this process is at home."""
+        if said := self.environ.get("HOME"):
+            return said
+        try:
+            return pwd.getpwuid(os.geteuid()).pw_dir
+        except KeyError:
+            raise PathFault(f"user {os.geteuid()} has no home: set HOME") from None
 
     @staticmethod
     def _home_of(user: str) -> str:

@@ -108,7 +108,7 @@ class References:
         if not value.strip():
             hint = "a service has an environment of its own: what a shell exports is not in it"
             raise Unresolved(f"the variable {name} is not set for the orchestrator", hint)
-        return value
+        return _text(os.fsencode(value), f"the variable {name}")
 
     def _credential(self, name: str) -> str:
         folder = self.environ.get("CREDENTIALS_DIRECTORY", "")

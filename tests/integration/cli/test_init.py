@@ -209,7 +209,9 @@ def test_a_person_is_asked_and_the_answers_are_tried(
 
     with Conversation(home, "init") as talk:
         talk.answer("Directory", "/no/such/place")
-        talk.answer("there is no directory", str(project))
+        talk.answer("there is no directory", "~nobody_of_that_name")
+        talk.answer("nobody is at home", "x" * 300)
+        talk.answer("cannot be looked at", str(project))
         talk.answer("Name of the worker [pro-ject]", "Bad Name")
         talk.answer("such as bad-name", "")
         talk.answer("Address of the server", "ftp://x")

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.kernel.errors import ConfigInvalid
 from orchestrator.supervisor.config.loader import load
 from orchestrator.supervisor.config.location import locate
+from orchestrator.supervisor.config.places import Folders, PathFault
 from tests.support.configs import URL, ConfigFolder, token, words
 
 EMBEDDED = "version: 1\nserver: {embedded: true}\n"
@@ -153,6 +155,20 @@ def test_the_file_is_looked_for_where_it_is_told(config: ConfigFolder) -> None:
     assert locate(None, {**home, "ORCHESTRATOR_CONFIG": "/c/d.yaml"}) == Path("/c/d.yaml")
     assert locate(None, {**home, "XDG_CONFIG_HOME": "/x"}) == Path("/x/orchestrator/workers.yaml")
     assert locate(None, home) == usual / "workers.yaml"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(
+    config: ConfigFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user of a container may have neither an entry nor a variable; absolute paths need none."""
+    monkeypatch.setattr(os, "geteuid", lambda: 4_000_000_000 - 1)
+    homeless = Folders(config.home, {})
+
+    assert homeless.path("/srv/web") == Path("/srv/web")
+    with pytest.raises(PathFault, match="has no home: set HOME"):
+        homeless.path("~/web")
+    with pytest.raises(ConfigInvalid, match="has no home: set HOME"):
+        locate(None, {})
 
 
 def test_an_older_file_is_taken_while_it_is_alone(config: ConfigFolder) -> None:

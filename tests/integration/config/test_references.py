@@ -25,7 +25,7 @@ REFUSED = [
     ("${env:NONE}", "the variable NONE is not set for the orchestrator"),
     ("${env:BLANK}", "the variable BLANK is not set for the orchestrator"),
     ("${cmd:false}", "false ended with exit code 1"),
-    ("${cmd:no-such-program}", "no-such-program cannot be started: no such file"),
+    ("${cmd:no-such-program}", "no-such-program cannot be started: "),
     ("${cmd:sh -c 'kill -9 $$'}", "sh ended with exit code -9"),
     ("${cmd:true}", "what true printed is empty"),
     ("${cmd:head -c 70000 /dev/zero}", "the command printed more than 65,536 bytes"),
@@ -86,6 +86,16 @@ def test_references_are_followed_in_tokens_and_variables(folder: ConfigFolder) -
     one, two = loaded.wanted.workers
     assert one.token == token(1)
     assert two.env == {"A": "x-here-here", "B": "${amount}", "C": "a b"}
+
+
+def test_a_variable_that_is_no_text_is_told(folder: ConfigFolder) -> None:
+    """What the system passes on is bytes, and not all bytes are text."""
+    folder.environ["BYTES"] = os.fsdecode(b"planted-\xff")
+
+    loaded = folder.workers(folder.worker(1, env="{A: '${env:BYTES}'}"))
+
+    assert "the variable BYTES is not UTF-8 text" in words(loaded)
+    assert "planted" not in words(loaded)
 
 
 def test_a_reference_elsewhere_is_no_reference(folder: ConfigFolder) -> None:
