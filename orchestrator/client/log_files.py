@@ -29,18 +29,22 @@ def follow(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the records that come from now on, in whichever file; it does not end by itself."""
     file = _opened(path, at_end=True)
     half = ""
-    while True:
-        # Looked at before it is read: what was written until it got another name is in it, then.
-        moved = file is not None and _is_another(path, file.fileno())
-        text = "" if file is None else file.read()
-        *whole, half = (half + text).split("\n")
-        yield from filter(None, map(_record, whole))
-        if file is None or moved:
-            if file is not None:
-                file.close()
-            file, half = _opened(path, at_end=False), ""
-        if not moved:
-            time.sleep(LOOK_S)
+    try:
+        while True:
+            # Looked at before it is read: what was written until it got another name is in it.
+            moved = file is not None and _is_another(path, file.fileno())
+            text = "" if file is None else file.read()
+            *whole, half = (half + text).split("\n")
+            yield from filter(None, map(_record, whole))
+            if file is None or moved:
+                if file is not None:
+                    file.close()
+                file, half = _opened(path, at_end=False), ""
+            if not moved:
+                time.sleep(LOOK_S)
+    finally:
+        if file is not None:
+            file.close()
 
 
 def _opened(path: Path, *, at_end: bool) -> Any:  # noqa: ANN401 - a text file, or none

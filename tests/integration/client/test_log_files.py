@@ -61,6 +61,7 @@ def test_what_comes_is_followed_into_the_next_file(kept: Path) -> None:
         for record in records:
             found.append(record["number"])
             if record["number"] == 99:
+                records.close()  # type: ignore[attr-defined]  # it is a generator
                 break
         enough.set()
 
