@@ -54,6 +54,8 @@ class Launches:
         self._nursery: Launcher | None = None
         self._one_at_a_time = anyio.Lock()
         self._enrolling = anyio.Lock()
+        self._made: set[Path] = set()
+        """Folders that are known to be ours alone."""
 
     def server_is_at(self, url: str) -> None:
         """Note the address at which the embedded server became ready."""
@@ -127,8 +129,12 @@ class Launches:
 
     async def _have_folders(self, worker: WorkerWanted) -> Path:
         """Have the worker's own folder, and the one that it works in if we are to make it."""
-        private_dir(self._settings.state_dir / "workers")
-        folder = private_dir(self.folder(worker))
+        folder = self.folder(worker)
+        # Making sure waits for the disk, and a worker that died is to be back in milliseconds.
+        if folder not in self._made or not folder.is_dir():
+            private_dir(folder.parent)
+            folder = private_dir(folder)
+            self._made.add(folder)
         if worker.create_working_directory:
             try:
                 worker.working_directory.mkdir(parents=True, exist_ok=True)
