@@ -157,6 +157,7 @@ class Watcher:
             await self._asked.until(lambda: self._is_asked, deadline=deadline)
             if self._is_asked:
                 self._is_asked, self._begun = False, self._wanted
+                await marks.settled(self._files)
                 return
             if not watch:
                 continue
@@ -170,7 +171,6 @@ class Watcher:
 
     async def _read(self) -> Loaded:
         """Load the file, once more if it may have been half of one."""
-        await marks.settled([self._settings.path])
         loaded = await self._load(None)
         if loaded.wanted is None and self._loaded is not None:
             await anyio.sleep(HALF_WRITTEN_S)
