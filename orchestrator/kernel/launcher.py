@@ -121,6 +121,8 @@ def _become_launcher(control: socket.socket, preload: Sequence[str]) -> int:
 def nursery(_args: Message, fds: list[int]) -> int:
     """Be a second launcher, which imports a program's code once and forks it many times."""
     [control] = fds
+    # What its children are told passes through here, and the environment of jobs is among it.
+    linux.hide_memory()
     return serve(socket.socket(fileno=control))
 
 

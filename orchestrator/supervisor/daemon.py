@@ -27,7 +27,7 @@ import anyio
 import click
 from anyio.abc import TaskGroup
 
-from orchestrator.kernel import logs
+from orchestrator.kernel import linux, logs
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.clock import Clock, SystemClock
 from orchestrator.kernel.errors import cause
@@ -112,6 +112,8 @@ def run(
 ) -> int:
     """Run until stopped, and return the exit code. `launcher` ends with it."""
     logs.set_up()
+    # Here is every worker's token, and jobs run as the same user.
+    linux.hide_memory()
     try:
         with Lock(settings.state_dir / "lock").take("an orchestrator"):
             return anyio.run(_run, source, settings, launcher, say)

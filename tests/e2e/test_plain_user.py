@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.installation import installed
@@ -23,6 +24,23 @@ def test_a_plain_user_runs_a_job_and_stops(home: Path) -> None:
         assert b"running as root" not in house.log.read_bytes()
         assert house.stop() == 0
         assert not house.leftovers()
+
+
+def test_a_job_reads_no_memory_of_those_who_keep_it(home: Path) -> None:
+    """Where a token is or was, the supervisor, the nursery and the worker, nobody looks in."""
+    with installed(home, prefix=plain_user()) as house:
+        assert house.process is not None
+        below = psutil.Process(house.process.pid).children(recursive=True)
+        pids = [one.pid for one in below if one.name() in {"orch-nursery", "orch-worker"}]
+        assert len(pids) == 2
+        peek = "head -c 1 /proc/$pid/environ || head -c 1 /proc/$pid/maps"
+        script = f"for pid in {house.process.pid} {pids[0]} {pids[1]}; do {peek}; done; true"
+
+        done = house.cli("jobs", "submit", "--follow", "--shell", script)
+
+        assert done.returncode == 0, done
+        assert done.stdout == b""
+        assert done.stderr.count(b"ermission denied") == 6
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is warned")
