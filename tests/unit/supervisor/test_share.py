@@ -163,9 +163,13 @@ def test_five_workers_of_four_slots_never_run_more_than_six_jobs() -> None:
     assert min(started) > 0.4 * max(started)
 
 
-def test_a_busy_worker_hands_on_to_one_that_waits() -> None:
-    """A job that comes while another worker has everything starts when one of its jobs ends."""
-    world = _worlds([4, 4], limit=4, backlog=0, job_s=5.0)
+@pytest.mark.parametrize("slots", [4, 6])
+def test_a_busy_worker_hands_on_to_one_that_waits(slots: int) -> None:
+    """A job that comes while another worker has everything starts when one of its jobs ends.
+
+    Also if the busy one could use more, and has waited for that much longer.
+    """
+    world = _worlds([slots, 4], limit=4, backlog=0, job_s=5.0)
     world.submit(0, 10**6)
     world.run(60.0)
     assert world.workers[0].running == 4
@@ -259,6 +263,38 @@ def test_a_dead_worker_keeps_what_it_runs_until_it_is_forgotten() -> None:
     assert given(10.0) <= 1
     assert given(10.0 + LOST_S) == 1
     assert given(10.0 + FORGET_S) == 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_jobs_from_before_count_before_anybody_told_of_them(seed: int) -> None:
+    """A supervisor that was started again gives nothing away that a worker may have running."""
+    workers = {0: Worker(4, 0, 5.0, running=3), 1: Worker(4, 10**6, 1.0)}
+    world = World(4, workers, random.Random(seed))
+    world.at(5.0, lambda: world._end(0))
+    world.run(4.0)
+
+    assert world.most == 4
+
+
+def test_a_permit_that_is_handed_back_goes_to_whoever_waits() -> None:
+    """Not to the one that handed it back, although that one could have used it for longer."""
+    share: Share[str] = Share(2)
+    share.join("a", 3, now=0.0)
+    share.join("b", 1, now=0.0)
+    for key in ("a", "b"):
+        share.began(key, now=0.0)
+        share.heard(key, allowed=0, running=0, takes=key == "a", now=0.0)
+    while orders := share.decide(now=1.0):
+        given = orders["a"]
+        share.heard("a", allowed=given, running=given or 0, takes=True, now=1.0)
+    share.heard("b", allowed=0, running=0, takes=True, now=5.0)
+
+    assert share.decide(now=5.0) == {"a": 1}
+    share.heard("a", allowed=1, running=2, takes=True, now=5.1)
+    assert share.decide(now=5.2) == {}
+    share.heard("a", allowed=1, running=1, takes=True, now=6.0)
+
+    assert share.decide(now=6.0) == {"b": 1}
 
 
 def test_one_that_has_left_is_counted_no_more() -> None:
