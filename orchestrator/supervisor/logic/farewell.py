@@ -27,7 +27,7 @@ def farewell(phase: Phase, running_since: Sequence[float], *, now: float) -> str
         case Phase.INTERRUPTING:
             return "Interrupting the running jobs. Ctrl-C again leaves at once."
         case Phase.RUNNING | Phase.LEAVING:  # pragma: no branch - mypy proves that there is no more
-            return ""
+            return ""  # nobody is leaving, or nobody is left to read it
 
 
 def _jobs(running_since: Sequence[float], now: float) -> str:

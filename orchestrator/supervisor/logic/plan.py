@@ -218,10 +218,8 @@ def _of_worker(old: WorkerWanted | None, new: WorkerWanted | None) -> Iterator[C
 
 
 def _of_identity(old: WorkerIdentity, new: WorkerIdentity) -> Iterator[Change]:
-    if old[1:] != new[1:]:
-        yield Change("token", When.RESTARTS)
-    if old.server_url != new.server_url:
-        yield Change("server_url", When.RESTARTS)
+    differing = {"token": old[1:] != new[1:], "server_url": old.server_url != new.server_url}
+    yield from (Change(key, When.RESTARTS) for key, differs in differing.items() if differs)
 
 
 def _of_limits(old: JobLimits, new: JobLimits) -> Iterator[Change]:

@@ -30,6 +30,12 @@ def test_kept_jobs_are_told_of() -> None:
     assert "no jobs run and go on" not in farewell(Phase.KEEPING, [], now=6.0)
 
 
+@pytest.mark.parametrize("phase", [Phase.RUNNING, Phase.LEAVING])
+def test_nothing_is_said_before_and_after(phase: Phase) -> None:
+    """Nobody leaves yet, or everybody has."""
+    assert farewell(phase, [1.0], now=6.0) == ""
+
+
 def test_interrupting_says_what_is_left_to_do() -> None:
     """The third time leaves."""
     assert "Ctrl-C again leaves at once" in farewell(Phase.INTERRUPTING, [1.0], now=6.0)

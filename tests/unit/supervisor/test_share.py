@@ -276,6 +276,20 @@ def test_jobs_from_before_count_before_anybody_told_of_them(seed: int) -> None:
     assert world.most == 4
 
 
+def test_more_slots_are_told_and_a_limit_above_all_of_them_is_none() -> None:
+    """A worker that may do more later is dealt with as if it always could."""
+    share: Share[str] = Share(4)
+    share.join("a", 2, now=0.0)
+    share.began("a", now=0.0)
+    share.heard("a", allowed=None, running=0, takes=True, now=0.0)
+    assert share.decide(now=0.0) == {}
+    share.join("a", 6, now=1.0)
+
+    assert share.decide(now=1.0) == {"a": 0}
+    share.heard("a", allowed=0, running=0, takes=True, now=1.0)
+    assert share.decide(now=1.0) == {"a": 4}
+
+
 def test_a_permit_that_is_handed_back_goes_to_whoever_waits() -> None:
     """Not to the one that handed it back, although that one could have used it for longer."""
     share: Share[str] = Share(2)
