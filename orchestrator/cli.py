@@ -94,6 +94,7 @@ root.members = {
     "restart": f"{_MACHINE}.holds:restart",
     "dump": f"{_MACHINE}.events:dump",
     "service": f"{_COMMANDS}.service:service",
+    "upgrade": f"{_MACHINE}.upgrade:upgrade",
     "jobs": f"{_COMMANDS}.jobs:jobs",
     "workers": f"{_COMMANDS}.workers:workers",
     "server": f"{_COMMANDS}.server:server",

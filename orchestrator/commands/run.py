@@ -5,6 +5,7 @@ at that moment, and everything that is started later is forked from it.
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
@@ -101,8 +102,14 @@ def run(ctx: click.Context, /, **options: Unpack[Options]) -> int:
 
     launched = launcher.start()  # before any big import, thread or event loop
     from orchestrator.supervisor.local import run_local
+    from orchestrator.supervisor.succession import Succession
 
-    return run_local(_settings(options, surroundings.notifier), launched)
+    succession = Succession.told_by(surroundings.environ)
+    settings = replace(_settings(options, surroundings.notifier), succession=succession)
+    try:
+        return run_local(settings, launched)
+    finally:
+        succession.carry_on(surroundings.environ, surroundings.notifier)
 
 
 def _check_for_strangers(ctx: click.Context, *, local: bool) -> None:
@@ -134,17 +141,23 @@ def _run_file(surroundings: Surroundings, options: Options) -> int:
 
     launched = launcher.start()  # before any big import, thread or event loop
     from orchestrator.supervisor.from_file import run_file
+    from orchestrator.supervisor.succession import Succession
     from orchestrator.supervisor.watcher import FileSettings
 
+    succession = Succession.told_by(surroundings.environ)
     settings = FileSettings(
         path=path,
         environ=surroundings.environ,
         notifier=surroundings.notifier,
+        succession=succession,
         state_dir=state_dir(),
         strict=options["strict"],
         waits=waits,
     )
-    return run_file(settings, launched)
+    try:
+        return run_file(settings, launched)
+    finally:
+        succession.carry_on(surroundings.environ, surroundings.notifier)
 
 
 def _was_good_once(path: Path) -> bool:

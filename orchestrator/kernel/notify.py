@@ -43,6 +43,14 @@ class Notifier:
         counted = ours and watchdog.isascii() and watchdog.isdigit() and int(watchdog) > 0
         return cls(address, int(watchdog) / _USEC if counted else None)
 
+    def variables(self, pid: int) -> dict[str, str]:
+        """Return the environment from which another program in this process takes the line over."""
+        if self.address is None:
+            return {}
+        counted = self.watchdog_s is not None
+        watchdog = {WATCHDOG: str(int((self.watchdog_s or 0) * _USEC)), WATCHDOG_PID: str(pid)}
+        return {SOCKET: self.address, **(watchdog if counted else {})}
+
     @property
     def is_heard(self) -> bool:
         """Tell whether there is a manager."""

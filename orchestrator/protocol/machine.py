@@ -136,6 +136,12 @@ class HoldRequest(Request):
     for_s: float | None = Field(default=None, gt=0, le=HOLD_MAX_S)
 
 
+class UpgradeRequest(Request):
+    """Which program the orchestrator is to become, by its whole path; `None`: its own, anew."""
+
+    program: str | None = Field(default=None, pattern=r"^/[^\x00]+$", max_length=4096)
+
+
 class RestartRequest(Request):
     """Why a worker is to begin anew."""
 

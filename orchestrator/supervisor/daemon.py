@@ -16,6 +16,7 @@ code asks whoever started us to do so again; the next workers find the jobs.
 
 import contextlib
 import logging
+import math
 import os
 import signal
 from collections import Counter
@@ -27,10 +28,11 @@ import anyio
 import click
 from anyio.abc import TaskGroup
 
+from orchestrator import __version__
 from orchestrator.kernel import linux, logs
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.clock import Clock, SystemClock
-from orchestrator.kernel.errors import cause
+from orchestrator.kernel.errors import IllegalTransition, cause
 from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.files import Lock
 from orchestrator.kernel.launcher_process import LauncherProcess
@@ -49,6 +51,7 @@ from orchestrator.supervisor.logic.wanted import MachineWanted
 from orchestrator.supervisor.service.errands import find_out
 from orchestrator.supervisor.service.reporter import Reporter
 from orchestrator.supervisor.settings import DaemonSettings
+from orchestrator.supervisor.succession import PROVE_S, Command, command_of, own_command
 
 LOGGER: Final = logging.getLogger(__name__)
 INTERNAL_FAULT: Final = 70
@@ -160,6 +163,7 @@ class Daemon:
                 tasks.start_soon(self._watch_the_launcher)
                 tasks.start_soon(control.serve, self, self._clock, self._settings.state_dir)
                 tasks.start_soon(self._reporter().run)
+                tasks.start_soon(self._prove)
                 tasks.start_soon(self._begin, tasks, stack)
                 await self._bell.until(lambda: self._is_over)
                 code = await self._end()
@@ -272,6 +276,7 @@ class Daemon:
         push = Push.URGED if self._errand is Errand.SHUTDOWN else PUSHES[number]
         keeps |= self._errand is Errand.RESTART
         self._phase = pushed(self._phase, push, keep_jobs=keeps)
+        self._settings.succession.settle()
         logs.event(LOGGER, logging.INFO, f"run.{self._phase}", signal=number.name)
         if self._phase is Phase.LEAVING:
             # At once, whatever hangs: our end closes every line, and that is all it takes.
@@ -280,6 +285,38 @@ class Daemon:
             fleet.want(WANTED[self._phase], "the orchestrator stops")
         self._tell(self._farewell(fleet))
         self._bell.ring()
+
+    def upgrade(self, program: str | None) -> None:
+        """Begin anew in the same process, as another program if one is named; jobs run on."""
+        if self._is_over:
+            raise IllegalTransition(f"it is already {self._phase}")
+        command = own_command() if program is None else command_of(program)
+        self._become(command, to_prove=program is not None)
+
+    def _become(self, command: Command, *, returning: bool = False, to_prove: bool = False) -> None:
+        self._settings.succession.become(command, returning=returning, to_prove=to_prove)
+        self._phase = Phase.KEEPING
+        logs.event(LOGGER, logging.INFO, "run.keeping", becomes=command[0])
+        if self.fleet is not None:
+            self.fleet.want(WANTED[self._phase], "the orchestrator begins anew")
+        self._bell.ring()
+
+    async def _prove(self) -> None:
+        """Say how an upgrade went; return to the old version if this one is not ready in time."""
+        succession = self._settings.succession
+        if not succession.began_anew:
+            return
+        with anyio.move_on_after(PROVE_S if succession.predecessor else math.inf) as patience:
+            while self.fleet is None or not self._summary().answered:
+                await self._bell.next(deadline=anyio.current_time() + 1)
+        if patience.cancelled_caught:
+            logs.event(LOGGER, logging.ERROR, "run.not_proven", why=self._summary().text)
+            self._become(succession.predecessor, returning=True)
+            return
+        succession.settle()
+        event = "run.rolled_back" if succession.rolled_back else "run.upgraded"
+        level = logging.ERROR if succession.rolled_back else logging.INFO
+        logs.event(LOGGER, level, event, version=__version__)
 
     async def _tell_of_reload(self) -> None:
         """Tell the service manager how long what it asked for takes."""
@@ -292,7 +329,10 @@ class Daemon:
         def ending() -> str | None:
             return None if not self._is_over else str(self._phase)
 
-        return Reporter(self._settings.notifier, self._bell, self._summary, ending)
+        def returns() -> bool:
+            return bool(self._settings.succession.successor)
+
+        return Reporter(self._settings.notifier, self._bell, self._summary, ending, returns)
 
     def _summary(self) -> Summary:
         banner = self.source.status().get("banner")

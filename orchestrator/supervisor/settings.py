@@ -9,6 +9,7 @@ from pathlib import Path
 
 from orchestrator.kernel import paths
 from orchestrator.kernel.notify import Notifier
+from orchestrator.supervisor.succession import Succession
 
 WORKER_NAME = "local"
 
@@ -34,6 +35,8 @@ class DaemonSettings:
     """What belongs to this machine: the lock, the workers' folders, the last good configuration."""
     notifier: Notifier = Notifier()
     """The line to the service manager that started us."""
+    succession: Succession = field(default_factory=Succession)
+    """What this process was before, and what it becomes when it has ended."""
     waits: bool = False
     """Somebody keeps it running: it waits for what is to be mended instead of ending."""
     worker_stop_s: float = 35.0
@@ -60,3 +63,4 @@ class LocalSettings:
     worker_stop_s: float = 35.0
     programs: Programs = Programs()
     notifier: Notifier = Notifier()
+    succession: Succession = field(default_factory=Succession)

@@ -26,6 +26,7 @@ from orchestrator.supervisor.fleet import Fleet
 from orchestrator.supervisor.last_good import LastGood
 from orchestrator.supervisor.logic.merging import with_parked
 from orchestrator.supervisor.logic.wanted import MachineWanted
+from orchestrator.supervisor.succession import Succession
 
 LOGGER: Final = logging.getLogger(__name__)
 LOOK_S: Final = 1.0
@@ -56,6 +57,7 @@ class FileSettings:
     path: Path
     environ: Mapping[str, str] = field(repr=False)
     notifier: Notifier = Notifier()
+    succession: Succession = field(default_factory=Succession)
     state_dir: Path
     strict: bool = False
     """Do not start with the last good one."""

@@ -120,6 +120,21 @@ def test_a_job_can_restart_what_runs_it(installed: Installed) -> None:
     assert service.pid != before
 
 
+def test_an_upgrade_is_no_restart(installed: Installed) -> None:
+    """The manager sees the same process, ready again and alive, and the job never noticed."""
+    service = installed(WatchdogSec="6")
+    job = service.submit("sleep 15")
+    before = service.pid
+
+    service.cli("upgrade")
+    assert job.is_alive
+    assert (service.pid, service.show("ActiveState")) == (before, "active")
+    shown = job.wait("succeeded")
+
+    assert shown["attempt"] == 1
+    assert (service.pid, service.show("NRestarts")) == (before, "0")
+
+
 def test_a_killed_supervisor_interrupts_no_job(installed: Installed) -> None:
     """After `kill -9` systemd starts it again, and the same process of the job goes on."""
     service = installed()

@@ -12,7 +12,14 @@ import click
 
 from orchestrator.commands import output
 from orchestrator.commands.options import Address
-from orchestrator.commands.service.pieces import Which, manager_of, name_of, reach_of, which
+from orchestrator.commands.service.pieces import (
+    Which,
+    manager_of,
+    name_of,
+    own_program,
+    reach_of,
+    which,
+)
 from orchestrator.commands.surroundings import Surroundings
 from orchestrator.kernel.errors import ConfigInvalid, RequestInvalid, Unavailable
 
@@ -124,7 +131,7 @@ def _wanted(options: _Options, reach: "Reach", environ: Mapping[str, str]) -> "S
 
     server = options["server"]
     account = _account(options["run_as"], reach, environ)
-    program = _program()
+    program = own_program()
     name = name_of(options["name"], server=server)
     if server:
         if options["config"] is not None or options["credentials"]:
@@ -145,14 +152,6 @@ def _wanted(options: _Options, reach: "Reach", environ: Mapping[str, str]) -> "S
         lives_in_a_home=_lives_in_a_home(program[0]),
         drain_timeout_s=drain_timeout_s,
     )
-
-
-def _program() -> tuple[str, ...]:
-    """Return how this very installation is started, whatever the service's PATH is."""
-    typed = Path(sys.argv[0])
-    if typed.name == "__main__.py" or not os.access(typed.absolute(), os.X_OK):
-        return sys.executable, "-P", "-m", "orchestrator"
-    return (str(typed.absolute()),)
 
 
 def _lives_in_a_home(program: str) -> bool:

@@ -53,6 +53,14 @@ def which(command: Command) -> Command:
     return command
 
 
+def own_program() -> tuple[str, ...]:
+    """Return how this very installation is started, whatever the service's PATH is."""
+    typed = Path(sys.argv[0])
+    if typed.name == "__main__.py" or not os.access(typed.absolute(), os.X_OK):
+        return sys.executable, "-P", "-m", "orchestrator"
+    return (str(typed.absolute()),)
+
+
 def reach_of(told: str | None) -> "Reach":
     """Return whose service is meant."""
     from orchestrator.supervisor.service.wanted import Reach

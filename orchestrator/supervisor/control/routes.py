@@ -5,6 +5,7 @@ raise becomes a problem with the same code.
 """
 
 import logging
+import os
 import pwd
 import re
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ from orchestrator.protocol.machine import (
     MachineStatus,
     Reloaded,
     RestartRequest,
+    UpgradeRequest,
     WorkerStatus,
 )
 from orchestrator.supervisor.control import metrics
@@ -64,6 +66,10 @@ class Controlled(Protocol):
 
     def reload(self) -> bool:
         """Look now whether something else is wanted; tell whether there is where to look."""
+        ...
+
+    def upgrade(self, program: str | None) -> None:
+        """Begin anew in the same process, as another program if one is named; jobs run on."""
         ...
 
 
@@ -174,6 +180,15 @@ class Routes:
         self._audit(request, "reload", None, None)
         return _reply(Reloaded(looked=looked))
 
+    def upgrade(self, request: Request, _name: str) -> Response:
+        """Begin anew, as another program if one is named."""
+        program = _read(UpgradeRequest, request).program
+        if program is not None and not os.access(program, os.X_OK):
+            raise RequestInvalid(f"program: {program} cannot be run")
+        self._audit(request, "upgrade", None, program)
+        self._daemon.upgrade(program)
+        return Response.of({"ok": True})
+
     def events(self, request: Request, _name: str) -> Response:
         """Answer with what happened since a number, and with what happens if that is wanted."""
         since = request.query.get("since", "0")
@@ -238,6 +253,7 @@ ROUTES: Final = (
     Route("POST", "/v1/workers/{name}:resume", Routes.resume),
     Route("POST", "/v1/workers/{name}:restart", Routes.restart),
     Route("POST", "/v1/config:reload", Routes.reload),
+    Route("POST", "/v1/upgrade", Routes.upgrade),
     Route("GET", "/v1/events", Routes.events),
     Route("POST", "/v1/dump", Routes.dump),
     Route("GET", "/metrics", Routes.metrics),

@@ -33,12 +33,14 @@ class Reporter:
         changed: Bell,
         look: Callable[[], Summary],
         ending: Callable[[], str | None],
+        returns: Callable[[], bool],
     ) -> None:
-        """Take where to look: how things stand, and in which phase of its end the run is."""
+        """Take where to look: how all stands, which phase of its end it is, what follows on it."""
         self._notifier = notifier
         self._changed = changed
         self._look = look
         self._ending = ending
+        self._returns = returns
         self._told = ""
 
     async def run(self) -> None:
@@ -50,7 +52,10 @@ class Reporter:
             await self._begin()
             tasks.start_soon(self._tell_changes)
             await self._until(lambda: self._ending() is not None)
-            self._notifier.stopping(self._words())
+            if self._returns():
+                self._notifier.reloading()  # the same process is back in a moment
+            else:
+                self._notifier.stopping(self._words())
             await self._ask_for_time()
 
     async def _begin(self) -> None:
