@@ -31,6 +31,14 @@ def family_of(pid: int) -> list[psutil.Process]:
         return []
 
 
+def _lives(process: psutil.Process) -> bool:
+    """Tell whether it still does anything: the dead are for whoever adopted them to bury."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 class Family:
     """All processes that were ever seen below one, by pid and start time."""
 
@@ -45,7 +53,7 @@ class Family:
     def assert_gone(self) -> None:
         """Fail when one of them is still alive, after ending it so that the next test is clean."""
         _, alive = psutil.wait_procs(list(self._seen), timeout=5)
-        left = [process for process in alive if process.is_running()]
+        left = [process for process in alive if _lives(process)]
         names = [f"{process.pid} {process.name()}" for process in left]
         for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):

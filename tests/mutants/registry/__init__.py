@@ -3,10 +3,10 @@
 from typing import Final
 
 from tests.mutants.mutant import Mutant
-from tests.mutants.registry import attempts, ends, jobs, leases, outputs, sites, workers
+from tests.mutants.registry import attempts, ends, jobs, leases, machines, outputs, sites, workers
 
 MUTANTS: Final[dict[str, Mutant]] = {
     mutant.name: mutant
-    for family in (jobs, attempts, ends, outputs, leases, workers, sites)
+    for family in (jobs, attempts, ends, outputs, leases, workers, machines, sites)
     for mutant in family.MUTANTS
 }
