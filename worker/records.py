@@ -55,14 +55,20 @@ class Wrote:
 class Log:
     """All of an attempt's output: its bytes as encoded frames, and `frames.chain` over them.
 
-    Of each stream it also says how much the command wrote, whether that was kept or not: its shim
-    counts what it reads, and says so in the exit record.
+    Nobody knows the digest of a log of which a part was lost before it was read. Of each stream it
+    also says how much the command wrote, whether that was kept or not: its shim counts what it
+    reads, and says so in the exit record.
     """
 
     length: int
-    digest: bytes
+    digest: bytes | None
     stdout_bytes: int = 0
     stderr_bytes: int = 0
+
+    @property
+    def digest_hex(self) -> str | None:
+        """Return the digest as it is written and told."""
+        return None if self.digest is None else self.digest.hex()
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,8 @@ class Ended(Request):
     """The attempt is over, and no process of it is left.
 
     `leftovers` counts the processes that the command had left behind and that had to be killed.
-    `output_length` and `output_digest` (see `frames.chain`, hexadecimal) are of the whole log. An
+    `output_length` and `output_digest` (see `frames.chain`, hexadecimal) are of the whole log. A
+    worker that lost a part of it, which the server may have, knows no digest and says `null`. An
     end is not settled before the server has all of it, unless `output_final` says that the worker
     has no more to send: then the rest is shown as missing. `stdout_bytes` and `stderr_bytes` are
     the command's own, kept by its worker or not: what of them the server has not is shown as well.
@@ -174,7 +175,7 @@ class Ended(Request):
     result: dict[str, Any] | None = None
     leftovers: int = Field(default=0, ge=0, lt=2**31)
     output_length: int = Field(default=0, ge=0, lt=2**62)
-    output_digest: str = Field(default="0" * 64, pattern=r"^[0-9a-f]{64}$")
+    output_digest: str | None = Field(default="0" * 64, pattern=r"^[0-9a-f]{64}$")
     stdout_bytes: int = Field(default=0, ge=0, lt=2**62)
     stderr_bytes: int = Field(default=0, ge=0, lt=2**62)
     output_final: bool = False

@@ -20,6 +20,7 @@ from tests.simulation.plants import (
     given_back,
     held_as_any,
     keyless,
+    known_digest,
     marked_later,
     misplaced,
     never_synced,
@@ -126,6 +127,7 @@ MUTANTS: Final = {
         counted_by_what_is_there,
         315,
     ),
+    "digest of the rest": Mutant("what is left of a log is taken for all of it", known_digest, 783),
     "silent in drain": Mutant("heartbeats stop in a drain", silent, 271),
     "output misplaced": Mutant("output is appended wherever its place is", misplaced, 159),
     "hole closed": Mutant("a log goes on behind a hole as if there were none", closed_up, 243),
@@ -142,6 +144,11 @@ MUTANTS: Final = {
         "a restore gives the numbers of attempts once more",
         replaced(operations.restoration, "_KEEP", "attempt_floor = :floor", "attempt_floor = 0"),
         45,
+    ),
+    "old session unheard": Mutant(
+        "what a restore took back is heard of in new sessions alone",
+        put(operations.report, "note_unknown", lambda *_, **__: False),
+        828,
     ),
     "held as any": Mutant("a claim takes what is held", held_as_any, 6),
     "start not awaited": Mutant(

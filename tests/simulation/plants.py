@@ -35,6 +35,7 @@ import worker.spool.remains
 import worker.spool.spool
 import worker.spool.tail
 from orchestrator.core.job import Job
+from orchestrator.protocol.frames import EMPTY_DIGEST
 from orchestrator.protocol.words import Execution
 from orchestrator.server.operations.idempotency import IdempotencyKey
 from tests.simulation.world.syscalls import Patches
@@ -319,6 +320,24 @@ def counted_by_what_is_there(patches: Patches) -> None:
         record.pop("stderr", None)
 
     patches.set(spool.tail.Tail, "_told", told)
+
+
+def known_digest(patches: Patches) -> None:
+    """Tell the digest of what is left of a log as that of all of it."""
+    tail: Any = spool.tail.Tail
+    begin, granted = tail.__init__, tail._granted
+
+    def begun(self: Any, *args: Any) -> None:
+        begin(self, *args)
+        self._digest = self._digest or EMPTY_DIGEST
+
+    def goes_on(self: Any, record: Any) -> None:
+        digest = self._digest
+        granted(self, record)
+        self._digest = digest
+
+    patches.set(tail, "__init__", begun)
+    patches.set(tail, "_granted", goes_on)
 
 
 async def only_sessions(store: Any, _manifest: Any) -> int:

@@ -14,5 +14,10 @@ STORIES: Final = {
     56: "a shim was killed in its third segment. Its pool still named the first, long removed, "
     "and a descriptor was closed twice",
     58: "a worker could not start on a full disk, for want of the pid in its lock file",
+    783: "a disk that had lied about syncs lost the beginning of a log, and the ledger with its "
+    "digest: the worker told the digest of what was left as that of the whole. The server had all "
+    "1,505 bytes, and called all of them missing",
+    828: "a worker was stopped just as it was granted an attempt, and a restore took the attempt "
+    "back meanwhile: it ran it and told how it ended, in its session of before, and nobody kept it",
     18: "a spool without room for its ledger ended its worker with a traceback",
 }

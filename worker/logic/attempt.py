@@ -317,7 +317,7 @@ def _over(attempt: Attempt, over: Over) -> Ended:
         result=end.result,
         leftovers=end.leftovers,
         output_length=over.log.length,
-        output_digest=over.log.digest.hex(),
+        output_digest=over.log.digest_hex,
         stdout_bytes=over.log.stdout_bytes,
         stderr_bytes=over.log.stderr_bytes,
         output_final=attempt.state is S.ABANDONED,
@@ -336,7 +336,7 @@ def _vanished(attempt: Attempt, gone: Unaccounted) -> Ended:
         message="the process that watched the command was killed"
         + (", and the command with it" if ran else " before it could say whether the command ran"),
         output_length=gone.log.length,
-        output_digest=gone.log.digest.hex(),
+        output_digest=gone.log.digest_hex,
         stdout_bytes=gone.log.stdout_bytes,
         stderr_bytes=gone.log.stderr_bytes,
         output_final=attempt.state is S.ABANDONED,

@@ -108,9 +108,9 @@ class AttemptLog:
     def acknowledged(self, offset: int) -> None:
         """Note that the server has the output up to there: what lies before may be removed."""
         while len(self.places) > 1:
-            log = self.places[1].log
+            place = self.places[1]
             # What was not read yet has no digest yet, and that is kept nowhere else.
-            if not log.digest or log.length > offset:
+            if not place.reached or place.log.length > offset:
                 return
             self._keeper.drop(self, self.places.pop(0))
 

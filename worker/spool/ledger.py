@@ -120,7 +120,8 @@ class Ledger:
         for name, (floor, keys) in entry["segments"].items():
             self._segments[name] = (floor, frozenset((job, number) for job, number in keys))
         for job, number, length, digest in entry["removed"]:
-            self._removed[job, number] = Log(length, bytes.fromhex(digest))
+            known = None if digest is None else bytes.fromhex(digest)
+            self._removed[job, number] = Log(length, known)
 
 
 def _open(path: Path) -> int:
@@ -130,7 +131,7 @@ def _open(path: Path) -> int:
 def _append(fd: int, size: int, segments: dict[str, Settled], removed: dict[Key, Log]) -> int:
     entry = {
         "segments": {name: [floor, sorted(keys)] for name, (floor, keys) in segments.items()},
-        "removed": [[*key, log.length, log.digest.hex()] for key, log in removed.items()],
+        "removed": [[*key, log.length, log.digest_hex] for key, log in removed.items()],
     }
     data = encode(FrameType.SETTLED, _NO_TIME, json.dumps(entry).encode())
     try:

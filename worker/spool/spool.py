@@ -37,8 +37,6 @@ ASIDE: Final = "refused"
 """The folder of what the server did not understand, for people to look at and to remove."""
 ASIDE_MAX: Final = 16
 """Segments of eight megabytes: enough to find a fault, and no disk is filled by it."""
-_UNKNOWN: Final = b""
-"""The digest at a place to which nobody has read yet."""
 
 _Found = tuple[Piece, Segment, int | None]
 
@@ -140,17 +138,21 @@ class Spool:
 
     def _reattached(self, key: Key, found: list[_Found]) -> AttemptLog:
         found.sort(key=lambda item: (item[0].offset, layout.number(item[1].name)))
-        # Only what was already removed is missing before the first part: the ledger has its digest.
+        # Only what was already removed is missing before the first part: the ledger has its digest,
+        # unless a disk has lost what it had said was synced.
         removed = self._ledger.removed(key)
         if any(piece.offset >= removed.length for piece, _, _ in found):
             while found[0][0].offset < removed.length:
                 _pass_over(*found.pop(0)[:2])
         first, (last, _, pidfd) = found[0][0], found[-1]
-        begin = removed if removed.length == first.offset else Log(first.offset, EMPTY_DIGEST)
+        begin = Log(first.offset, None if first.offset else EMPTY_DIGEST)
+        if removed.length == first.offset:
+            begin = removed
         places = [
-            Place(segment, piece.start, Log(piece.offset, _UNKNOWN) if place else begin)
-            for place, (piece, segment, _) in enumerate(found)
+            Place(segment, piece.start, Log(piece.offset, None), reached=False)
+            for piece, segment, _ in found[1:]
         ]
+        places.insert(0, Place(found[0][1], first.start, begin))
         shim: Shim = NoShim()
         if last.end is None and pidfd is not None:
             shim = FoundShim(pidfd, last.grace_s, last.over_by)

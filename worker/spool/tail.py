@@ -26,11 +26,15 @@ _EMPTY: Final = Log(0, EMPTY_DIGEST)
 
 
 class Place(NamedTuple):
-    """Where an attempt begins in a segment, and what its output log is up to there."""
+    """Where an attempt begins in a segment, and what its output log is up to there.
+
+    Of a place that nobody has reached in reading, no more than the length is known.
+    """
 
     segment: Segment
     position: int
     log: Log = _EMPTY
+    reached: bool = True
 
 
 class Tail:
@@ -41,7 +45,7 @@ class Tail:
     ) -> None:
         self._key = key
         self._follow = follow
-        self.segment, self.position, log = place
+        self.segment, self.position, log = place.segment, place.position, place.log
         self.source = self.segment
         """Where the records that are being yielded were read; it may have gone on since."""
         self._length, self._digest = log.length, log.digest
@@ -91,7 +95,8 @@ class Tail:
             if frame.type in _OUTPUT:
                 if run_start < 0:
                     run_start, run_offset = start, self._length
-                self._digest = chain(self._digest, bytes(view[start : frame.end]))
+                if self._digest is not None:
+                    self._digest = chain(self._digest, bytes(view[start : frame.end]))
                 self._length += frame.size
                 self._own[frame.type] += len(frame.data)
                 continue
@@ -131,13 +136,15 @@ class Tail:
 
         If it is another attempt's, a power cut took the end of the segment before this one. If it
         begins further on, the last frames before it were taken: the hole is shown by its offset,
-        and never closed over.
+        and never closed over, and nobody knows the digest of what was in it.
         """
         if (record["job"], record["attempt"]) != self._key:
             self.cut = True
             return
         self.granted = True
-        self._length = max(self._length, record.get("offset", 0))
+        offset = record.get("offset", 0)
+        if offset > self._length:
+            self._length, self._digest = offset, None
         self._told(record)
 
     def _told(self, record: dict[str, Any]) -> None:

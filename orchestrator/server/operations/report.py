@@ -51,6 +51,7 @@ from orchestrator.server.operations.records import (
     Held,
     JobRecord,
 )
+from orchestrator.server.operations.restoration import note_unknown
 from orchestrator.server.store.interface import Transaction
 from orchestrator.server.store.pairs import Pair, tuples_of_pairs
 
@@ -123,7 +124,20 @@ class _Batch:
         return [self._answer(pair, known.get(pair), events) for pair, events in grouped.items()]
 
     def _load(self, pairs: list[Pair]) -> dict[Pair, _Reported]:
-        """Return those of the attempts that are, or were, this worker's."""
+        """Return those of the attempts that are, or were, this worker's.
+
+        One that a restore took back may be told by a session of before: its worker was stopped just
+        as it was granted something, and does not know yet that it has to say anew what it holds.
+        """
+        found = self._find(pairs)
+        unknown = [pair for pair in pairs if pair not in found]
+        if unknown and note_unknown(
+            self._tx, unknown, worker_id=self._worker_id, session_id=self._session_id
+        ):
+            found |= self._find(unknown)
+        return found
+
+    def _find(self, pairs: list[Pair]) -> dict[Pair, _Reported]:
         jobs: dict[str, JobRecord] = {}
         found = {}
         for values in tuples_of_pairs(self._tx, _SELECT, pairs, worker_id=self._worker_id):
@@ -312,9 +326,11 @@ def _missing_bytes(log: OutputLog, event: Ended) -> int:
 
     A log of the right length but with another digest was altered somewhere, and nobody knows where,
     so none of it is vouched for. More than the worker has left is no fault: the server kept what a
-    power cut took from the worker. What is over the cap was here, and is counted as such.
+    power cut took from the worker, also where that was a part in the middle, so that the worker
+    knows no digest. What is over the cap was here, and is counted as such.
     """
-    if log.length == event.output_length and log.digest.hex() != event.output_digest:
+    digest = event.output_digest
+    if log.length == event.output_length and digest is not None and log.digest.hex() != digest:
         return max(log.stdout_bytes, event.stdout_bytes) + max(log.stderr_bytes, event.stderr_bytes)
     out = event.stdout_bytes - log.stdout_bytes
     err = event.stderr_bytes - log.stderr_bytes

@@ -95,11 +95,14 @@ def _restored(
 
 def note_unknown(
     tx: Transaction, pairs: Sequence[Pair], *, worker_id: str, session_id: str
-) -> None:
-    """Give tries of the time that a restore took back a row, so that their ends can be kept."""
+) -> bool:
+    """Give tries of the time that a restore took back a row, so that their ends can be kept.
+
+    Tell whether there are any.
+    """
     unknown = list(tuples_of_pairs(tx, _SELECT_UNKNOWN, pairs))
     if not unknown:
-        return
+        return False
     common: dict[str, Value] = {
         "worker_id": worker_id,
         "session_id": session_id,
@@ -111,3 +114,4 @@ def note_unknown(
         _INSERT_UNKNOWN,
         [{**common, "job_id": job_id, "number": number} for job_id, number in unknown],
     )
+    return True

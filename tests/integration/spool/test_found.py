@@ -31,7 +31,7 @@ from tests.integration.spool.files import (
     write,
 )
 from tests.support.processes import open_descriptors
-from worker.records import Began, Cause, Exited, Log, Vanished, Wrote
+from worker.records import Began, Cause, Exited, Log, Vanished
 from worker.shim import layout
 from worker.spool import Spool
 from worker.spool.segment import BUFFER_BYTES
@@ -118,26 +118,6 @@ def test_a_torn_segment_is_read_up_to_the_tear(tmp_path: Path, data: st.DataObje
     anyio.run(look)
 
 
-async def test_what_a_lost_segment_held_is_still_counted(tmp_path: Path) -> None:
-    """The shim's own counts stand in what follows, so nobody takes a hole for the whole output."""
-    offset = len(out(b"first")) + len(out(b"second"))
-    third = grant(1, offset=offset, stdout=11, stderr=4), began(), out(b"third")
-    write(tmp_path / "spool", "seg-a-0", header(), grant(1), began(), out(b"first"))
-    path = write(tmp_path / "spool", "seg-a-1", header(), *third, ended(stdout=16, stderr=9))
-
-    async def count() -> tuple[int, int]:
-        spool = Spool(tmp_path / "spool")
-        [log] = await spool.reattach()
-        last = log_of(await read(log))
-        spool.close()
-        return last.stdout_bytes, last.stderr_bytes
-
-    assert await count() == (16, 9)
-    # Without an end: what was counted at the last segment's beginning, and what is there.
-    path.write_bytes(b"".join([header(), *third]))
-    assert await count() == (16, 4)
-
-
 async def test_a_long_log_is_read_in_turn_with_everybody_else(tmp_path: Path) -> None:
     """A worker that finds megabytes which the server has goes on with its other work meanwhile."""
     piece = out(b"x" * (FRAME_DATA_BYTES - 1))
@@ -220,23 +200,6 @@ async def test_a_shim_killed_while_it_went_on_is_followed(tmp_path: Path) -> Non
     log.settle()
     spool.close()
     assert not list((tmp_path / "spool").glob("seg-*"))
-
-
-async def test_what_a_power_cut_took_between_two_segments_is_a_hole(tmp_path: Path) -> None:
-    """Output behind it keeps its place in the log, so that nobody takes the rest for the whole."""
-    said = [out(b"one"), out(b"two"), out(b"three")]
-    later = grant(1, offset=len(said[0] + said[1])) + began() + said[2] + ended()
-    write(tmp_path / "spool", "seg-a-0", header(), grant(1), began(), said[0])
-    write(tmp_path / "spool", "seg-a-1", header(), later)
-
-    spool = Spool(tmp_path / "spool")
-    (log,) = await spool.reattach()
-    records = await read(log)
-    spool.close()
-
-    places = [record.offset for record in records if isinstance(record, Wrote)]
-    assert places == [0, len(said[0] + said[1])]
-    assert log_of(records).length == len(b"".join(said))
 
 
 async def test_nobody_else_is_taken_for_an_attempt_whose_end_a_power_cut_took(

@@ -290,6 +290,7 @@ def test_a_ledger_is_read_back(tmp_path: Path) -> None:
     ledger.settle("seg-a-0", 200, set())
     ledger.settle("seg-b-0", 50, {("job_2", 1), ("job_3", 2)})
     ledger.remove(("job_4", 1), Log(77, b"\x01" * 32))
+    ledger.remove(("job_5", 1), Log(77, None))
     ledger.write()
     ledger.settle("seg-c-0", 1, set())
     ledger.close()
@@ -299,6 +300,7 @@ def test_a_ledger_is_read_back(tmp_path: Path) -> None:
     assert again.settled("seg-a-0") == (200, frozenset())
     assert again.settled("seg-b-0") == (50, frozenset({("job_2", 1), ("job_3", 2)}))
     assert again.removed(("job_4", 1)) == Log(77, b"\x01" * 32)
+    assert again.removed(("job_5", 1)) == Log(77, None)
     assert again.settled("seg-c-0") == (0, frozenset())  # it was not written
     again.close()
 

@@ -196,6 +196,20 @@ async def test_output_that_was_altered_is_shown_as_missing(world: World, worker:
     assert (await world.job(grant.job_id)).attempts[0].output_missing_bytes == 4
 
 
+@pytest.mark.parametrize(("said", "missing"), [(8, 0), (11, 3)])
+async def test_a_worker_that_lost_a_part_of_its_log_knows_no_digest(
+    world: World, worker: Worker, said: int, missing: int
+) -> None:
+    """The server has what a power cut took from the middle of the worker's log: that is counted."""
+    grant = await worker.running()
+    data = printed(b"one\n", b"two\n")
+    end = ended(grant, output_length=len(data), output_digest=None, stdout_bytes=said)
+
+    assert (await worker.tell(output(grant, data), end)).settled
+
+    assert (await world.job(grant.job_id)).attempts[0].output_missing_bytes == missing
+
+
 async def test_a_worker_may_have_less_than_the_server(world: World, worker: Worker) -> None:
     """What a power cut took from the worker is not taken from the server."""
     grant = await worker.running()

@@ -12,8 +12,8 @@ from orchestrator.kernel.errors import LeaseLost
 from orchestrator.protocol.ids import make_id
 from orchestrator.protocol.jobs import JobSpec
 from orchestrator.protocol.views import JobView
-from orchestrator.protocol.wire import Ended, Grant, HeldAttempt
-from orchestrator.protocol.words import JobState, Outcome, PendingReason, Reason, Verdict
+from orchestrator.protocol.wire import Ended, Grant, HeldAttempt, Started
+from orchestrator.protocol.words import Directive, JobState, Outcome, PendingReason, Reason, Verdict
 from orchestrator.server.backup.restoring import hold_all, settle
 from orchestrator.server.operations.hold import hold, release
 from orchestrator.server.operations.restoration import BATCH
@@ -152,6 +152,31 @@ async def test_a_try_that_the_backup_did_not_know_is_heard_of_as_well(
     assert attempt.late_result is not None
 
 
+async def test_a_session_of_before_is_heard_as_well(world: World, worker: Worker) -> None:
+    """A worker that was stopped with a grant in hand runs it, and tells before it hears anything.
+
+    The grant came after the backup was made, and its session is over: it starts nothing new, and
+    what came of it is kept.
+    """
+    job = await world.submit()
+    await restore(world)
+    told: dict[str, Any] = {"job_id": job.id, "attempt": 1, "at_us": 2**60}
+
+    [started] = await worker.report(Started(**told, pid=7))
+    [over] = await worker.report(Ended(**told, outcome=Outcome.SUCCEEDED, exit_code=0))
+
+    assert started.directive is over.directive is Directive.ABANDON
+    assert started.started is over.settled is False
+    shown = await world.job(job.id)
+    assert (shown.state, shown.attempt) == (JobState.HELD, 0)
+    [attempt] = shown.attempts
+    assert (attempt.number, attempt.worker) == (1, "w1")
+    assert (attempt.outcome, attempt.reason) == (Outcome.INDETERMINATE, Reason.RESTORED)
+    assert attempt.late_result is not None
+    assert attempt.late_result["outcome"] == "succeeded"
+    assert (await world.told(job.id))[-1] == "late_result"
+
+
 async def test_a_try_of_a_job_that_was_never_restored_gets_no_row(
     world: World, worker: Worker
 ) -> None:
@@ -159,8 +184,12 @@ async def test_a_try_of_a_job_that_was_never_restored_gets_no_row(
     job = await world.submit()
 
     reply = await worker.connect(HeldAttempt(job_id=job.id, attempt=1, phase="ended"))
+    [ack] = await worker.report(
+        Ended(job_id=job.id, attempt=1, at_us=2**60, outcome=Outcome.SUCCEEDED, exit_code=0)
+    )
 
     assert [verdict.verdict for verdict in reply.verdicts] == [Verdict.ABANDON]
+    assert ack.directive is Directive.ABANDON
     assert (await world.job(job.id)).attempts == []
 
 

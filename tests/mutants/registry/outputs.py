@@ -182,11 +182,22 @@ MUTANTS: Final = (
         name="digest-not-compared",
         breaks=("G9.4",),
         file=f"{_OPERATIONS}/report.py",
-        old="and log.digest.hex() != event.output_digest:\n",
-        new="and not event.output_digest:\n",
+        old="and log.digest.hex() != digest:\n",
+        new="and not digest:\n",
         tests=tests_in(
             "integration/store/test_output.py",
             "test_output_that_was_altered_is_shown_as_missing",
+        ),
+    ),
+    Mutant(
+        name="digest-of-the-rest-told",
+        breaks=("G9.4",),
+        file="worker/spool/tail.py",
+        old="            self._length, self._digest = offset, None\n",
+        new="            self._length = offset\n",
+        tests=tests_in(
+            "integration/spool/test_holes.py",
+            "test_what_a_power_cut_took_between_two_segments_is_a_hole",
         ),
     ),
     Mutant(
@@ -204,8 +215,8 @@ MUTANTS: Final = (
         name="unsent-output-removed",
         breaks=("G9.5",),
         file="worker/spool/attempt_log.py",
-        old="            if not log.digest or log.length > offset:\n",
-        new="            if not log.digest:\n",
+        old="            if not place.reached or place.log.length > offset:\n",
+        new="            if not place.reached:\n",
         tests=tests_in(
             "integration/spool/test_settling.py",
             "test_acknowledged_output_of_a_long_attempt_goes_first",

@@ -89,6 +89,16 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
+        name="unknown-try-not-heard-in-old-session",
+        breaks=("G20.3",),
+        file=f"{_OPERATIONS}/report.py",
+        old="        if unknown and note_unknown(\n",
+        new="        if len(unknown) > len(pairs) and note_unknown(\n",
+        tests=tests_in(
+            "integration/store/test_restoration.py", "test_a_session_of_before_is_heard_as_well"
+        ),
+    ),
+    Mutant(
         name="sessions-outlive-a-restore",
         breaks=("G20.3",),
         file=f"{_OPERATIONS}/restoration.py",
