@@ -8,6 +8,7 @@ it waits, without its knowing.
 import asyncio
 import heapq
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
@@ -15,7 +16,14 @@ from typing import Any, Final
 
 from tests.simulation.world.process import Killed, Process
 
+STANDSTILL: Final = 1_000_000
+"""Callbacks at one moment of the world, after which nothing will come of them: a seed has some
+thousands of events in all."""
 OWNER: Final[ContextVar[Process | None]] = ContextVar("owner", default=None)
+
+
+class StandstillError(Exception):
+    """Somebody asks for the same moment again and again."""
 
 
 class Handle:
@@ -60,6 +68,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self.now = 0.0
         self.current: Process | None = None
         self.events = 0
+        self._stood_since = 0
         self.fault: BaseException | None = None
         """What nobody caught: a bug, and the end of the run."""
         self._ready: deque[Handle] = deque()
@@ -108,8 +117,13 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         handle = Handle(callback, args, when)
         handle.context = context = context or copy_context()
         handle.owner = owner = context.get(OWNER)
-        due = when if owner is None else owner.machine.clocks.world(when)
-        heapq.heappush(self._heap, (max(due, self.now), next(self._numbers), handle))
+        due = max(when if owner is None else owner.machine.clocks.world(when), self.now)
+        if owner is not None and due == self.now:
+            # Rounded, this moment may be a trifle before `when` on the owner's clock. Whoever looks
+            # at that clock and asks again, as cancel scopes do, would ask for ever.
+            while owner.machine.clocks.monotonic(due) < when:
+                due += math.ulp(when)
+        heapq.heappush(self._heap, (due, next(self._numbers), handle))
         return handle
 
     def create_future(self) -> asyncio.Future[Any]:
@@ -194,7 +208,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                     if done():
                         heapq.heappush(heap, (due, -1, handle))
                         return
-                    self.now = due
+                    self.now, self._stood_since = due, self.events
+                elif self.events - self._stood_since > STANDSTILL:
+                    self.fault = StandstillError(f"the world stands still at {self.now}")
+                    return
                 owner = handle.owner
                 if owner is not None and not self._is_due(handle, owner):
                     continue
