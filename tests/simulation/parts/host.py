@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from orchestrator.kernel.bell import Bell
-from orchestrator.kernel.errors import LauncherGone
+from orchestrator.kernel.errors import LauncherGone, LaunchFailed
 from orchestrator.kernel.launching import Exit
 from orchestrator.kernel.lifeline import ParentEnd
 from orchestrator.supervisor.children import ChildService, Running
@@ -150,6 +150,8 @@ class Host:
         await world.pause(world.chance.uniform(0.01, 0.2))
         if not launcher.alive:
             raise LauncherGone("the launcher has ended")
+        if self.machine.is_crowded:
+            raise LaunchFailed("a fork failed: there is no pid left")
         ours, theirs = pair(world)
         asked, channel = pair(world)
         child = self.machine.spawn(worker.name, parent=launcher)

@@ -69,7 +69,9 @@ class Machine:
         return int((self.world.loop.now + 100.0) * 100)
 
     def spawn(self, name: str, parent: Process | None = None) -> Process:
-        """Begin a process."""
+        """Begin a process; whoever may meet a crowd asks for it before."""
+        if len(self.processes) >= PIDS:
+            raise RuntimeError(f"{self.name} has no pid left for {name}: {sorted(self.names())}")
         pid = next(pid for pid in self._pids if pid not in self.processes)
         if pid in self._used:
             self.world.sometimes("a pid is used again")
@@ -78,6 +80,10 @@ class Machine:
         process.context = started(process)
         self.processes[pid] = process
         return process
+
+    def names(self) -> list[str]:
+        """Return what runs here, for people."""
+        return [process.name for process in self.processes.values()]
 
     @property
     def is_crowded(self) -> bool:
