@@ -31,6 +31,7 @@ def test_a_server_is_installed_watched_and_removed(machine: Booted) -> None:
     install = ("install", *which, f"--run-as={ACCOUNT}", f"--listen=127.0.0.1:{port}")
 
     made = machine.run(*words, *install)
+    assert made.returncode == 0, made.stderr
     with urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
         health = answer.status
     shown = json.loads(machine.must(*words, "status", *which, "--json"))
@@ -43,7 +44,6 @@ def test_a_server_is_installed_watched_and_removed(machine: Booted) -> None:
     machine.must(*words, "uninstall", *which)
     gone = machine.run(*words, "status", *which)
 
-    assert made.returncode == 0, made.stderr
     assert f"serving http://127.0.0.1:{port}" in made.stderr
     assert health == 200
     assert (shown["active"], shown["enabled"]) == ("active", True)

@@ -90,7 +90,7 @@ def test_the_version_is_one_line(cli: CommandLine) -> None:
         (("jobs", "submit", "--stdin", "/no/such", "--", "true"), "'/no/such' cannot be read"),
         (("jobs", "submit", "--idempotency-key", "a b", "--", "true"), "--idempotency-key"),
         (("jobs", "submit", "--kind", "delay", "--params", "{"), "--params is not JSON"),
-        (("run",), "--local"),
+        (("run", "--local", "--config", "x.yaml"), "--local"),
         (("run", "--local", "--listen", "8700"), "'8700' is no address"),
         (("run", "--local", "--slots", "0"), "--slots"),
         (("run", "--local", "--directory", "/no/such"), "--directory"),
