@@ -21,8 +21,13 @@ def test_a_frozen_worker_is_offline_then_replaced_then_refused(home: Path) -> No
     with installed(home) as house:
         counting = Counting(house, "frozen")
         worker, first = worker_pid(house), counting.pid
+        assert house.process is not None
+        # A supervisor that goes on would replace a worker that says nothing, and the job with it
+        # would never be lost.
+        frozen = (house.process.pid, worker)
 
-        os.kill(worker, signal.SIGSTOP)
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
         try:
             wait_until(lambda: house.job(counting.job_id)["worker_offline"], timeout_s=60)
             assert "running, worker offline" in house.cli("jobs", "list").stdout.decode()
@@ -33,7 +38,8 @@ def test_a_frozen_worker_is_offline_then_replaced_then_refused(home: Path) -> No
             )
             assert counting.alive()  # nothing of ours can reach it
         finally:
-            os.kill(worker, signal.SIGCONT)
+            for pid in reversed(frozen):
+                os.kill(pid, signal.SIGCONT)
 
         wait_until(lambda: house.job(counting.job_id)["attempts"][0]["late_result"], timeout_s=30)
         assert not Path(f"/proc/{first}").exists()
