@@ -57,11 +57,12 @@ mount --bind "$WORK/group" /etc/group
 mkdir -m 700 "/var/lib/$ACCOUNT"
 chown "$ID:$ID" "/var/lib/$ACCOUNT"
 # A plain user cannot enter root's home, and what tests run may be in there.
-mount --bind /root "$WORK/root"
-mount -t tmpfs -o mode=755 tmpfs /root
+home=~root
+mount --bind "$home" "$WORK/root"
+mount -t tmpfs -o mode=755 tmpfs "$home"
 for path in $NEEDED; do
     case $path in
-    /root/*) mkdir -p "$path"; mount --bind "$WORK/root/${path#/root/}" "$path" ;;
+    "$home"/*) mkdir -p "$path"; mount --bind "$WORK/root/${path#"$home"/}" "$path" ;;
     esac
 done
 mount -t cgroup2 cgroup2 /sys/fs/cgroup

@@ -26,6 +26,9 @@ from orchestrator.kernel.errors import ConfigInvalid, RequestInvalid, Unavailabl
 if TYPE_CHECKING:
     from orchestrator.supervisor.service.wanted import Reach, ServiceWanted
 
+HIDDEN: Final = (("home",), ("root",))
+"""The folders below / that `ProtectHome=` of a unit hides (systemd.exec(5)): what lives in one of
+them could not be started."""
 CHECK_S: Final = 120.0
 """A `${cmd:…}` may take ten seconds, and there may be some."""
 
@@ -156,7 +159,7 @@ def _wanted(options: _Options, reach: "Reach", environ: Mapping[str, str]) -> "S
 
 def _lives_in_a_home(program: str) -> bool:
     used = (program, sys.executable, os.path.realpath(sys.executable))
-    return any(path.startswith(("/home/", "/root/")) for path in used)
+    return any(Path(path).parts[1:2] in HIDDEN for path in used)
 
 
 def _server(listen: tuple[str, int], name: str, reach: "Reach") -> list[str]:

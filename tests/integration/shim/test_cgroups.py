@@ -59,7 +59,7 @@ def _alive(pid: int) -> bool:
 
 async def test_nobody_survives_shim_and_launcher(tmp_path: Path) -> None:
     """Both killed at once: also a daemon that cleared its environment is gone with the record."""
-    argv = daemon(before=CLOSED, after="os.write(1, b'begun'); time.sleep(60)")
+    argv = daemon(before=CLOSED, after="os.write(1, b'begun'); import signal; signal.pause()")
 
     with launcher() as process:
         async with opened(tmp_path, process) as shop:

@@ -24,7 +24,7 @@ time.sleep(1.5)
 """
 SPREAD = """
 import os, subprocess, sys
-eat = "import time; held = bytearray(b'x') * (40 << 20); time.sleep(60)"
+eat = "import signal; held = bytearray(b'x') * (40 << 20); signal.pause()"
 for _ in range(4):
     subprocess.Popen([sys.executable, "-S", "-c", eat], start_new_session=True)
 """
@@ -62,7 +62,7 @@ async def test_too_much_memory_ends_a_job(tmp_path: Path) -> None:
 async def test_all_processes_of_a_job_count_together(tmp_path: Path) -> None:
     """Four small ones in sessions of their own are a large one, and nobody of them stays."""
     async with workshop(tmp_path) as shop:
-        command = python("-S", "-c", SPREAD + "import time; time.sleep(60)")
+        command = python("-S", "-c", SPREAD + "import signal; signal.pause()")
         said = await shop.run(*command, limits=_limits(memory_bytes=128 * MIB))
 
         assert said.end.cause is Cause.OOM

@@ -202,7 +202,7 @@ def test_the_next_job_has_other_limits(place: Workplace) -> None:
             sys.executable,
             "-S",
             "-c",
-            "import time; held = bytearray(b'x') * (99 << 20); time.sleep(60)",
+            "import signal; held = bytearray(b'x') * (99 << 20); signal.pause()",
         ]
         ended = place.server.end(place.server.submit(argv=[*eat]))
         assert (ended.outcome, ended.reason) == (Outcome.FAILED, "oom")
