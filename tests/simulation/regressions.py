@@ -19,5 +19,8 @@ STORIES: Final = {
     "1,505 bytes, and called all of them missing",
     828: "a worker was stopped just as it was granted an attempt, and a restore took the attempt "
     "back meanwhile: it ran it and told how it ended, in its session of before, and nobody kept it",
+    1332894330: "a report was lost, and the last of an output that came meanwhile made it too much "
+    "for another one: it was to be uploaded, and nobody woke an uploader. The command was over, so "
+    "nothing else would: the job stayed running for ever",
     18: "a spool without room for its ledger ended its worker with a traceback",
 }

@@ -119,7 +119,7 @@ class Courier:
                 self._refused(claims, batch.keys, error, addressee)
                 continue
             except OrchestratorError as error:
-                self.outbox.land(batch.keys)
+                self._land(batch.keys)
                 await self._keeper.trouble(claims, error, tries)
                 continue
             reached("deliver.sent")
@@ -141,7 +141,7 @@ class Courier:
                 self._refused(claims, [upload.key], error, addressee)
                 continue
             except OrchestratorError as error:
-                self.outbox.land([upload.key])
+                self._land([upload.key])
                 await self._keeper.trouble(claims, error, tries)
                 continue
             reached("deliver.uploaded")
@@ -150,6 +150,15 @@ class Courier:
     def is_silent(self, key: Key) -> bool:
         """Tell whether nothing will be said of an attempt, because nothing was understood."""
         return self.outbox.is_silent(key)
+
+    def _land(self, keys: Iterable[Key]) -> None:
+        """Have a lost request made again, by whichever loop that falls to now.
+
+        What went in a report can have become too much for one meanwhile, and nothing else may ever
+        be said that would wake an uploader.
+        """
+        self.outbox.land(keys)
+        self._work.ring()
 
     def _refused(
         self, claims: Claims, keys: list[Key], error: RequestInvalid, addressee: Addressee
@@ -184,7 +193,7 @@ class Courier:
     ) -> None:
         if claims is not self._keeper.claims:
             # An answer to a session that is over: what it says of our attempts is not true now.
-            self.outbox.land(keys)
+            self._land(keys)
             return
         reaction = self.outbox.acknowledge(keys, acks)
         for key in reaction.recorded:

@@ -288,7 +288,9 @@ def _ended(child: Child, now: float, draw: float) -> Child:
     child = replace(child, ready_at=None, silent_at=math.inf, doubted=False)
     if child.wanted is not Wanted.RUN:
         return _moved(child, E.ENDED)
-    parked_s = policy.parking.get(-1 if child.last_code is None else child.last_code)
+    code = -1 if child.last_code is None else child.last_code
+    passing = ready_at is not None and code in policy.passing
+    parked_s = None if passing else policy.parking.get(code)
     healthy = ready_at is not None and now - ready_at >= policy.healthy_s
     if healthy and parked_s is None:
         return replace(_moved(child, E.RESTART_PLANNED, until=now), failures=0)

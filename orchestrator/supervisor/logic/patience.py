@@ -29,6 +29,9 @@ class ChildPolicy:
     parking: Mapping[int, float] = field(default_factory=lambda: MENDED_BY_PEOPLE)
     """Exit codes that say the same at once: somebody has to mend something. How many seconds later
     one looks all the same whether somebody did."""
+    passing: frozenset[int] = frozenset({73})
+    """Those of them that mean so only if it was not ready: a disk that failed once while it worked
+    may be well again, and the next start finds that out at once."""
     silent_s: float | None = None
     """How long a child that tells how it is may say nothing before one doubts that it works; `None`
     where it tells nothing."""

@@ -6,8 +6,9 @@ from itertools import pairwise
 import pytest
 
 from orchestrator.protocol.limits import CLAIM_WAIT_S
+from orchestrator.protocol.wire import Output, ReportRequest
 from orchestrator.protocol.words import Outcome
-from tests.support.fake_http import Problem
+from tests.support.fake_http import Call, Problem
 from tests.support.fake_server import FakeServer
 from tests.support.waiting import wait_until
 from tests.support.workers import Workplace
@@ -122,6 +123,32 @@ def test_a_lost_call_is_made_again(server: FakeServer, name: str, fault: str) ->
         assert server.attempts[job, 1].stream() == b"\0" * 30_000 + f"{number}\n".encode()
 
     assert [key for key in server.attempts if key[1] != 1] == []
+
+
+def test_output_that_became_too_much_for_a_report_while_one_was_lost_arrives(
+    place: Workplace, server: FakeServer
+) -> None:
+    """Its command has ended when the report is lost, and nothing else will ever be said."""
+    wait = "until [ -e {gate} ]; do sleep 0.01; done; "
+    parts = (wait.format(gate="one"), "head -c 3000 /dev/zero; ", wait.format(gate="two"))
+    job = server.sh("".join(parts) + "head -c 9000 /dev/zero")
+
+    def lost(call: Call) -> str | None:
+        said = call.request.events if isinstance(call.request, ReportRequest) else []
+        if not any(isinstance(event, Output) for event in said):
+            return None
+        (place.directory / "two").touch()
+        wait_until(lambda: '"attempt.ended"' in place.worker.stderr)
+        server.faults.clear()
+        return "hang up"
+
+    server.running(job)
+    server.fault("report", *[lost] * 5)
+    (place.directory / "one").touch()
+
+    assert server.end(job).outcome is Outcome.SUCCEEDED
+    assert server.attempts[job, 1].stream() == b"\0" * 12_000
+    assert [call.name for call in server.calls if call.name == "output"] == ["output"]
 
 
 def test_a_claim_whose_answer_was_lost_is_repeated_with_its_number(server: FakeServer) -> None:

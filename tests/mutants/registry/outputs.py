@@ -10,6 +10,17 @@ _PLAN: Final = f"{_OPERATIONS}/output_plan.py"
 
 MUTANTS: Final = (
     Mutant(
+        name="uploader-not-woken",
+        breaks=("G9.5",),
+        file="worker/services/courier.py",
+        old="        self.outbox.land(keys)\n        self._work.ring()\n",
+        new="        self.outbox.land(keys)\n",
+        tests=tests_in(
+            "integration/worker/test_outages.py",
+            "test_output_that_became_too_much_for_a_report_while_one_was_lost_arrives",
+        ),
+    ),
+    Mutant(
         name="unknown-input-accepted",
         breaks=("G2.3",),
         file=f"{_OPERATIONS}/submit.py",

@@ -40,8 +40,16 @@ APPEARED = (1.0, Appeared())
 READY = (2.0, BecameReady())
 
 
-@pytest.mark.parametrize(("code", "probe_s"), [(73, 60.0), (77, 900.0), (78, 900.0)])
-@pytest.mark.parametrize("before", [(), (READY,)])
+@pytest.mark.parametrize(
+    ("code", "probe_s", "before"),
+    [
+        (73, 60.0, ()),
+        (77, 900.0, ()),
+        (77, 900.0, (READY,)),
+        (78, 900.0, ()),
+        (78, 900.0, (READY,)),
+    ],
+)
 def test_a_child_that_says_that_somebody_must_mend_something_is_parked(
     code: int, probe_s: float, before: tuple[tuple[float, Happening], ...]
 ) -> None:
@@ -54,6 +62,20 @@ def test_a_child_that_says_that_somebody_must_mend_something_is_parked(
     assert parked.child.is_hopeless is not bool(before)
     assert (early.child.state, early.effects) == (S.PARKED, ())
     assert probed.effects == (Effect.LAUNCH,)
+
+
+@pytest.mark.parametrize(("ended_at", "started_within_s"), [(3.0, 1.0), (62.0, 0.0)])
+def test_a_disk_that_failed_once_while_a_child_worked_is_tried_at_once(
+    ended_at: float, started_within_s: float
+) -> None:
+    """As after any other end; only when the next start says the same does it wait for people."""
+    ended = _after(LAUNCHED, APPEARED, READY, (ended_at, Ended(73)))
+    again = decide(ended.child, Tick(), now=ended_at + started_within_s, draw=0.5)
+    appeared = decide(again.child, Appeared(), now=ended_at + 1.5, draw=0.5)
+    parked = decide(appeared.child, Ended(73), now=ended_at + 2.0, draw=0.5)
+
+    assert (*ended.effects, *again.effects) == (Effect.LAUNCH,)
+    assert (parked.child.state, parked.child.act_at) == (S.PARKED, ended_at + 62.0)
 
 
 @pytest.mark.parametrize("code", [1, 78])
