@@ -1,6 +1,7 @@
 """The command of a job: a process that speaks, ends, and may not want to."""
 
 import signal
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ class Command:
         self._shim = shim
         self._plan = plan
         self._heard, self._told_end = said, ended
+        self._pipe: deque[bytes] = deque()
+        """What it has said and its shim has not read yet."""
         machine = shim.machine
         self.process = machine.spawn(f"job-{plan.number}", parent=shim)
         self._left: Process | None = None
@@ -62,8 +65,17 @@ class Command:
     def _say(self, index: int) -> None:
         """Write a line; whoever reads the pipe gets it, or nobody."""
         if self._shim.alive:
-            data = self._plan.line(self._attempt, index)
-            self._scene.world.loop.within(self._shim, self._heard, data)
+            self._pipe.append(self._plan.line(self._attempt, index))
+            self._scene.world.loop.within(self._shim, self._read)
+
+    def _read(self) -> None:
+        if self._pipe:
+            self._heard(self._pipe.popleft())
+
+    def read_rest(self) -> None:
+        """Hear all that it has said: nobody is left who could say more."""
+        while self._pipe:
+            self._read()
 
     def _exit(self) -> None:
         self._truth.by_itself = True

@@ -40,6 +40,7 @@ class Shim:
         self._socket = socket
         self._line = Line(socket)  # type: ignore[arg-type]
         self._attempt: _Attempt | None = None
+        self._is_set_up = False
         process.signals = self._told
         process.may_crash = self._crashed
         process.watchers.append(self._died)
@@ -53,6 +54,7 @@ class Shim:
             self._line.say(json.dumps({"failed": reason}).encode())
             self._exit()
             return
+        self._is_set_up = True
         self._line.say(json.dumps({"ready": self.journal.name}).encode())
         self.world.loop.add_reader(self._line.fd, self._hear)
 
@@ -98,8 +100,11 @@ class Shim:
     def _told(self, number: int) -> None:
         if self._attempt is not None:
             self._attempt.told(number)
-        elif number == layout.PREEMPT_SIGNAL:
+        elif number == layout.PREEMPT_SIGNAL and self._is_set_up:
             self._finish()
+        elif number == layout.PREEMPT_SIGNAL:
+            # It does not hear signals yet: this one ends it, as it would any other process.
+            self._exit()
 
     def _finish(self) -> None:
         self.journal.sync()
@@ -282,6 +287,7 @@ class _Attempt:
         self._sweeping, self.listening = True, False
         assert self._command is not None
         leftovers = self._command.sweep()
+        self._command.read_rest()
         command, watch = self._command, self._watch
         assert watch is not None
         remark = None if self._full is None else "the disk of the worker's spool is full"
