@@ -15,7 +15,7 @@ from typing import Final
 import anyio
 from pydantic import ValidationError
 
-from orchestrator.kernel import descriptors, linux, logs
+from orchestrator.kernel import descriptors, linux, logs, stacks
 from orchestrator.kernel.clock import SystemClock
 from orchestrator.kernel.errors import (
     Broken,
@@ -78,6 +78,7 @@ def _own(settings: WorkerSettings) -> WorkerToken:
 def _to_its_end(main: Callable[[], int]) -> int:
     """Return the exit code, also that of an error that has one. A bug of ours is not caught."""
     _keep_to_ourselves()
+    stacks.log_on_signal()
     try:
         return main()
     except (OrchestratorError, BaseExceptionGroup) as error:

@@ -57,9 +57,16 @@ _KILLED_CHECK_MS: Final = 10
 _KILLED_CHECKS: Final = 100
 """A killed orphan is gone in milliseconds. One that is not (it waits for a dead disk) may delay the
 news of an exit for a second, not for ever."""
-_IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-"""A service manager that signals a whole group must not take the launcher from under children that
-are still being stopped in order: it ends with its control socket, and by nothing else."""
+_IGNORED: Final = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+)
+"""Whoever signals a whole group (a service manager to stop it, somebody who wants to see stacks)
+must not take the launcher from under its children: it ends with its control socket, and by nothing
+else."""
 _PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import anyio
 
-from orchestrator.kernel import descriptors, listening, logs
+from orchestrator.kernel import descriptors, listening, logs, stacks
 from orchestrator.kernel.errors import cause
 from orchestrator.kernel.files import Lock, private_dir
 from orchestrator.kernel.lifeline import Lifeline
@@ -33,6 +33,7 @@ def run(
     os.umask(_UMASK)
     _limit_resources()
     logs.set_up()
+    stacks.log_on_signal()
     lifeline = None if lifeline_fd is None else Lifeline.from_fd(lifeline_fd)
     passed = None
     if listen_fd is not None:

@@ -29,7 +29,7 @@ import click
 from anyio.abc import TaskGroup
 
 from orchestrator import __version__
-from orchestrator.kernel import linux, logs
+from orchestrator.kernel import linux, logs, stacks
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.clock import Clock, SystemClock
 from orchestrator.kernel.errors import IllegalTransition, cause
@@ -115,6 +115,7 @@ def run(
 ) -> int:
     """Run until stopped, and return the exit code. `launcher` ends with it."""
     logs.set_up()
+    stacks.log_on_signal()
     # Here is every worker's token, and jobs run as the same user.
     linux.hide_memory()
     try:

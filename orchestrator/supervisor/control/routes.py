@@ -26,6 +26,7 @@ from orchestrator.kernel.errors import (
     RequestInvalid,
     Unavailable,
 )
+from orchestrator.kernel.stacks import stacks
 from orchestrator.protocol.machine import (
     HoldRequest,
     MachineStatus,
@@ -204,8 +205,6 @@ class Routes:
 
     def dump(self, request: Request, _name: str) -> Response:
         """Answer with what every task and thread does just now."""
-        from orchestrator.supervisor.control.stacks import stacks  # noqa: PLC0415 - once a year
-
         self._audit(request, "dump", None, None)
         return Response(body=stacks().encode(), media_type=TEXT)
 
