@@ -19,7 +19,7 @@ from typing import IO, Final, TypeVar
 import anyio
 from anyio import to_thread
 
-from orchestrator.kernel.errors import StorageFull
+from orchestrator.kernel.errors import StateUnavailable, StorageFull, StoreBusy
 from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.files import private_dir, sync_dir
 
@@ -79,12 +79,13 @@ class FileStore:
         """
         temporary = self._incoming / secrets.token_hex(16)
         try:
-            with _room_told(), os.fdopen(_create(temporary), "wb") as file:
+            with _trouble_told(), os.fdopen(_create(temporary), "wb") as file:
                 received = await _save(pieces, file)
             if check is not None:
                 await to_thread.run_sync(check, temporary, limiter=self._checks)
             async with self.turn:
-                await to_thread.run_sync(self._keep, temporary, received.sha256)
+                with _trouble_told():
+                    await to_thread.run_sync(self._keep, temporary, received.sha256)
                 return await record(received)
         finally:
             temporary.unlink(missing_ok=True)
@@ -142,14 +143,22 @@ def _finish(file: IO[bytes], digest: "hashlib._Hash", data: bytes) -> None:
 
 
 @contextmanager
-def _room_told() -> Iterator[None]:
-    """Tell a client that the disk is full."""
+def _trouble_told() -> Iterator[None]:
+    """Tell a client what the disk does not do: nothing of the file counts, it may be sent again."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
-            raise
-        raise StorageFull(
-            "the disk of the server has no room for this file",
-            hint="make room on the disk of the data directory, then send the file again",
-        ) from error
+    except (OSError, StateUnavailable) as failure:
+        error = failure.__cause__ if isinstance(failure, StateUnavailable) else failure
+        number, reason = None, "its folder is not as it should be"
+        if isinstance(error, OSError):
+            number, reason = error.errno, error.strerror or str(error)
+        if number in _NO_ROOM:
+            raise StorageFull(
+                "the disk of the server has no room for this file",
+                hint="make room on the disk of the data directory, then send the file again",
+            ) from failure
+        raise StoreBusy(
+            f"the server cannot store this file: {reason}",
+            code="storage_failed",
+            hint="check the disk and the permissions of the data directory, then send it again",
+        ) from failure

@@ -8,10 +8,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
+import pytest
 
+from orchestrator.kernel.errors import StorageFull
+from orchestrator.server.files import FileStore, Received
 from orchestrator.server.upkeep.housekeeping import Housekeeping
 from tests.integration.server.site import Site, problem, running
 from tests.integration.server.worker import Worker, at_work
+from tests.integration.shim.test_disk_full import MIB, small_disk
 from tests.support.builders import command
 from tests.support.waiting import until
 
@@ -125,6 +129,37 @@ async def test_a_file_that_is_said_to_be_too_long_need_not_be_sent(tmp_path: Pat
                 answer = await stream.receive()
 
     assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_file_that_the_disk_does_not_take_is_refused_until_it_does(site: Site) -> None:
+    """Whatever the disk says, at whichever step: a refusal that says so, and nothing is left."""
+    data = b"content"
+    place = site.folder / "files" / "objects" / hashlib.sha256(data).hexdigest()[:2]
+    place.write_text("in the way")
+
+    answer = await site.http.post(FILES, content=data, headers=site.admin)
+    problem(answer, 503, "storage_failed")
+    assert kept(site) == [place]
+
+    place.unlink()
+    await upload(site, data)
+
+
+async def test_a_name_for_which_there_is_no_room_is_refused(tmp_path: Path) -> None:
+    """A disk can be full although the content found room: folders take some, too."""
+    with small_disk(tmp_path / "disk", 1024 * MIB, files=4) as disk:
+        files = FileStore(disk)
+        files.open()
+
+        async def record(received: Received) -> str:
+            return received.sha256
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"content"
+
+        with pytest.raises(StorageFull):
+            await files.receive(pieces(), record)
+        assert [path for path in disk.rglob("*") if path.is_file()] == []
 
 
 async def test_an_upload_that_is_cut_off_leaves_nothing(site: Site) -> None:

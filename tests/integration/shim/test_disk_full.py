@@ -16,11 +16,14 @@ FLOOD = "import os\nwhile True: os.write(1, b'0123456789abcdef' * 4096)"
 
 
 @contextlib.contextmanager
-def small_disk(path: Path, size: int) -> Iterator[Path]:
-    """Give a file system of that size, where this process may make one."""
+def small_disk(path: Path, size: int, *, files: int = 0) -> Iterator[Path]:
+    """Give a file system of that size, for so many files and folders (0: any number).
+
+    Only where this process may make one.
+    """
     path.mkdir()
     libc = ctypes.CDLL(None, use_errno=True)
-    options = f"size={size},mode=0700".encode()
+    options = f"size={size},nr_inodes={files},mode=0700".encode()
     if libc.mount(b"tmpfs", str(path).encode(), b"tmpfs", 0, options) != 0:
         pytest.skip(f"no file system can be made here: {os.strerror(ctypes.get_errno())}")
     try:
