@@ -3,6 +3,7 @@
 It decides nothing about one of them: each has its runner, and the rules behind it.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -38,6 +39,10 @@ class Attempts:
         """Whether any of those ran or was refused, rather than given back to be run elsewhere."""
         self.first_end: Ended | None = None
         """How the first of those ended that did."""
+        self.ended: Counter[str] = Counter()
+        """How many ended in which way since this process began."""
+        self.leftovers = 0
+        """Processes that those had left behind, and that were killed."""
         self._group = group
         self._tools = tools
         self._capacity = capacity
@@ -106,6 +111,7 @@ class Attempts:
             del self._runners[key]
         if state not in OCCUPYING and before in OCCUPYING:
             self._occupied.discard(key)
+            self._count(runner.attempt.end)
         if self.first_end is None and not runner.was_found:
             self.first_end = runner.attempt.end
         if state is AttemptState.RUNNING or runner.attempt.end is not None:
@@ -113,6 +119,11 @@ class Attempts:
         if state is AttemptState.ABANDONED:
             self._tools.courier.forget(key)
         self.changed.ring()
+
+    def _count(self, end: Ended | None) -> None:
+        if end is not None:
+            self.ended[str(end.outcome)] += 1
+            self.leftovers += end.leftovers
 
     def live(self) -> list[LiveAttempt]:
         """Return all that the server should know to be here."""

@@ -52,6 +52,8 @@ class Standing:
                 for runner in running[:RUNNING_SHOWN]
             ],
             "running_count": len(running),
+            "ended": dict(self.attempts.ended),
+            "leftovers": self.attempts.leftovers,
             "waiting_bytes": capacity.waiting_bytes,
             "contact_age_s": None if math.isinf(age_s) else round(age_s, 1),
         }

@@ -31,7 +31,9 @@ class WorkerStatus(Reply):
     `slots` is what is configured, `allowed` its share of the machine's `max_jobs` just now.
     `configured_at` is the place of its entry (`file:line:column`), `log_file` where its own log is.
     `starts` counts its processes, `contact_age_s` is how long its server has said nothing,
-    `waiting_bytes` what that does not have yet. Of `running` there are at most 64.
+    `waiting_bytes` what that does not have yet. Of `running` there are at most 64. `ends` counts
+    by their cause the ends of its processes; `attempts` by their outcome the tries that ended since
+    its process began, and `leftovers` what those had left behind and was killed.
     """
 
     name: str
@@ -53,6 +55,17 @@ class WorkerStatus(Reply):
     log_file: str | None = None
     waiting_bytes: int | None = None
     contact_age_s: float | None = None
+    ends: dict[str, int] = {}
+    attempts: dict[str, int] = {}
+    leftovers: int | None = None
+
+
+class MetricsStatus(Reply):
+    """Where the figures are told by TCP; without a `url` the problem says why they are not."""
+
+    listen: str
+    url: str | None = None
+    problem: str | None = None
 
 
 class ServerStatus(Reply):
@@ -88,7 +101,8 @@ class ConfigStatus(Reply):
     """Where what is wanted comes from: a *file*, or the *options* of a command line.
 
     `applied_at` is a Unix time, `generation` counts the contents that were applied, `looks` how
-    often the file was read, and `plan` says what the last look changed.
+    often the file was read, and `plan` says what the last look changed. `results` counts what came
+    of reading it: *applied*, *partly_applied*, *rejected*.
     """
 
     source: str
@@ -100,13 +114,15 @@ class ConfigStatus(Reply):
     parked: list[ParkedWorker] = []
     looks: int = 0
     plan: str | None = None
+    results: dict[str, int] = {}
 
 
 class MachineStatus(Reply):
     """Everything that one orchestrator keeps alive.
 
     `phase` is *running* or the step of its end. The configuration has a banner while the file on
-    the disk is not the one that is applied.
+    the disk is not the one that is applied. `loop_lag_s` is by how much its own work was late
+    within the last minute, at its worst.
     """
 
     version: str
@@ -119,6 +135,8 @@ class MachineStatus(Reply):
     running_count: int
     config: ConfigStatus
     server: ServerStatus | None = None
+    metrics: MetricsStatus | None = None
+    loop_lag_s: float | None = None
     workers: list[WorkerStatus] = []
 
 

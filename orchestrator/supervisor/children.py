@@ -5,11 +5,11 @@ became of it. It decides nothing, and does not know what its child is: a server 
 in how they are launched and in how patient one is with them.
 """
 
-import collections
 import logging
 import math
 import os
 import signal
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -26,6 +26,7 @@ from orchestrator.kernel.launching import Child as Process
 from orchestrator.kernel.launching import Exit
 from orchestrator.kernel.lifeline import ParentEnd
 from orchestrator.kernel.packets import Message
+from orchestrator.supervisor.logic.causes import EndCause, end_cause
 from orchestrator.supervisor.logic.child import (
     Appeared,
     BecameReady,
@@ -77,8 +78,17 @@ Launch = Callable[[int | None], Awaitable[Running]]
 class ChildService:
     """One child: `run` keeps it until it is down as wanted."""
 
-    def __init__(self, name: str, policy: ChildPolicy, launch: Launch, changed: Bell) -> None:
+    def __init__(
+        self,
+        name: str,
+        policy: ChildPolicy,
+        launch: Launch,
+        changed: Bell,
+        ends: Counter[EndCause] | None = None,
+    ) -> None:
         self.name = name
+        self.ends: Counter[EndCause] = Counter() if ends is None else ends
+        """How often its process ended, and why: given by whoever has several after another."""
         self.child = Child(policy)
         self.news: Message = {}
         """What the child said when it became ready."""
@@ -95,8 +105,8 @@ class ChildService:
         self._launching = anyio.CancelScope()
         self._silent = anyio.Event()
         self._exit = Exit()
-        self._inbox: collections.deque[Happening] = collections.deque()
-        self._outbox: collections.deque[Mapping[str, object]] = collections.deque()
+        self._inbox: deque[Happening] = deque()
+        self._outbox: deque[Mapping[str, object]] = deque()
         self._came = Bell()
 
     @property
@@ -169,6 +179,8 @@ class ChildService:
         before = self.child.state
         draw = int.from_bytes(os.urandom(4), "big") / 2**32
         decision = decide(self.child, happening, now=anyio.current_time(), draw=draw)
+        if isinstance(happening, Ended):
+            self.ends[end_cause(self.child, happening.code, self._exit.signal)] += 1
         self.child = decision.child
         if self.child.state is not before:
             self.since = anyio.current_time()

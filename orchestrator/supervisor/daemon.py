@@ -151,7 +151,8 @@ class Daemon:
         self._launcher = launcher
         self._say = say
         self._clock: Clock = SystemClock()
-        self._bell = Bell()
+        self.changed = Bell()
+        """Rings when anything of the machine is another than before."""
         self._phase = Phase.RUNNING
         self._forced = False
         self._errand = Errand.STOP
@@ -166,7 +167,7 @@ class Daemon:
                 tasks.start_soon(self._reporter().run)
                 tasks.start_soon(self._prove)
                 tasks.start_soon(self._begin, tasks, stack)
-                await self._bell.until(lambda: self._is_over)
+                await self.changed.until(lambda: self._is_over)
                 code = await self._end()
                 tasks.cancel_scope.cancel()
         if self._forced:
@@ -186,10 +187,10 @@ class Daemon:
         if self._phase is not Phase.RUNNING:
             return
         launches = Launches(self._settings, self._launcher)
-        fleet = self.fleet = Fleet(wanted, launches, self._settings, self._bell, self._clock)
+        fleet = self.fleet = Fleet(wanted, launches, self._settings, self.changed, self._clock)
         fleet.start(tasks, listening)
         tasks.start_soon(self.source.run, fleet)
-        await self._bell.until(lambda: fleet.are_all_up)
+        await self.changed.until(lambda: fleet.are_all_up)
         if self._phase is Phase.RUNNING:
             self._tell(self.source.greeting(fleet))
 
@@ -228,7 +229,7 @@ class Daemon:
         """Tell a person how many jobs are still waited for, when they become fewer."""
         told = [len(fleet.running_jobs())]
         while True:
-            await self._bell.until(lambda: len(fleet.running_jobs()) not in {0, told[-1]})
+            await self.changed.until(lambda: len(fleet.running_jobs()) not in {0, told[-1]})
             told.append(len(fleet.running_jobs()))
             if self._phase is Phase.DRAINING:
                 self._tell(self._farewell(fleet))
@@ -257,7 +258,7 @@ class Daemon:
     async def _watch_the_launcher(self) -> None:
         await self._launcher.gone()
         logs.event(LOGGER, logging.CRITICAL, "launcher.died", next="jobs go on; start this again")
-        self._bell.ring()
+        self.changed.ring()
 
     async def _listen_for_signals(self, tasks: TaskGroup) -> None:
         listened = [number for number in PUSHES if signal.getsignal(number) is not signal.SIG_IGN]
@@ -285,7 +286,7 @@ class Daemon:
         if fleet is not None:
             fleet.want(WANTED[self._phase], "the orchestrator stops")
         self._tell(self._farewell(fleet))
-        self._bell.ring()
+        self.changed.ring()
 
     def upgrade(self, program: str | None) -> None:
         """Begin anew in the same process, as another program if one is named; jobs run on."""
@@ -300,7 +301,7 @@ class Daemon:
         logs.event(LOGGER, logging.INFO, "run.keeping", becomes=command[0])
         if self.fleet is not None:
             self.fleet.want(WANTED[self._phase], "the orchestrator begins anew")
-        self._bell.ring()
+        self.changed.ring()
 
     async def _prove(self) -> None:
         """Say how an upgrade went; return to the old version if this one is not ready in time."""
@@ -309,7 +310,7 @@ class Daemon:
             return
         with anyio.move_on_after(PROVE_S if succession.predecessor else math.inf) as patience:
             while self.fleet is None or not self._summary().answered:
-                await self._bell.next(deadline=anyio.current_time() + 1)
+                await self.changed.next(deadline=anyio.current_time() + 1)
         if patience.cancelled_caught:
             logs.event(LOGGER, logging.ERROR, "run.not_proven", why=self._summary().text)
             self._become(succession.predecessor, returning=True)
@@ -333,7 +334,7 @@ class Daemon:
         def returns() -> bool:
             return bool(self._settings.succession.successor)
 
-        return Reporter(self._settings.notifier, self._bell, self._summary, ending, returns)
+        return Reporter(self._settings.notifier, self.changed, self._summary, ending, returns)
 
     def _summary(self) -> Summary:
         banner = self.source.status().get("banner")

@@ -8,6 +8,7 @@ with in its own tasks: the only thing that they share is the machine's limit of 
 import dataclasses
 import logging
 import socket
+from collections import deque
 from typing import Final
 
 import anyio
@@ -37,6 +38,8 @@ TOLD_TO_ALL: Final = frozenset({"min_free", "spool_max"})
 """Keys of the machine that are settings of every worker."""
 LOOK_S: Final = 1.0
 """How often one looks whether what somebody had to mend is mended, and whether a hold is over."""
+LAGS: Final = 60
+"""A minute of looks, as often as anybody scrapes at least."""
 
 
 class Fleet:
@@ -62,6 +65,7 @@ class Fleet:
         self._holds = Holds(settings.state_dir / "holds.json")
         self._around: Around | None = None
         self._ever_worked = False
+        self._lags: deque[float] = deque(maxlen=LAGS)
 
     def start(self, group: TaskGroup, listening: socket.socket | None) -> None:
         """Start everything at once. Who needs the embedded server waits for it by itself."""
@@ -154,7 +158,9 @@ class Fleet:
     async def _look(self) -> None:
         """Look for what nobody tells: a directory that appears, a hold that is over."""
         while True:
-            await anyio.sleep(LOOK_S)
+            due = anyio.current_time() + LOOK_S
+            await anyio.sleep_until(due)
+            self._lags.append(anyio.current_time() - due)
             for post in self.posts:
                 post.look()
             over = set(self._holds.over(self._clock.now()))
@@ -227,6 +233,11 @@ class Fleet:
         """Return everything that is kept, the server first."""
         workers = [post.service for post in self.posts if post.service is not None]
         return ([] if self.server is None else [self.server]) + workers
+
+    @property
+    def loop_lag_s(self) -> float:
+        """Return by how much this process was late within the last minute, at its worst."""
+        return max(self._lags, default=0.0)
 
     def running_jobs(self) -> list[float]:
         """Return since when the jobs run that workers told of, by the wall clock."""

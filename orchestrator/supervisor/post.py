@@ -7,6 +7,7 @@ lead to the same end. It decides nothing about restarts; that is `logic/child.py
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from orchestrator.kernel.packets import Message
 from orchestrator.supervisor.children import ChildService, Running
 from orchestrator.supervisor.launches import Launches
 from orchestrator.supervisor.logic import orders
+from orchestrator.supervisor.logic.causes import EndCause
 from orchestrator.supervisor.logic.child import (
     Child,
     ChildState,
@@ -66,6 +68,8 @@ class Post:
         self.service: ChildService | None = None
         self.starts = 0
         """How many processes it has had."""
+        self.ends: Counter[EndCause] = Counter()
+        """How often one of them ended, and why."""
         self._around = around
         self._leaving: str | None = None
         self._runs = False
@@ -131,7 +135,11 @@ class Post:
         while self._wants_process and self.wanted is not None:
             self.told, self._leaving = self.wanted, None
             self.service = ChildService(
-                f"worker:{self.name}", self._policy(), self._launch, self._around.changed
+                f"worker:{self.name}",
+                self._policy(),
+                self._launch,
+                self._around.changed,
+                self.ends,
             )
             await self.service.run()
             self._has_worked |= self.service.child.was_ready

@@ -6,6 +6,7 @@ broken. It starts and stops nothing itself; the fleet does.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +84,7 @@ class Watcher:
         self.banner: Banner | None = None
         self._looks = 0
         self._plan: str | None = None
+        self._results: Counter[str] = Counter()
 
     async def first(self) -> MachineWanted:
         """Return what the file wants at the start, or what the last good one did."""
@@ -211,10 +213,12 @@ class Watcher:
         )
         self._applied.keep(self._settings.state_dir)
         self._loaded, self.banner = loaded, None
+        self._results["partly_applied" if errors(loaded.problems) else "applied"] += 1
         if wrong := errors(loaded.problems):
             self._complain(loaded, f"{_counted(wrong)} in {loaded.path}; first: {wrong[0]}")
 
     def _reject(self, loaded: Loaded, what: str) -> None:
+        self._results["rejected"] += 1
         wrong = errors(loaded.problems)
         first = wrong[0] if wrong else None
         self._complain(loaded, f"{_counted(wrong)}, so {what}; first: {first}")
@@ -264,6 +268,7 @@ class Watcher:
             "applied_at": None if applied is None else applied.applied_at,
             "looks": self._looks,
             "plan": self._plan,
+            "results": dict(self._results),
             "banner": None if self.banner is None else self.banner.as_json(),
             "parked": [
                 {

@@ -11,6 +11,7 @@ from orchestrator.supervisor.config.model import (
     File,
     Limits,
     Machine,
+    Metrics,
     Server,
     Worker,
 )
@@ -23,10 +24,11 @@ PARTS: Final[dict[str, type[BaseModel]]] = {
     "server.": Server,
     "machine.": Machine,
     "machine.disk.": Disk,
+    "machine.metrics.": Metrics,
     "workers[].": Worker,
     "workers[].limits.": Limits,
 }
-INNER: Final = {"server", "machine", "defaults", "workers", "disk", "limits"}
+INNER: Final = {"server", "machine", "defaults", "workers", "disk", "limits", "metrics"}
 OLD: Final = {"convex_url"}
 """Told in the row of its new name."""
 PLANNED: Final = {
@@ -99,6 +101,7 @@ def test_when_a_change_applies_is_told(key: str) -> None:
         "server.": dict(OF_SERVERS),
         "machine.": dict(OF_MACHINES) | {"tags": OF_WORKERS["tags"]},
         "machine.disk.": dict(OF_MACHINES),
+        "machine.metrics.": {planned: OF_MACHINES["metrics"], name: OF_MACHINES["metrics"]},
         "workers[].": dict(OF_WORKERS) | {"token": When.RESTARTS},
         "workers[].limits.": {planned: OF_WORKERS["limits"]},
     }

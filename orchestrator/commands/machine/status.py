@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.protocol.machine import (
         ConfigStatus,
         MachineStatus,
+        MetricsStatus,
         ParkedWorker,
         WorkerStatus,
     )
@@ -95,9 +96,16 @@ def facts(told: "MachineStatus", *, now: datetime) -> list[tuple[str, str]]:
         ("config", _applied(told.config)),
         ("BROKEN", "" if told.config.banner is None else told.config.banner.message),
         ("server", "" if server is None else f"{server.state} {server.url or ''}".strip()),
+        ("metrics", _metrics(told.metrics)),
         ("jobs", f"{told.running_count} running, at most {told.max_jobs}"),
         ("folder", told.state_dir),
     ]
+
+
+def _metrics(metrics: "MetricsStatus | None") -> str:
+    if metrics is None:
+        return ""
+    return metrics.url or f"not told at {metrics.listen}: {metrics.problem or 'not yet'}"
 
 
 def _applied(config: "ConfigStatus") -> str:

@@ -27,7 +27,13 @@ from orchestrator.supervisor.config.text import document
 from orchestrator.supervisor.config.text.document import Mark, Node
 from orchestrator.supervisor.config.text.sheet import Sheet, Steps, plain
 from orchestrator.supervisor.config.workers import Entries, Parked
-from orchestrator.supervisor.logic.wanted import MachineWanted, Place, ServerWanted, WorkerWanted
+from orchestrator.supervisor.logic.wanted import (
+    MachineWanted,
+    MetricsWanted,
+    Place,
+    ServerWanted,
+    WorkerWanted,
+)
 
 SHORTEST_SECRET: Final = 6
 """Shorter ones would be found in everything."""
@@ -152,6 +158,7 @@ class _Reading:
         server = self._server(folders)
         self._check_names()
         self._check_mode()
+        self._check_metrics()
         if not self._file.workers and server is None:
             hint = "add a worker below 'workers:', or an embedded server"
             self._note(Mark(1, 1), "nothing", "there is nothing to run in this file", hint)
@@ -192,6 +199,25 @@ class _Reading:
             insecure_http=said.insecure_http,
             data_dir=self._data_dir(said, folders),
         )
+
+    def _metrics(self) -> MetricsWanted | None:
+        said = self._file.machine.metrics
+        return said.listen and MetricsWanted(*said.listen, said.insecure_http)
+
+    def _check_metrics(self) -> None:
+        wanted = self._metrics()
+        if wanted is None:
+            return
+        at = self._sheet.value_at(("machine", "metrics", "listen"))
+        if wanted.port == 0:
+            self._note(at, "port", "nobody would know the port", "choose one, such as 9464")
+        if not wanted.insecure_http and not _loopback(wanted.host):
+            self._note(
+                at,
+                "insecure",
+                f"everybody on the network could read the figures (host {wanted.host})",
+                "listen on 127.0.0.1, or say 'insecure_http: true' beside it",
+            )
 
     def _data_dir(self, said: Server, folders: Folders) -> Path:
         if said.data_dir is None:
@@ -283,6 +309,7 @@ class _Reading:
             keep_jobs_on_stop=said.keep_jobs_on_stop,
             min_free_bytes=_bytes_of(said.disk.min_free, state_dir),
             spool_max_bytes=said.disk.spool_max,
+            metrics=self._metrics(),
             watch=said.watch_config,
         )
 

@@ -181,6 +181,15 @@ class Disk(Part):
     """How much output of a worker may wait here for the server; 1GiB when nothing is said."""
 
 
+class Metrics(Part):
+    """Where this machine tells its figures beside the control socket."""
+
+    listen: Address | None = None
+    """A TCP address, as HOST:PORT, at which /metrics answers; by default only the socket does."""
+    insecure_http: bool = False
+    """Let other machines read them there: whoever reaches the address sees them."""
+
+
 class Machine(Part):
     """What all workers of this machine have in common."""
 
@@ -196,6 +205,8 @@ class Machine(Part):
     """Let running jobs run on when the orchestrator stops; its next start takes them up again."""
     disk: Disk = Disk()
     """What this machine's disk must have room for."""
+    metrics: Metrics = Metrics()
+    """Where this machine tells its figures beside the control socket."""
     watch_config: bool = True
     """Apply this file when it changes, without being told to."""
 

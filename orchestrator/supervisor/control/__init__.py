@@ -8,6 +8,8 @@ import logging
 from pathlib import Path
 from typing import Final
 
+import anyio
+
 from orchestrator.kernel import unix_socket
 from orchestrator.kernel.clock import Clock
 from orchestrator.supervisor.control import http
@@ -24,7 +26,10 @@ async def serve(daemon: Controlled, clock: Clock, state_dir: Path) -> None:
     with unix_socket.listen(path) as listening:
         root.addHandler(events)
         try:
-            await http.serve(listening, Routes(daemon, clock, str(state_dir), events))
+            routes = Routes(daemon, clock, str(state_dir), events)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(http.serve, listening, routes)
+                tasks.start_soon(routes.exposition.run)
         finally:
             root.removeHandler(events)
             with contextlib.suppress(OSError):

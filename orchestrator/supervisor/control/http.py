@@ -47,6 +47,8 @@ class Request:
     query: Mapping[str, str]
     body: bytes
     peer: Peer
+    host: str = ""
+    """By which name it was called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,37 +79,54 @@ def problem(status: int, code: str, detail: str, hint: str | None = None) -> Res
 
 
 Handler = Callable[[Request], Awaitable[Response]]
+Admit = Callable[[socket.socket], Peer | None]
 
 
-async def serve(listening: socket.socket, handler: Handler) -> None:
-    """Answer until cancelled. Only the user that this runs as, and root, are answered at all."""
-    limiter = anyio.CapacityLimiter(CONNECTIONS)
-    allowed = {0, os.geteuid()}
+def own_user(connection: socket.socket) -> Peer | None:
+    """Admit the user that this runs as, and root; nobody else is answered at all."""
+    peer = unix_socket.peer(connection)
+    if peer.uid in {0, os.geteuid()}:
+        return peer
+    logs.event(LOGGER, logging.WARNING, "control.refused", uid=peer.uid, pid=peer.pid)
+    return None
+
+
+async def serve(listening: socket.socket, handler: Handler, admit: Admit = own_user) -> None:
+    """Answer whom `admit` lets in, until cancelled."""
+    room = anyio.Semaphore(CONNECTIONS)
     async with anyio.create_task_group() as tasks:
         while True:
-            await anyio.wait_readable(listening)
-            try:
-                connection, _address = listening.accept()
-            except OSError as error:
-                # Out of descriptors, or already gone: the next one may be luckier.
-                logs.event(LOGGER, logging.WARNING, "control.accept_failed", why=error.strerror)
-                await anyio.sleep(0.1)
-                continue
-            peer = unix_socket.peer(connection)
-            if peer.uid not in allowed:
-                logs.event(LOGGER, logging.WARNING, "control.refused", uid=peer.uid, pid=peer.pid)
-                connection.close()
-                continue
-            tasks.start_soon(_converse, connection, peer, handler, limiter)
+            # Before one is taken: whoever waits in the kernel's queue costs us no descriptor.
+            await room.acquire()
+            connection, peer = await _accepted(listening, admit)
+            tasks.start_soon(_converse, connection, peer, handler, room)
+
+
+async def _accepted(listening: socket.socket, admit: Admit) -> tuple[socket.socket, Peer]:
+    """Return the next connection that is let in."""
+    while True:
+        await anyio.wait_readable(listening)
+        try:
+            connection, _address = listening.accept()
+        except OSError as error:
+            # Out of descriptors, or already gone: the next one may be luckier.
+            logs.event(LOGGER, logging.WARNING, "control.accept_failed", why=error.strerror)
+            await anyio.sleep(0.1)
+            continue
+        if (peer := admit(connection)) is not None:
+            return connection, peer
+        connection.close()
 
 
 async def _converse(
-    connection: socket.socket, peer: Peer, handler: Handler, limiter: anyio.CapacityLimiter
+    connection: socket.socket, peer: Peer, handler: Handler, room: anyio.Semaphore
 ) -> None:
-    stream = await SocketStream.from_socket(connection)
-    async with limiter, stream:
-        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-            await _Conversation(stream, peer, handler).run()
+    try:
+        async with await SocketStream.from_socket(connection) as stream:
+            with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                await _Conversation(stream, peer, handler).run()
+    finally:
+        room.release()
 
 
 class _Conversation:
@@ -230,4 +249,5 @@ def _request(head: h11.Request, body: bytes, peer: Peer) -> Request:
         query=dict(parse_qsl(parts.query, keep_blank_values=True)),
         body=body,
         peer=peer,
+        host=next((value.decode("latin-1") for name, value in head.headers if name == b"host"), ""),
     )

@@ -5,7 +5,7 @@ already. Names and labels are few and bounded: a machine has as many series as w
 https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,7 +33,9 @@ class Family:
         yield f"# TYPE {self.name} {self.kind}"
         for labels, value in self.samples:
             shown = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
-            yield f"{self.name}{{{shown}}} {value:g}" if shown else f"{self.name} {value:g}"
+            # Whole: six digits, as `:g` would leave, are not enough for bytes or a moment.
+            told = f"{value:.0f}" if float(value).is_integer() else repr(value)
+            yield f"{self.name}{{{shown}}} {told}" if shown else f"{self.name} {told}"
 
 
 def text(status: MachineStatus) -> str:
@@ -43,7 +45,10 @@ def text(status: MachineStatus) -> str:
 
 def families(status: MachineStatus) -> list[Family]:
     """Return everything that is measured, by name."""
-    workers = status.workers
+    return [*_of_machine(status), *_of_workers(status.workers)]
+
+
+def _of_machine(status: MachineStatus) -> list[Family]:
     rejected = 1.0 if status.config.banner else 0.0
     return [
         Family(
@@ -65,6 +70,27 @@ def families(status: MachineStatus) -> list[Family]:
             (({}, rejected),),
         ),
         Family(
+            "orchestrator_config_looks_total",
+            "counter",
+            "How often the configuration was read, by what came of it.",
+            tuple(({"result": word}, count) for word, count in status.config.results.items()),
+        ),
+        _one(
+            "orchestrator_config_applied_timestamp_seconds",
+            "When the configuration was applied last.",
+            status.config.applied_at,
+        ),
+        _one(
+            "orchestrator_loop_lag_seconds",
+            "By how much its own work was late within the last minute, at its worst.",
+            status.loop_lag_s,
+        ),
+    ]
+
+
+def _of_workers(workers: Sequence[WorkerStatus]) -> list[Family]:
+    return [
+        Family(
             "orchestrator_worker_state",
             "gauge",
             "1 for the state that a worker is in.",
@@ -82,6 +108,23 @@ def families(status: MachineStatus) -> list[Family]:
             "Processes that it has had.",
             tuple(({"worker": worker.name}, float(worker.starts)) for worker in workers),
         ),
+        _counted(
+            "orchestrator_worker_ends_total",
+            "Ends of its processes, by cause.",
+            ((worker.name, "cause", worker.ends) for worker in workers),
+        ),
+        _counted(
+            "orchestrator_worker_attempts_total",
+            "Tries that ended since its process began, by outcome.",
+            ((worker.name, "outcome", worker.attempts) for worker in workers),
+        ),
+        _each(
+            "orchestrator_worker_leftovers_total",
+            "Processes that jobs had left behind, and that were killed, since its process began.",
+            workers,
+            "leftovers",
+            kind="counter",
+        ),
         _each(
             "orchestrator_worker_contact_age_seconds",
             "How long its server has said nothing.",
@@ -97,10 +140,25 @@ def families(status: MachineStatus) -> list[Family]:
     ]
 
 
-def _each(name: str, told: str, workers: Iterable[WorkerStatus], field: str) -> Family:
+def _one(name: str, told: str, value: float | None) -> Family:
+    return Family(name, "gauge", told, () if value is None else (({}, value),))
+
+
+def _counted(name: str, told: str, counts: Iterable[tuple[str, str, Mapping[str, int]]]) -> Family:
+    samples = (
+        ({"worker": worker, label: word}, float(count))
+        for worker, label, words in counts
+        for word, count in words.items()
+    )
+    return Family(name, "counter", told, tuple(samples))
+
+
+def _each(
+    name: str, told: str, workers: Iterable[WorkerStatus], field: str, *, kind: str = "gauge"
+) -> Family:
     values = ((worker.name, getattr(worker, field)) for worker in workers)
     samples = (({"worker": name}, float(value)) for name, value in values if value is not None)
-    return Family(name, "gauge", told, tuple(samples))
+    return Family(name, kind, told, tuple(samples))
 
 
 def _escaped(value: str) -> str:

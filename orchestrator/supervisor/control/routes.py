@@ -17,6 +17,7 @@ from typing import Final, Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.kernel import logs
+from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import (
     IllegalTransition,
@@ -37,10 +38,12 @@ from orchestrator.protocol.machine import (
 )
 from orchestrator.supervisor.control import metrics
 from orchestrator.supervisor.control.events import Events
+from orchestrator.supervisor.control.exposition import Exposition
 from orchestrator.supervisor.control.http import LINES, TEXT, Request, Response, problem
 from orchestrator.supervisor.control.status import Status, health
 from orchestrator.supervisor.fleet import Fleet
 from orchestrator.supervisor.logic.hold import Hold, HoldKind
+from orchestrator.supervisor.logic.wanted import MetricsWanted
 
 LOGGER: Final = logging.getLogger(__name__)
 T = TypeVar("T", bound=BaseModel)
@@ -54,6 +57,11 @@ class Controlled(Protocol):
     @property
     def fleet(self) -> Fleet | None:
         """Return its children; `None` as long as nobody knows what is wanted."""
+        ...
+
+    @property
+    def changed(self) -> Bell:
+        """Return what rings when anything is another than before."""
         ...
 
     @property
@@ -96,6 +104,8 @@ class Routes:
         self._events = events
         self._clock = clock
         self._status = Status(clock, state_dir)
+        self.exposition = Exposition(self, self._metrics_wanted, daemon.changed)
+        """The part of it that is told by TCP, if that is wanted."""
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
@@ -219,7 +229,12 @@ class Routes:
 
     def _machine(self) -> MachineStatus:
         daemon = self._daemon
-        return self._status.machine(daemon.fleet, phase=daemon.phase, config=daemon.config())
+        told = self._status.machine(daemon.fleet, phase=daemon.phase, config=daemon.config())
+        return told.model_copy(update={"metrics": self.exposition.status()})
+
+    def _metrics_wanted(self) -> MetricsWanted | None:
+        fleet = self._daemon.fleet
+        return None if fleet is None else fleet.wanted.metrics
 
     def _worker(self, name: str) -> WorkerStatus:
         return self._status.worker(self._fleet.find(name))

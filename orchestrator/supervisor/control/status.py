@@ -54,6 +54,7 @@ class Status:
             running_count=sum(worker.running_count for worker in workers),
             config=ConfigStatus.model_validate(config),
             server=None if fleet is None or fleet.server is None else self._server(fleet.server),
+            loop_lag_s=None if fleet is None else round(fleet.loop_lag_s, 4),
             workers=sorted(workers, key=lambda worker: worker.name),
         )
 
@@ -82,6 +83,9 @@ class Status:
             configured_at=None if wanted.place is None else str(wanted.place),
             waiting_bytes=_number(said, "waiting_bytes"),
             contact_age_s=_seconds(said, "contact_age_s"),
+            ends={str(cause): count for cause, count in post.ends.items()},
+            attempts=_counts(said.get("ended")),
+            leftovers=_number(said, "leftovers"),
         )
 
     def _server(self, server: ChildService) -> ServerStatus:
@@ -110,6 +114,8 @@ def health(status: MachineStatus) -> Health:
         reasons.append(f"the server is {status.server.state}")
     if status.config.banner is not None:
         reasons.append(status.config.banner.message)
+    if status.metrics is not None and status.metrics.problem is not None:
+        reasons.append(f"the metrics are not told by TCP: {status.metrics.problem}")
     reasons += [
         f"{worker.name} is {worker.state}" + (f": {worker.reason}" if worker.reason else "")
         for worker in status.workers
@@ -137,6 +143,12 @@ def _running(entries: object) -> Iterable[RunningJob]:
 def _number(said: Mapping[str, Any], key: str) -> int | None:
     value = said.get(key)
     return value if isinstance(value, int) else None
+
+
+def _counts(said: object) -> dict[str, int]:
+    """Return what a worker counted; what it said in another way is left out."""
+    counts = said if isinstance(said, dict) else {}
+    return {str(word): count for word, count in counts.items() if isinstance(count, int)}
 
 
 def _seconds(said: Mapping[str, Any], key: str) -> float | None:

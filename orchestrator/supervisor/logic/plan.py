@@ -64,6 +64,7 @@ OF_MACHINES: Final[Mapping[str, When | None]] = MappingProxyType(
         "keep_jobs_on_stop": When.NOW,
         "min_free_bytes": When.NOW,
         "spool_max_bytes": When.NOW,
+        "metrics": When.NOW,
         "watch": When.NOW,
     }
 )

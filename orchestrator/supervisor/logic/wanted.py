@@ -95,6 +95,14 @@ class ServerWanted:
     data_dir: Path
 
 
+class MetricsWanted(NamedTuple):
+    """Where the machine's figures are told beside the control socket."""
+
+    host: str
+    port: int
+    insecure_http: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineWanted:
     """Everything that one orchestrator is to keep alive."""
@@ -110,5 +118,7 @@ class MachineWanted:
     min_free_bytes: int | None = None
     """As for a worker: by default 2 GiB, or a tenth of a small disk."""
     spool_max_bytes: int | None = None
+    metrics: MetricsWanted | None = None
+    """`None`: on the control socket alone."""
     watch: bool = True
     """Apply the file when it changes, without being told to."""

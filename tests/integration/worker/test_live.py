@@ -55,6 +55,18 @@ def test_it_tells_how_it_stands(place: Workplace) -> None:
         parent.stands(lambda it: it["state"] == "ready", "it is ready again")
 
 
+def test_it_counts_how_tries_end(place: Workplace) -> None:
+    """By their outcome, with what they had left behind and had to be killed."""
+    with working(place, slots=2) as parent:
+        for script in ("true", "sleep 600 & exit 3"):
+            place.server.end(place.server.sh(script))
+
+        parent.stands(
+            lambda it: (it["ended"], it["leftovers"]) == ({"succeeded": 1, "failed": 1}, 1),
+            "both were counted",
+        )
+
+
 def test_more_slots_are_used_at_once(place: Workplace) -> None:
     """The second job starts beside the first, in the same session; fewer interrupt neither."""
     with working(place, slots=1) as parent:

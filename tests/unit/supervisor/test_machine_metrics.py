@@ -8,6 +8,7 @@ from orchestrator.protocol.machine import (
     Banner,
     ConfigStatus,
     MachineStatus,
+    MetricsStatus,
     ServerStatus,
     WorkerStatus,
 )
@@ -32,6 +33,9 @@ def _worker(name: str = "web", state: str = "ready", reason: str | None = None) 
         starts=4,
         working_directory="/srv/web",
         contact_age_s=0.5,
+        ends={"crashed": 2},
+        attempts={"succeeded": 7, "failed": 1},
+        leftovers=3,
     )
 
 
@@ -97,6 +101,36 @@ def test_metrics_are_what_a_scraper_reads() -> None:
         'orchestrator_worker_state{worker="api",state="paused"} 1',
     ]
     assert len(states) == 2 * len(WorkerState)
+
+
+def test_what_is_counted_has_its_cause() -> None:
+    """Ends of processes, ends of tries, what was left behind, and what came of reloads."""
+    config = ConfigStatus(source="file", results={"applied": 3, "rejected": 1}, applied_at=1.5e9)
+    lines = metrics.text(_machine(_worker(), config=config, loop_lag_s=0.25)).splitlines()
+
+    assert "# TYPE orchestrator_worker_ends_total counter" in lines
+    assert 'orchestrator_worker_ends_total{worker="web",cause="crashed"} 2' in lines
+    assert 'orchestrator_worker_attempts_total{worker="web",outcome="succeeded"} 7' in lines
+    assert 'orchestrator_worker_leftovers_total{worker="web"} 3' in lines
+    assert 'orchestrator_config_looks_total{result="rejected"} 1' in lines
+    assert "orchestrator_config_applied_timestamp_seconds 1500000000" in lines
+    assert "orchestrator_loop_lag_seconds 0.25" in lines
+
+
+def test_large_numbers_are_told_whole() -> None:
+    """Bytes are not rounded to six digits."""
+    busy = _worker().model_copy(update={"waiting_bytes": 123_456_789})
+
+    assert 'waiting_bytes{worker="web"} 123456789\n' in metrics.text(_machine(busy))
+
+
+def test_metrics_that_cannot_be_told_are_trouble() -> None:
+    """Somebody wants them where they are not, and is told why."""
+    told = MetricsStatus(listen="127.0.0.1:9464", problem="the address is in use")
+
+    assert health(_machine(metrics=told)).reasons == [
+        "the metrics are not told by TCP: the address is in use"
+    ]
 
 
 def test_a_banner_is_a_metric() -> None:
