@@ -51,7 +51,7 @@ def short(job: JobView) -> str:
     """Return where a job is, for a cell of a table: the state, and why if that adds something."""
     why = _reason(job) if job.reason else job.pending_reason
     state = f"{job.state}, worker offline" if job.worker_offline else str(job.state)
-    return f"{state} ({why})" if why else state
+    return f"{state} ({why})" if why and why != state else state
 
 
 def incomplete(missing_bytes: int) -> str:

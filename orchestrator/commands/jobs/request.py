@@ -212,11 +212,15 @@ def _text(data: bytes) -> str:
 
 def _refusal(error: ValidationError, *, below: str = "", whole: str = "the job") -> RequestInvalid:
     faults = []
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details:
+        if any(_is_within(other["loc"], detail["loc"]) for other in details):
+            continue  # a list is too short because of the item that is wrong
         inner = ".".join(map(str, detail["loc"]))
         option = option_of(below + inner) if inner else whole
-        value = "" if option in _SECRETIVE else _shown(detail["input"])
         fault = detail["msg"].removeprefix("Value error, ")
+        told_already = fault.startswith(repr(detail["input"]))
+        value = "" if option in _SECRETIVE or told_already else _shown(detail["input"])
         place = f"{inner.removeprefix('params.')}: " if inner and option == "--params" else ""
         # A sentence begins small behind its place; a name in capitals stays as it is.
         begin = fault[:1] if fault[1:2].isupper() else fault[:1].lower()
@@ -225,6 +229,11 @@ def _refusal(error: ValidationError, *, below: str = "", whole: str = "the job")
     first, fault = faults[0]
     rest = tuple(faults[1:])
     return RequestInvalid(f"{first}: {fault}", hint=_HINT, fields=rest)
+
+
+def _is_within(place: tuple[int | str, ...], other: tuple[int | str, ...]) -> bool:
+    """Tell whether a place in a document is inside of another one."""
+    return len(place) > len(other) and place[: len(other)] == other
 
 
 def option_of(field: str) -> str | None:

@@ -4,6 +4,7 @@ The three ways to stay (`submit --follow`, `submit --wait`, `logs -f`) share the
 that they cannot drift apart.
 """
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +31,8 @@ class Manner:
     patience_s: float
     raw: bool = False
     as_json: bool = False
+    timeout_s: float | None = None
+    """How long at most; without one, as long as the job takes."""
 
 
 def follow_submitted(remote: Remote, job: JobView, manner: Manner) -> int:
@@ -66,23 +69,29 @@ def wait(remote: Remote, job_id: str, manner: Manner, *, known: bool) -> int:
     job = answer.read(JobView)
     if manner.as_json:
         output.document(answer.body)
-    else:
+    elif job.state in TERMINAL:
         output.say(ending.words(job))
+    else:
+        output.say(f"{job.id} is {ending.short(job)}, and goes on")
+    if job.state not in TERMINAL:
+        return ending.TIMED_OUT
     return 0 if ending.exit_code(job) == 0 else 1
 
 
 def ended(remote: Remote, job_id: str, manner: Manner, *, known: bool) -> Answer:
-    """Return the job when it is over."""
+    """Return the job when it is over, or when it was waited for long enough."""
     with may_be_left(job_id, "wait", known=known):
         return _end_of(remote, job_id, manner, known=known)
 
 
 def _end_of(remote: Remote, job_id: str, manner: Manner, *, known: bool) -> Answer:
     patience = Patience(job_id, manner.patience_s, verb="wait")
+    until = math.inf if manner.timeout_s is None else time.monotonic() + manner.timeout_s
     while True:
         asked_at = time.monotonic()
+        left_s = max(0.0, until - asked_at)
         try:
-            answer = remote.job(job_id, wait_s=limits.WAIT_MAX_S)
+            answer = remote.job(job_id, wait_s=min(limits.WAIT_MAX_S, left_s))
         except Unavailable as error:
             if not known:
                 raise
@@ -90,6 +99,7 @@ def _end_of(remote: Remote, job_id: str, manner: Manner, *, known: bool) -> Answ
             continue
         known = True
         patience.answered()
-        if answer.read(JobView).state in TERMINAL:
+        if answer.read(JobView).state in TERMINAL or time.monotonic() >= until:
             return answer
-        time.sleep(max(0.0, _BRIEF_S - (time.monotonic() - asked_at)))
+        pause_s = _BRIEF_S - (time.monotonic() - asked_at)
+        time.sleep(max(0.0, min(pause_s, until - time.monotonic())))

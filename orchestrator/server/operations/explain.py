@@ -113,7 +113,7 @@ def _words(job: JobView, tries: int) -> str:
     who = job.worker or "a worker"
     offline = ", which is offline" if job.worker_offline else ""
     if job.state in TERMINAL:
-        return f"it is over: {job.state}" + (f" ({job.reason})" if job.reason else "")
+        return "it is over" + (f" ({job.reason})" if job.reason else "")
     if job.state is JobState.LEASED:
         return f"{who}{offline} has it, and is about to start it"
     if job.state is JobState.RUNNING:

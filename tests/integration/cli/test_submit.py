@@ -173,6 +173,17 @@ def test_waiting_with_json_prints_the_job_at_its_end(cli: CommandLine, fake: Fak
     assert json.loads(done.stdout) == ended
 
 
+def test_a_wait_may_have_an_end(cli: CommandLine, fake: FakeApi) -> None:
+    """Who waited long enough is told how the job is, with a code of its own; it goes on."""
+    fake.on("GET", f"{JOBS}/{JOB_ID}", answer(job("running")))
+
+    done = cli("jobs", "wait", JOB_ID, "--timeout", "300ms")
+
+    assert done.returncode == 124
+    assert f"{JOB_ID} is running, and goes on" in done.stderr.decode()
+    assert not fake.asked_for("POST", f"{JOBS}/{JOB_ID}/cancel")
+
+
 def test_waiting_survives_a_server_that_restarts(cli: CommandLine, fake: FakeApi) -> None:
     """Lost answers of the long poll are asked for again."""
     gone = Reply(silent=True)

@@ -165,7 +165,7 @@ async def test_what_does_not_wait_is_explained_as_well(world: World) -> None:
     assert "being ended" in (await _explained(world, other.job_id)).words
 
     await worker.tell(ended(grant))
-    assert (await _explained(world, grant.job_id)).words == "it is over: succeeded"
+    assert (await _explained(world, grant.job_id)).words == "it is over"
 
 
 async def test_a_job_that_is_not_there_is_not_explained(world: World) -> None:

@@ -86,3 +86,10 @@ def test_a_waiting_job_says_why_it_waits() -> None:
     )
 
     assert ending.short(job) == "queued (no_worker_online)"
+
+
+def test_a_reason_that_is_the_state_is_said_once() -> None:
+    """Who holds a job has said all that there is to say."""
+    held = JobView.model_validate({**_job(S.HELD).model_dump(), "pending_reason": "held"})
+
+    assert ending.short(held) == "held"

@@ -75,6 +75,14 @@ def test_a_retry_word_is_refused_in_the_words_of_the_command_line() -> None:
         spec_of(Asked(command=("true",), retries=1, retry_on=["exit:0"]))
 
 
+def test_a_wrong_word_of_a_list_is_told_once() -> None:
+    """That the list has nothing else in it is no second mistake."""
+    with pytest.raises(RequestInvalid, match=r"^--retry-on: 'blue' is no failure") as refusal:
+        spec_of(Asked(command=("true",), retries=1, retry_on=["blue"]))
+
+    assert refusal.value.fields == ()
+
+
 def test_another_kind_takes_params() -> None:
     """A kind that this program does not know is left to the server to judge."""
     assert _sent(kind="delay", params='{"ms": 20}')["params"] == {"ms": 20}
