@@ -92,6 +92,11 @@ class Host:
         if self.is_up or not self.wanted_up:
             return
         scene = self.scene
+        if self.machine.is_crowded:
+            # No process can be made now: the service manager tries again.
+            scene.world.sometimes("a supervisor finds no pid")
+            scene.world.loop.after(scene.world.chance.uniform(0.5, 8.0), self.start)
+            return
         self._phase = Phase.RUNNING
         if not self._left_in_order:
             scene.restarted_at = scene.world.loop.now
