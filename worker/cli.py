@@ -102,8 +102,9 @@ def run(
         raise click.UsageError(
             "which worker? give --token-file and --state-dir, or --name of one in workers.yaml"
         )
-    from orchestrator.kernel import launcher
+    from orchestrator.kernel import delegation, launcher
 
+    delegation.settle()
     process = launcher.start(preload=["worker.shim"])
 
     from pydantic import ValidationError
@@ -197,8 +198,9 @@ def _seconds(text: str | None) -> float | None:
 
 
 def _keep(more: dict[str, object], seed: str | None, *, reflects: bool = False) -> None:
-    from orchestrator.kernel import launcher
+    from orchestrator.kernel import delegation, launcher
 
+    delegation.settle()
     process = launcher.start(preload=["worker.shim"])
 
     from orchestrator.kernel.errors import OrchestratorError

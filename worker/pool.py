@@ -332,6 +332,8 @@ def _message(order: ShimOrder, spool_max_bytes: int) -> bytes:
             "durable": order.durable,
             "spool_max_bytes": spool_max_bytes,
             "memory_bytes": limits.memory_bytes,
+            "cpus": limits.cpus,
+            "pids": limits.pids,
             "open_files": limits.open_files,
             "output_bytes": _less(limits.output_bytes),
             "nice": limits.nice,

@@ -6,16 +6,18 @@ what has begun goes on as it was begun.
 
 import logging
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from orchestrator.kernel import logs
+from orchestrator.kernel.delegation import delegated
 from worker.logic.environment import common
 from worker.settings import LiveSettings
 
 LOGGER: Final = logging.getLogger(__name__)
-_UNENFORCED: Final = ("pids", "cpus")
-"""What only a control group of the kernel's could hold a job to: nothing that can be looked at from
-time to time, and nothing that a process has for itself alone."""
+_BY_KERNEL: Final = MappingProxyType({"pids": "pids", "cpus": "cpu"})
+"""What only a control group of the kernel's can hold a job to, by its controller: nothing that can
+be looked at from time to time, and nothing that a process has for itself alone."""
 
 
 class Terms:
@@ -23,6 +25,7 @@ class Terms:
 
     def __init__(self, settings: LiveSettings, surroundings: Mapping[str, str]) -> None:
         self._surroundings = surroundings
+        self._delegation = delegated()
         self._warned: list[str] = []
         self.take(settings)
 
@@ -31,13 +34,19 @@ class Terms:
         self.now = settings
         self.environment = common(self._surroundings, settings.env_pass, settings.env)
         """What every job finds, before its own."""
-        ignored = [name for name in _UNENFORCED if getattr(settings.limits, name) is not None]
+        ignored = [
+            name
+            for name, controller in _BY_KERNEL.items()
+            if getattr(settings.limits, name) is not None
+            and controller not in self._delegation.controllers
+        ]
         if ignored and ignored != self._warned:
             logs.event(
                 LOGGER,
                 logging.WARNING,
                 "limits.not_enforced",
                 limits=", ".join(ignored),
+                reason=self._delegation.reason,
                 hint="jobs run without these limits; leave them out, or bound the whole service",
             )
         self._warned = ignored

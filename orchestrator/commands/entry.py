@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 @click.pass_obj
 def entry(surroundings: Surroundings, name: str, config: Path | None) -> int:
     """Run the worker NAME of a configuration here until it is stopped."""
-    from orchestrator.kernel import launcher
+    from orchestrator.kernel import delegation, launcher
 
+    delegation.settle()
     process = launcher.start(preload=["worker.shim"])  # before any big import, thread or event loop
 
     from orchestrator.kernel import paths

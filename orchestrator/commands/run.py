@@ -98,8 +98,9 @@ def run(ctx: click.Context, /, **options: Unpack[Options]) -> int:
     if not options["local"]:
         return _run_file(surroundings, options)
     warn_root()
-    from orchestrator.kernel import launcher
+    from orchestrator.kernel import delegation, launcher
 
+    delegation.settle()
     launched = launcher.start()  # before any big import, thread or event loop
     from orchestrator.supervisor.local import run_local
     from orchestrator.supervisor.succession import Succession
@@ -137,8 +138,9 @@ def _run_file(surroundings: Surroundings, options: Options) -> int:
 
         return first_run(path)
     warn_root()
-    from orchestrator.kernel import launcher
+    from orchestrator.kernel import delegation, launcher
 
+    delegation.settle()
     launched = launcher.start()  # before any big import, thread or event loop
     from orchestrator.supervisor.from_file import run_file
     from orchestrator.supervisor.succession import Succession

@@ -33,7 +33,8 @@ class WorkerStatus(Reply):
     `starts` counts its processes, `contact_age_s` is how long its server has said nothing,
     `waiting_bytes` what that does not have yet. Of `running` there are at most 64. `ends` counts
     by their cause the ends of its processes; `attempts` by their outcome the tries that ended since
-    its process began, and `leftovers` what those had left behind and was killed.
+    its process began, and `leftovers` what those had left behind and was killed. Its
+    jobs are not held to the limits in `not_held`, because nothing on this machine can.
     """
 
     name: str
@@ -58,6 +59,7 @@ class WorkerStatus(Reply):
     ends: dict[str, int] = {}
     attempts: dict[str, int] = {}
     leftovers: int | None = None
+    not_held: list[str] = []
 
 
 class MetricsStatus(Reply):
@@ -117,6 +119,16 @@ class ConfigStatus(Reply):
     results: dict[str, int] = {}
 
 
+class LimitsStatus(Reply):
+    """What the kernel holds jobs to here: which of cpu, memory and pids, and why not all.
+
+    Memory is looked at where the kernel does not hold it; the other two are not held then.
+    """
+
+    controllers: list[str] = []
+    reason: str | None = None
+
+
 class MachineStatus(Reply):
     """Everything that one orchestrator keeps alive.
 
@@ -134,6 +146,7 @@ class MachineStatus(Reply):
     max_jobs: int
     running_count: int
     config: ConfigStatus
+    limits: LimitsStatus = LimitsStatus()
     server: ServerStatus | None = None
     metrics: MetricsStatus | None = None
     loop_lag_s: float | None = None

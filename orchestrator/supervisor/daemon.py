@@ -32,6 +32,7 @@ from orchestrator import __version__
 from orchestrator.kernel import linux, logs, stacks
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.clock import Clock, SystemClock
+from orchestrator.kernel.delegation import delegated
 from orchestrator.kernel.errors import IllegalTransition, cause
 from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.files import Lock
@@ -120,11 +121,20 @@ def run(
     linux.hide_memory()
     try:
         with Lock(settings.state_dir / "lock").take("an orchestrator"):
+            _tell_of_limits()
             return anyio.run(_run, source, settings, launcher, say)
     except BaseExceptionGroup as group:
         raise cause(group) from group
     finally:
         launcher.close()
+
+
+def _tell_of_limits() -> None:
+    """Say which limits of jobs the kernel sees to here."""
+    found = delegated()
+    by_kernel = ", ".join(sorted(found.controllers)) or "none"
+    more = {"reason": found.reason} if found.reason else {}
+    logs.event(LOGGER, logging.INFO, "run.limits", by_kernel=by_kernel, **more)
 
 
 async def _run(

@@ -1,11 +1,13 @@
 """A real systemd keeps the orchestrator: whatever becomes of it, its jobs go on."""
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from orchestrator.supervisor.service import unit
 from tests.support.booted import ACCOUNT, Booted
 from tests.support.serviced import Service
 from tests.support.waiting import wait_until
@@ -90,6 +92,19 @@ def test_nobody_else_can_speak_to_the_service_manager(installed: Installed) -> N
         assert "PATH=" in said
         assert "NOTIFY_SOCKET" not in said
         assert "WATCHDOG" not in said
+
+
+def test_what_holds_jobs_to_their_limits_is_told(installed: Installed) -> None:
+    """Jobs are in groups of their own, and `status` says which limits the kernel sees to there."""
+    service = installed()
+    told = json.loads(service.cli("status", "--json"))["limits"]
+    group = service.cli("jobs", "submit", "--follow", "--", "tail", "-n1", "/proc/self/cgroup")
+
+    # An older systemd has no place for us beside our jobs, and could not start us again.
+    absent = [name for name in ("cpu", "memory", "pids") if name not in told["controllers"]]
+    assert all(name in (told["reason"] or "") for name in absent)
+    assert told["controllers"] or "DelegateSubgroup" in unit.render(service.wanted, 254)
+    assert f"/{service.name}.service/orch-" in group
 
 
 def test_a_restart_leaves_jobs_running(installed: Installed) -> None:

@@ -13,8 +13,9 @@ from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.frames import FrameType
 from worker.records import Cause
 from worker.shim import layout
+from worker.shim.cell import Cell, inside
 from worker.shim.command import NotStarted, start
-from worker.shim.escort import Escort
+from worker.shim.escort import Escort, Started
 from worker.shim.journal import Record, wall_us
 from worker.shim.line import Grant
 from worker.shim.office import Office
@@ -51,30 +52,36 @@ def run(grant: Grant, office: Office) -> bool:
         reached("grant.after_sync")
     output = Output(office.journal, office.poll, grant.output_bytes)
     began, started_us = time.monotonic(), wall_us()
+    cell = Cell.made(office.group, grant, office.controllers)
     try:
-        pid = _start(grant, output, office)
+        pid = _start(grant, output, office, cell)
     except NotStarted as error:
         output.close()
+        if cell is not None:
+            cell.remove()
         return _finish(grant, office, {"cause": Cause.SPAWN_ERROR, "message": str(error)})
     try:
         reached("shim.spawned")
         office.journal.began(pid, started_us)
     except OSError as error:
         output.stop_writing(error)
-    escort = Escort(pid, began, grant=grant, output=output, office=office)
+    escort = Escort(Started(pid, began, cell), grant=grant, output=output, office=office)
     outcome = escort.see_out()
+    if cell is not None:
+        cell.remove()
     return _finish(grant, office, {"started_us": started_us, **outcome}) and not escort.stuck
 
 
-def _start(grant: Grant, output: Output, office: Office) -> int:
+def _start(grant: Grant, output: Output, office: Office, cell: Cell | None) -> int:
     stdin = office.null if grant.stdin is None else grant.stdin
     given: list[int] = []
     try:
         given.append(stdout := output.pipe(FrameType.OUT))
         given.append(stderr := output.pipe(FrameType.ERR))
-        return start(
-            grant, stdin=stdin, stdout=stdout, stderr=stderr, inheritance=office.inheritance
-        )
+        with inside(cell):
+            return start(
+                grant, stdin=stdin, stdout=stdout, stderr=stderr, inheritance=office.inheritance
+            )
     except OSError as error:
         raise NotStarted(
             f"there were no pipes for the command's output ({error.strerror}): "

@@ -10,10 +10,11 @@ import os
 import resource
 import signal
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 from worker.records import PREEMPT_GRACE_S, Cause
 from worker.shim import layout, tree
+from worker.shim.cell import Cell
 from worker.shim.chime import Chime
 from worker.shim.gauge import Gauge
 from worker.shim.journal import Record, wall_us
@@ -30,13 +31,19 @@ _SYNC_S: Final = 1.0
 """The worker syncs what its shims write; a shim whose worker is gone does it itself."""
 
 
+class Started(NamedTuple):
+    """A command that has just been started."""
+
+    pid: int
+    at: float
+    cell: Cell | None
+
+
 class Escort:
     """Whoever is with a started command until the last of it is gone."""
 
-    def __init__(
-        self, pid: int, began: float, *, grant: Grant, output: Output, office: Office
-    ) -> None:
-        self._pid = pid
+    def __init__(self, started: Started, *, grant: Grant, output: Output, office: Office) -> None:
+        self._pid, began, self._cell = started
         self._output = output
         self._office = office
         self._grace_s = grant.grace_s
@@ -47,7 +54,8 @@ class Escort:
             silence_s=grant.silence_s,
             grace_s=grant.grace_s,
         )
-        self._gauge = Gauge(grant.memory_bytes, began)
+        is_held = self._cell is not None and self._cell.holds_memory
+        self._gauge = Gauge(None if is_held else grant.memory_bytes, began)
         self._chime = Chime(office.line)
         self._chime.ask(time.monotonic())
         self._sync_at = math.inf
@@ -178,9 +186,11 @@ class Escort:
     def _outcome(self) -> Record:
         status, usage = self._status, self._usage
         result = None if status is None else os.waitstatus_to_exitcode(status)
+        verdict = None if self._cell is None else self._cell.verdict()
+        cause = self._watch.cause or (Cause.EXITED if verdict is None else Cause.OOM)
         return {
-            "cause": self._watch.cause or Cause.EXITED,
-            "message": self._remark(),
+            "cause": cause,
+            "message": self._remark(verdict or self._gauge.verdict if cause is Cause.OOM else None),
             "code": result if result is not None and result >= 0 else None,
             "signal": -result if result is not None and result < 0 else None,
             "leftovers": self._leftovers,
@@ -191,15 +201,15 @@ class Escort:
             "max_rss_kib": usage.ru_maxrss if usage else 0,
         }
 
-    def _remark(self) -> str | None:
-        remarks = []
+    def _remark(self, too_much: str | None) -> str | None:
+        remarks = [] if too_much is None else [too_much]
+        if self._cell is not None and (refused := self._cell.remark()) is not None:
+            remarks.append(refused)
         if self._output.full is not None:
             remarks.append(
                 "the disk of the worker's spool is full, so the command was ended and its last "
                 f"{self._output.lost} bytes of output were not kept: make room on it"
             )
-        if self._gauge.verdict is not None and self._watch.cause is Cause.OOM:
-            remarks.append(self._gauge.verdict)
         if self._output.dropped:
             remarks.append(
                 f"{self._output.dropped} bytes of its output were not kept, because the worker "

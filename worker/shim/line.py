@@ -32,6 +32,10 @@ class Grant:
     """How much may wait in the spool for the server; without it, what held until now."""
     memory_bytes: int | None = None
     """Of the command and all that it starts."""
+    cpus: float | None = None
+    """Processors that all of it may keep busy; only where a control group sees to it."""
+    pids: int | None = None
+    """Processes and threads of all of it; as well."""
     open_files: int | None = None
     """Of each process."""
     output_bytes: int | None = None

@@ -22,3 +22,5 @@ class Office:
     null: int
     group: Cgroup | None
     """In which the shim is with all that it starts; `None` where there are no such groups."""
+    controllers: frozenset[str]
+    """What a cell beside the group can be held to."""

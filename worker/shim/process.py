@@ -18,6 +18,7 @@ from orchestrator.kernel.failpoints import reached
 from worker.shim import layout
 from worker.shim.alerts import Alerts
 from worker.shim.attempt import run
+from worker.shim.cell import controllers_of
 from worker.shim.inheritance import Inheritance
 from worker.shim.journal import Journal
 from worker.shim.line import Grant, Line
@@ -46,7 +47,8 @@ def main(args: dict[str, object], fds: list[int]) -> None:
     poll.register(line.fd, select.POLLIN)
     poll.register(alerts.fd, select.POLLIN)
     line.say(json.dumps({"ready": journal.name}).encode())
-    _serve(Office(journal, line, alerts, poll, inheritance, null, group))
+    controllers = controllers_of(group)
+    _serve(Office(journal, line, alerts, poll, inheritance, null, group, controllers))
     # The worker that would have synced the last record may be gone, and nobody comes after us.
     journal.sync()
     if group is not None and group.leave():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.client.control import Control
     from orchestrator.protocol.machine import (
         ConfigStatus,
+        LimitsStatus,
         MachineStatus,
         MetricsStatus,
         ParkedWorker,
@@ -98,6 +99,7 @@ def facts(told: "MachineStatus", *, now: datetime) -> list[tuple[str, str]]:
         ("server", "" if server is None else f"{server.state} {server.url or ''}".strip()),
         ("metrics", _metrics(told.metrics)),
         ("jobs", f"{told.running_count} running, at most {told.max_jobs}"),
+        ("limits", limits(told.limits)),
         ("folder", told.state_dir),
     ]
 
@@ -106,6 +108,17 @@ def _metrics(metrics: "MetricsStatus | None") -> str:
     if metrics is None:
         return ""
     return metrics.url or f"not told at {metrics.listen}: {metrics.problem or 'not yet'}"
+
+
+def limits(told: "LimitsStatus") -> str:
+    """Return who holds jobs to their limits on this machine."""
+    if told.reason is None:
+        return "held by the kernel"
+    by_kernel = f"{', '.join(told.controllers)} held by the kernel" if told.controllers else ""
+    looked = "" if "memory" in told.controllers else "memory is looked at"
+    absent = [name for name in ("cpu", "pids") if name not in told.controllers]
+    unheld = f"{' and '.join(absent)} cannot be held" if absent else ""
+    return f"{', '.join(filter(None, [by_kernel, looked, unheld]))} ({told.reason})"
 
 
 def _applied(config: "ConfigStatus") -> str:

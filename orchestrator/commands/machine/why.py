@@ -41,6 +41,9 @@ def why(worker: str, state_dir: Path | None, *, as_json: bool) -> int:
     output.data(f"  runs {told.running_count} of at most {told.slots} jobs")
     if told.allowed is not None and told.allowed < told.slots:
         output.data(f"  its share of the machine is {told.allowed} just now (max_jobs)")
+    if told.not_held:
+        names = ", ".join(f"limits.{name}" for name in told.not_held)
+        output.data(f"  nothing here holds its jobs to {names}: orchestrator status says why")
     for job in told.running:
         output.data(f"  {job.job} {job.name or ''}".rstrip())
     if told.configured_at:

@@ -13,9 +13,11 @@ import anyio
 
 from orchestrator import __version__
 from orchestrator.kernel.clock import Clock
+from orchestrator.kernel.delegation import delegated
 from orchestrator.protocol.machine import (
     ConfigStatus,
     Health,
+    LimitsStatus,
     MachineStatus,
     RunningJob,
     ServerStatus,
@@ -37,6 +39,7 @@ class Status:
         self._clock = clock
         self._state_dir = state_dir
         self._started_at = _moment(clock.now())
+        self._delegation = delegated()
 
     def machine(
         self, fleet: Fleet | None, *, phase: str, config: Mapping[str, object]
@@ -53,6 +56,10 @@ class Status:
             max_jobs=0 if fleet is None else fleet.wanted.max_jobs,
             running_count=sum(worker.running_count for worker in workers),
             config=ConfigStatus.model_validate(config),
+            limits=LimitsStatus(
+                controllers=sorted(self._delegation.controllers),
+                reason=self._delegation.reason or None,
+            ),
             server=None if fleet is None or fleet.server is None else self._server(fleet.server),
             loop_lag_s=None if fleet is None else round(fleet.loop_lag_s, 4),
             workers=sorted(workers, key=lambda worker: worker.name),
@@ -86,6 +93,7 @@ class Status:
             ends={str(cause): count for cause, count in post.ends.items()},
             attempts=_counts(said.get("ended")),
             leftovers=_number(said, "leftovers"),
+            not_held=wanted.limits.not_held(self._delegation.controllers),
         )
 
     def _server(self, server: ChildService) -> ServerStatus:

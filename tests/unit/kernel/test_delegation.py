@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.kernel.cgroups import folder_of
+from orchestrator.kernel.delegation import folder_of
 
 MOUNT = "41 31 0:38 {root} {place} rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 OTHERS = (
