@@ -10,7 +10,7 @@ import logging
 import math
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 import anyio
@@ -33,6 +33,7 @@ from worker.kinds import Kinds
 from worker.kinds.command import Command
 from worker.kinds.delay import Delay
 from worker.link import Link
+from worker.logbook import Logbook
 from worker.logic.attempt import Key
 from worker.logic.outcome import exit_status
 from worker.orders import Allow, Ending, Identify, Order, Update, updated
@@ -73,6 +74,7 @@ class Surroundings:
     """This process's own, of which jobs get some."""
     clock: Clock
     draw: Callable[[], float]
+    logbook: Logbook = field(default_factory=lambda: Logbook(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class Agent:
         self._link = link
         self._token = token
         self._spool = around.spool
+        self._logbook = around.logbook
         self._changed = Bell()
         self.terms = Terms(settings.live(), around.environment)
         self._capacity = Capacity(settings.slots, around.draw, self._disk())
@@ -202,6 +205,7 @@ class Agent:
         if now is None:
             return
         self.terms.take(now)
+        self._logbook.take(now)
         self._capacity.resize(now.slots)
         self._capacity.paused = now.paused is not None
         self._capacity.disk = self._disk()

@@ -32,6 +32,7 @@ from orchestrator.kernel.packets import Message
 from orchestrator.protocol.tokens import WorkerToken
 from worker.agent import LEFT, Agent, Overseer, Surroundings
 from worker.link import Link
+from worker.logbook import Logbook
 from worker.logic.standing import StandingState
 from worker.orders import Ending, Identify, Order, order_of
 from worker.services.herald import News, words
@@ -40,9 +41,6 @@ from worker.spool import Spool
 from worker.terms import Called
 
 LOGGER: Final = logging.getLogger(__name__)
-LOGS: Final = "log"
-LOG: Final = "worker.log"
-"""Below the state directory: where a worker's own log is kept."""
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _DESCRIPTORS: Final = 8192
 """Three for each of the most slots that a worker can have, its connections, and as many again."""
@@ -132,7 +130,8 @@ async def _forked(args: Message, lifeline_fd: int, channel: socket.socket) -> in
     try:
         settings = _settings(args)
         # What a supervisor collects is of all workers; this is what its own people look for.
-        logs.keep(private_dir(settings.state_dir / LOGS) / LOG)
+        logbook = Logbook(settings.state_dir)
+        logbook.take(settings)
         if settings.token_file is not None:
             token = read_token(settings.token_file)
         else:
@@ -140,7 +139,8 @@ async def _forked(args: Message, lifeline_fd: int, channel: socket.socket) -> in
             if first is None:
                 return LEFT
             token = _identified(first)
-        return await _work(settings, channel, token, Overseer(orders(), opened, lifeline.tell))
+        overseer = Overseer(orders(), opened, lifeline.tell)
+        return await _work(settings, channel, token, overseer, logbook)
     except (OrchestratorError, BaseExceptionGroup) as error:
         if isinstance(trouble := _cause(error), OrchestratorError):
             await lifeline.tell({"standing": _last(trouble)})
@@ -197,17 +197,24 @@ async def _in_foreground(
     async def told(news: News) -> None:
         """Do nothing: whoever sits before it reads the log."""
 
-    code = await _work(settings, channel, token, Overseer(orders(), opened, told))
+    logbook = Logbook(None)
+    logbook.take(settings)
+    overseer = Overseer(orders(), opened, told)
+    code = await _work(settings, channel, token, overseer, logbook)
     return _KILLED_BY + got[-1] if code and got else code
 
 
 async def _work(
-    settings: WorkerSettings, channel: socket.socket, token: WorkerToken, overseer: Overseer
+    settings: WorkerSettings,
+    channel: socket.socket,
+    token: WorkerToken,
+    overseer: Overseer,
+    logbook: Logbook,
 ) -> int:
     _check_directory(settings)
     spool = Spool(private_dir(settings.state_dir) / "spool")
     _tell_of_a_copy(spool)
-    around = Surroundings(spool, channel, environment_of_ours(), SystemClock(), _draw)
+    around = Surroundings(spool, channel, environment_of_ours(), SystemClock(), _draw, logbook)
     try:
         async with Link(settings.server_url, token) as link:
             agent = Agent(settings, link, token, around)

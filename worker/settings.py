@@ -8,11 +8,13 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from orchestrator.kernel import kept_log
 from orchestrator.kernel.errors import ConfigInvalid
+from orchestrator.kernel.logs import Form
 from orchestrator.protocol import limits
 from orchestrator.protocol.jobs import Tag
 from orchestrator.protocol.tokens import WorkerToken
@@ -55,6 +57,20 @@ class Pause(BaseModel):
     reason: str | None = None
 
 
+class LogSettings(BaseModel):
+    """What is written down, and where."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    level: Literal["info", "warning", "error"] = "info"
+    format: Form = Form.AUTO
+    directory: Folder | None = None
+    """Where our own log is, by our name; `None`: in the state directory."""
+    file_bytes: int = Field(default=kept_log.FILE_BYTES, ge=1)
+    files: int = Field(default=kept_log.FILES, ge=2)
+    keep_s: float = Field(default=kept_log.KEEP_S, gt=0)
+
+
 class LiveSettings(BaseModel):
     """What may change while a worker lives: some at once, some from its next job on."""
 
@@ -79,6 +95,7 @@ class LiveSettings(BaseModel):
     of a small disk."""
     paused: Pause | None = None
     limits: JobLimits = JobLimits()
+    log: LogSettings = LogSettings()
 
 
 class WorkerSettings(LiveSettings):

@@ -12,20 +12,14 @@ import contextvars
 import errno
 import json
 import logging
-import logging.handlers
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from io import BufferedWriter, FileIO, TextIOWrapper
-from pathlib import Path
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, TextIO
 
-KEPT_BYTES: Final = 10 * 1024 * 1024
-KEPT_FILES: Final = 4
-"""Besides the one that is written: weeks of a busy worker, and at most 50 MiB."""
-_APPENDED: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _KEYS: Final = "event_keys"
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 _NO_READER: Final = frozenset({errno.EPIPE, errno.EIO})
@@ -34,6 +28,15 @@ _EVENT_COLUMNS: Final = 24
 _bound: contextvars.ContextVar[Mapping[str, object]] = contextvars.ContextVar(
     "bound_log_keys", default=_NOTHING
 )
+
+
+class Form(StrEnum):
+    """How lines are written."""
+
+    AUTO = "auto"
+    """For people on a terminal, for programs elsewhere."""
+    JSON = "json"
+    TEXT = "text"
 
 
 def event(logger: logging.Logger, level: int, name: str, **keys: object) -> None:
@@ -56,7 +59,7 @@ def set_up(*, level: int = logging.INFO, stream: TextIO | None = None) -> None:
     """Log to `stream` (by default standard error): lines for a terminal, JSON for anything else."""
     target = sys.stderr if stream is None else stream
     handler = _Handler(target)
-    handler.setFormatter(_ForPeople() if target.isatty() else _ForPrograms())
+    handler.setFormatter(_formatter(target, Form.AUTO))
     handler.addFilter(_add_bound_keys)
     root = logging.getLogger()
     for old in root.handlers[:]:
@@ -67,20 +70,24 @@ def set_up(*, level: int = logging.INFO, stream: TextIO | None = None) -> None:
     logging.raiseExceptions = False
 
 
-def keep(path: Path) -> None:
-    """Write the log to a file as well, which is begun anew when it is long; a few are kept.
+def adjust(*, level: int, form: Form) -> None:
+    """Write from that level on, and in that form, from the next line on.
 
-    Each is for its owner alone. A disk without room costs lines, and nothing else.
+    Whoever keeps events of its own still hears of all that is told at `INFO`: a log that somebody
+    wants to be quiet must not make `status` forget.
     """
-    handler = _Kept(path, maxBytes=KEPT_BYTES, backupCount=KEPT_FILES, encoding="utf-8")
+    root = logging.getLogger()
+    root.setLevel(min(level, logging.INFO))
+    for handler in root.handlers:
+        if isinstance(handler, _Handler):
+            handler.setLevel(level)
+            handler.setFormatter(_formatter(handler.stream, form))
+
+
+def prepare(handler: logging.Handler) -> None:
+    """Let a handler write lines for programs, with the keys that are bound."""
     handler.setFormatter(_ForPrograms())
     handler.addFilter(_add_bound_keys)
-    logging.getLogger().addHandler(handler)
-
-
-def for_programs() -> logging.Formatter:
-    """Return what makes a JSON object of a record, as the log has it when nobody looks at it."""
-    return _ForPrograms()
 
 
 def discard(descriptor: int) -> None:
@@ -94,13 +101,9 @@ def discard(descriptor: int) -> None:
     os.close(nowhere)
 
 
-class _Kept(logging.handlers.RotatingFileHandler):
-    """A log in files."""
-
-    def _open(self) -> TextIOWrapper:
-        descriptor = os.open(self.baseFilename, _APPENDED, 0o600)
-        file = BufferedWriter(FileIO(descriptor, "a"))
-        return TextIOWrapper(file, encoding=self.encoding, errors="backslashreplace")
+def _formatter(stream: TextIO, form: Form) -> logging.Formatter:
+    for_people = stream.isatty() if form is Form.AUTO else form is Form.TEXT
+    return _ForPeople() if for_people else _ForPrograms()
 
 
 class _Handler(logging.StreamHandler[TextIO]):

@@ -34,7 +34,7 @@ from orchestrator.supervisor.settings import DaemonSettings
 LOGGER: Final = logging.getLogger(__name__)
 SERVER_POLICY: Final = ChildPolicy(stop_s=10.0, ready_s=120.0)
 """A start may have a migration to do; a stop has nothing that a restart could not repeat."""
-TOLD_TO_ALL: Final = frozenset({"min_free", "spool_max"})
+TOLD_TO_ALL: Final = frozenset({"min_free", "spool_max", "log"})
 """Keys of the machine that are settings of every worker."""
 LOOK_S: Final = 1.0
 """How often one looks whether what somebody had to mend is mended, and whether a hold is over."""
@@ -77,6 +77,7 @@ class Fleet:
             machine=lambda: self.wanted,
             stop_s=self._settings.worker_stop_s,
         )
+        _log_as(self.wanted)
         if self.wanted.server is not None and listening is not None:
             self._start_server(group, self.wanted.server, listening)
         for worker in self.wanted.workers:
@@ -116,6 +117,7 @@ class Fleet:
         """Make what is from what is wanted now, and return what that changes."""
         found = plan(self.wanted, wanted)
         self.wanted = _with_server_of(self.wanted, wanted)
+        _log_as(wanted)
         if self._share.limit != wanted.max_jobs:
             self._share.limit = wanted.max_jobs
         for one in found.workers:
@@ -242,6 +244,11 @@ class Fleet:
     def running_jobs(self) -> list[float]:
         """Return since when the jobs run that workers told of, by the wall clock."""
         return [moment for post in self.posts for moment in post.running_since()]
+
+
+def _log_as(wanted: MachineWanted) -> None:
+    level = logging.getLevelNamesMapping()[wanted.log.level.upper()]
+    logs.adjust(level=level, form=logs.Form(wanted.log.format))
 
 
 def _with_server_of(old: MachineWanted, new: MachineWanted) -> MachineWanted:

@@ -90,8 +90,15 @@ class Post:
 
     @property
     def folder(self) -> Path:
-        """Return where its memory and its log are."""
+        """Return where its memory is."""
         return self._around.launches.folder(self.told)
+
+    @property
+    def log_file(self) -> Path:
+        """Return where its own log is."""
+        directory = self._around.machine().log.directory
+        own = self.folder / "log/worker.log"
+        return own if directory is None else directory / f"{self.name}.log"
 
     @property
     def child(self) -> Child | None:

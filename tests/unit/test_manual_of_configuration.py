@@ -10,6 +10,7 @@ from orchestrator.supervisor.config.model import (
     Disk,
     File,
     Limits,
+    Log,
     Machine,
     Metrics,
     Server,
@@ -25,10 +26,11 @@ PARTS: Final[dict[str, type[BaseModel]]] = {
     "machine.": Machine,
     "machine.disk.": Disk,
     "machine.metrics.": Metrics,
+    "machine.log.": Log,
     "workers[].": Worker,
     "workers[].limits.": Limits,
 }
-INNER: Final = {"server", "machine", "defaults", "workers", "disk", "limits", "metrics"}
+INNER: Final = {"server", "machine", "defaults", "workers", "disk", "limits", "metrics", "log"}
 OLD: Final = {"convex_url"}
 """Told in the row of its new name."""
 PLANNED: Final = {
@@ -102,6 +104,7 @@ def test_when_a_change_applies_is_told(key: str) -> None:
         "machine.": dict(OF_MACHINES) | {"tags": OF_WORKERS["tags"]},
         "machine.disk.": dict(OF_MACHINES),
         "machine.metrics.": {planned: OF_MACHINES["metrics"], name: OF_MACHINES["metrics"]},
+        "machine.log.": {planned: OF_MACHINES["log"]},
         "workers[].": dict(OF_WORKERS) | {"token": When.RESTARTS},
         "workers[].limits.": {planned: OF_WORKERS["limits"]},
     }

@@ -28,6 +28,7 @@ from orchestrator.supervisor.config.text.document import Mark, Node
 from orchestrator.supervisor.config.text.sheet import Sheet, Steps, plain
 from orchestrator.supervisor.config.workers import Entries, Parked
 from orchestrator.supervisor.logic.wanted import (
+    LogWanted,
     MachineWanted,
     MetricsWanted,
     Place,
@@ -159,6 +160,7 @@ class _Reading:
         self._check_names()
         self._check_mode()
         self._check_metrics()
+        self._check_log(folders)
         if not self._file.workers and server is None:
             hint = "add a worker below 'workers:', or an embedded server"
             self._note(Mark(1, 1), "nothing", "there is nothing to run in this file", hint)
@@ -170,7 +172,7 @@ class _Reading:
         workers = tuple(worker for worker in found if isinstance(worker, WorkerWanted))
         return Loaded(
             path=self._sheet.path,
-            wanted=None if refused else self._machine(server, workers, state_dir),
+            wanted=None if refused else self._machine(server, workers, state_dir, folders),
             problems=problems,
             parked=tuple(worker for worker in found if isinstance(worker, Parked)),
             digest=digest,
@@ -218,6 +220,32 @@ class _Reading:
                 f"everybody on the network could read the figures (host {wanted.host})",
                 "listen on 127.0.0.1, or say 'insecure_http: true' beside it",
             )
+
+    def _log(self, folders: Folders) -> LogWanted:
+        said = self._file.machine.log
+        return LogWanted(
+            level=said.level,
+            format=said.format,
+            directory=None if said.directory is None else folders.path(said.directory),
+            file_bytes=said.max_size,
+            files=said.max_files,
+            keep_s=said.retain,
+        )
+
+    def _check_log(self, folders: Folders) -> None:
+        said, steps = self._file.machine.log.directory, ("machine", "log", "directory")
+        if said is None:
+            return
+        try:
+            path = folders.path(said)
+        except PathFault as fault:
+            self._note(self._sheet.value_at(steps), "path", fault.message)
+            return
+        there = next(each for each in (path, *path.parents) if each.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            what = f"nothing can be written to {there}"
+            hint = f"let this user do so, or make {path} for it"
+            self._note(self._sheet.value_at(steps), "directory", what, hint)
 
     def _data_dir(self, said: Server, folders: Folders) -> Path:
         if said.data_dir is None:
@@ -297,7 +325,11 @@ class _Reading:
         return Parked(worker.name, place, (problem,))
 
     def _machine(
-        self, server: ServerWanted | None, workers: tuple[WorkerWanted, ...], state_dir: Path
+        self,
+        server: ServerWanted | None,
+        workers: tuple[WorkerWanted, ...],
+        state_dir: Path,
+        folders: Folders,
     ) -> MachineWanted:
         said = self._file.machine
         return MachineWanted(
@@ -310,6 +342,7 @@ class _Reading:
             min_free_bytes=_bytes_of(said.disk.min_free, state_dir),
             spool_max_bytes=said.disk.spool_max,
             metrics=self._metrics(),
+            log=self._log(folders),
             watch=said.watch_config,
         )
 

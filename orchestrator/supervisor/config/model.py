@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from orchestrator.kernel.kept_log import FILE_BYTES, FILES, KEEP_S
 from orchestrator.protocol.base import printable, without_nul
 from orchestrator.protocol.jobs import Kind, Tag
 from orchestrator.protocol.limits import (
@@ -35,6 +36,9 @@ LEAST_MEMORY: Final = 8 * MIB
 """With less, not even a shell starts."""
 LEAST_SPOOL: Final = 32 * MIB
 """As in the worker: a job could not even go on in another segment."""
+LEAST_LOG: Final = 64 * KIB
+"""A few lines may be as long as this."""
+RETAIN_MAX_S: Final = 10 * 366 * 86_400.0
 TERABYTE: Final = 2**40
 SECRET_NAME: Final = re.compile(
     r"(?:.*_)?(?:TOKEN|SECRET|PASSWORD|PASSWD|KEY|CREDENTIALS?)", re.IGNORECASE
@@ -190,6 +194,23 @@ class Metrics(Part):
     """Let other machines read them there: whoever reaches the address sees them."""
 
 
+class Log(Part):
+    """What the orchestrator and its workers write down, and where."""
+
+    level: Literal["info", "warning", "error"] = "info"
+    """The least that is written: info, warning or error."""
+    format: Literal["auto", "json", "text"] = "auto"
+    """How standard error is written: auto is text on a terminal, and JSON elsewhere."""
+    directory: Path | None = None
+    """Where each worker keeps a log of its own, as NAME.log; by default in its own folder."""
+    max_size: Annotated[int, *size(LEAST_LOG, TERABYTE)] = FILE_BYTES
+    """Of one file of them; then the next one is begun."""
+    max_files: Annotated[int, Field(ge=2, le=1000)] = FILES
+    """How many files of a worker there are at most."""
+    retain: Annotated[float, *duration(3600, RETAIN_MAX_S)] = KEEP_S
+    """What is older is removed."""
+
+
 class Machine(Part):
     """What all workers of this machine have in common."""
 
@@ -207,6 +228,8 @@ class Machine(Part):
     """What this machine's disk must have room for."""
     metrics: Metrics = Metrics()
     """Where this machine tells its figures beside the control socket."""
+    log: Log = Log()
+    """What the orchestrator and its workers write down, and where."""
     watch_config: bool = True
     """Apply this file when it changes, without being told to."""
 

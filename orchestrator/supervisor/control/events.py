@@ -30,7 +30,7 @@ class Events(logging.Handler):
         self._count = 0
         self._came = Bell()
         self._loop_thread = threading.get_ident()
-        self.setFormatter(logs.for_programs())
+        logs.prepare(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one; what cannot be formatted is not worth an error here."""

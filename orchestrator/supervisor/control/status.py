@@ -86,7 +86,7 @@ class Status:
             tags=list(wanted.tags),
             server_url=wanted.identity.server_url or None,
             working_directory=str(wanted.working_directory),
-            log_file=str(post.folder / "log" / "worker.log"),
+            log_file=str(post.log_file),
             configured_at=None if wanted.place is None else str(wanted.place),
             waiting_bytes=_number(said, "waiting_bytes"),
             contact_age_s=_seconds(said, "contact_age_s"),

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.supervisor.logic.wanted import MachineWanted, WorkerWanted
+from orchestrator.supervisor.logic.wanted import LogWanted, MachineWanted, WorkerWanted
 
 Message = dict[str, object]
 
@@ -53,11 +53,17 @@ def live(worker: WorkerWanted, machine: MachineWanted, *, paused: str | None) ->
         "limits": dataclasses.asdict(worker.limits),
         "kill_grace_s": worker.kill_grace_s,
         "min_free_bytes": machine.min_free_bytes,
+        "log": _log(machine.log),
         "paused": None if paused is None else {"reason": paused},
     }
     if machine.spool_max_bytes is not None:
         settings["spool_max_bytes"] = machine.spool_max_bytes
     return settings
+
+
+def _log(wanted: LogWanted) -> Message:
+    directory = None if wanted.directory is None else str(wanted.directory)
+    return {**dataclasses.asdict(wanted), "directory": directory}
 
 
 def update(settings: Mapping[str, object]) -> Message:

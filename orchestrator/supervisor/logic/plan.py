@@ -65,6 +65,7 @@ OF_MACHINES: Final[Mapping[str, When | None]] = MappingProxyType(
         "min_free_bytes": When.NOW,
         "spool_max_bytes": When.NOW,
         "metrics": When.NOW,
+        "log": When.NOW,
         "watch": When.NOW,
     }
 )

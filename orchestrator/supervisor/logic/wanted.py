@@ -110,6 +110,19 @@ class MetricsWanted(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogWanted:
+    """What the orchestrator and its workers write down, and where."""
+
+    level: str = "info"
+    format: str = "auto"
+    directory: Path | None = None
+    """Where a worker's own log is, by its name; `None`: in its own folder."""
+    file_bytes: int = 10 * 1024 * 1024
+    files: int = 5
+    keep_s: float = 14 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MachineWanted:
     """Everything that one orchestrator is to keep alive."""
 
@@ -126,5 +139,6 @@ class MachineWanted:
     spool_max_bytes: int | None = None
     metrics: MetricsWanted | None = None
     """`None`: on the control socket alone."""
+    log: LogWanted = LogWanted()
     watch: bool = True
     """Apply the file when it changes, without being told to."""

@@ -9,19 +9,18 @@ from pathlib import Path
 import pytest
 
 from orchestrator.client import log_files
-from orchestrator.kernel import logs
+from orchestrator.kernel import kept_log, logs
 
 LOGGER = logging.getLogger("tests.kept")
 
 
 @pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def kept(tmp_path: Path) -> Iterator[Path]:
     """Keep the log in a file that is full after a few lines."""
-    monkeypatch.setattr(logs, "KEPT_BYTES", 1000)
     path = tmp_path / "worker.log"
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
-    logs.keep(path)
+    kept_log.keep(kept_log.Keeping(path=path, file_bytes=1000))
     root.setLevel(logging.INFO)
     yield path
     for handler in root.handlers[:]:
@@ -45,7 +44,7 @@ def test_the_oldest_comes_first_through_all_files(kept: Path) -> None:
     assert numbers == list(range(numbers[0], 200))
     assert 20 < len(numbers) < 200
     files = list(kept.parent.iterdir())
-    assert len(files) == 1 + logs.KEPT_FILES
+    assert len(files) == kept_log.FILES
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 

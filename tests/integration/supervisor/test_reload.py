@@ -1,6 +1,7 @@
 """The file is edited while everything runs: what applies, when, and what changes nothing."""
 
 import os
+import re
 import signal
 import stat
 import time
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.client.control import Control
 from tests.integration.supervisor.fleets import Machine, token, worker
 from tests.support.waiting import wait_until
 
@@ -67,6 +69,30 @@ def test_a_reload_does_what_its_plan_says(tmp_path: Path) -> None:
         assert "hunter2" not in daemon.said
         # A busy test machine gets some grace; that it is 2 s on a quiet one is measured elsewhere.
         assert took_s < 3 * SOON_S
+
+
+def test_the_log_changes_while_it_is_written(tmp_path: Path) -> None:
+    """Lines for people, then less of them; what happened is kept for who asks all the same."""
+    machine = Machine(tmp_path)
+    machine.save(worker("a", 0))
+    with machine.run() as daemon:
+        daemon.wait_for("Running 1 worker ")
+        machine.save(worker("a", 0), machine={"log": {"format": "text"}})
+        wait_until(
+            lambda: re.search(r"^\S+ info     config.applied  .*log", daemon.stderr, re.MULTILINE),
+            what=f"a line for people of {daemon!r}",
+        )
+        machine.wait_for("a heard", count=2)
+
+        machine.save(worker("a", 0), worker("b", 1), machine={"log": {"level": "error"}})
+        machine.wait_for("b ready")
+        control = Control(machine.state / "control.sock")
+        wait_until(
+            lambda: b'"child": "worker:b"' in control.get("/v1/events").body,
+            what="it was kept",
+        )
+        assert "child=worker:b" not in daemon.stderr
+        assert machine.told("b")["log"]["level"] == "error"
 
 
 def test_a_broken_file_changes_nothing_until_it_is_mended(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a supervisor changes about a worker that works: at once, or from its next job on."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from orchestrator.protocol.limits import MIB
@@ -20,6 +21,10 @@ def _update(parent: Parent, **settings: object) -> None:
     before = len(parent.events("settings.updated"))
     parent.say(do="update", settings=settings)
     wait_until(lambda: len(parent.events("settings.updated")) > before, what="they were taken")
+
+
+def _written(path: Path, words: str) -> None:
+    wait_until(lambda: path.exists() and words in path.read_text(), what=f"{words} in {path}")
 
 
 def _offered(server: FakeServer) -> dict[str, Any]:
@@ -96,6 +101,40 @@ def test_new_tags_and_kinds_reach_the_server(place: Workplace) -> None:
         wait_until(lambda: _offered(place.server).get("tags") == ["gpu"], what="they were heard")
         assert _offered(place.server)["kinds"] == ["delay"]
         assert len(place.server.named("sessions")) == 1
+
+
+def test_its_own_log_goes_where_it_is_told(place: Workplace) -> None:
+    """Another folder, another name, another size: from the next line on, and nothing is lost."""
+    with working(place, name="web") as parent:
+        parent.stands(lambda it: it["state"] == "ready", "it is ready")
+        own = place.state / "log/worker.log"
+        assert "session.opened" in own.read_text()
+
+        folder = place.directory / "logs"
+        _update(parent, log={"directory": str(folder), "level": "info"})
+        _written(folder / "web.log", "settings.updated")
+        assert "settings.updated" not in own.read_text()
+
+        _update(parent, name="shop")
+        _written(folder / "shop.log", "settings.updated")
+
+        (place.directory / "file").touch()
+        _update(parent, log={"directory": str(place.directory / "file/logs")})
+        assert parent.events("log.not_kept")
+        place.server.end(place.server.sh("true"))
+
+
+def test_it_writes_down_what_it_is_told_to(place: Workplace) -> None:
+    """Only errors, then everything again; as lines for people, if somebody wants them."""
+    with working(place) as parent:
+        parent.stands(lambda it: it["state"] == "ready", "it is ready")
+        parent.say(do="update", settings={"log": {"level": "error"}})
+        place.server.end(place.server.sh("true"))
+        assert not parent.events("attempt.ended")
+
+        _update(parent, log={})
+        place.server.end(place.server.sh("true"))
+        wait_until(lambda: parent.events("attempt.ended"), what="it was written down")
 
 
 def test_a_paused_worker_takes_nothing(place: Workplace) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import logging.handlers
 from collections.abc import Iterator
 
 import pytest
@@ -113,6 +114,36 @@ def test_a_traceback_is_kept(stream: io.StringIO) -> None:
 
     assert "request.failed" in stream.getvalue()
     assert "ValueError: planted" in stream.getvalue()
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_its_form_may_be_chosen(stream: io.StringIO, form: str) -> None:
+    """Whoever looks at it; and from the next line on."""
+    stream.seek(0)
+    stream.truncate()
+    logs.set_up(stream=stream)
+    logs.adjust(level=logging.INFO, form=logs.Form(form))
+
+    logs.event(LOGGER, logging.INFO, "child.started", pid=17)
+
+    assert stream.getvalue().startswith("{") is (form == "json")
+
+
+def test_a_quiet_log_hides_nothing_from_who_keeps_events() -> None:
+    """Only the stream has a level; another handler still hears of all that happens."""
+    stream, kept = io.StringIO(), logging.handlers.BufferingHandler(100)
+    logs.set_up(stream=stream)
+    logging.getLogger().addHandler(kept)
+
+    logs.adjust(level=logging.ERROR, form=logs.Form.AUTO)
+    logs.event(LOGGER, logging.WARNING, "child.killed")
+    logs.event(LOGGER, logging.ERROR, "child.parked")
+
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == [
+        "child.parked"
+    ]
+    assert [record.msg for record in kept.buffer] == ["child.killed", "child.parked"]
 
 
 def test_what_is_below_the_level_is_not_written() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from orchestrator.supervisor.logic import orders
 from orchestrator.supervisor.logic.wanted import (
     JobLimits,
+    LogWanted,
     MachineWanted,
     WorkerIdentity,
     WorkerWanted,
@@ -50,7 +51,13 @@ def test_all_that_was_said_is_told() -> None:
         kill_grace_s=2.0,
     )
     machine = MachineWanted(
-        server=None, workers=(), name="oak", max_jobs=4, min_free_bytes=5, spool_max_bytes=6
+        server=None,
+        workers=(),
+        name="oak",
+        max_jobs=4,
+        min_free_bytes=5,
+        spool_max_bytes=6,
+        log=LogWanted(level="error", directory=Path("/var/log/x")),
     )
 
     told = orders.live(worker, machine, paused="for lunch")
@@ -62,6 +69,14 @@ def test_all_that_was_said_is_told() -> None:
         "pids": 9,
         "output_bytes": JobLimits().output_bytes,
         "nice": 0,
+    }
+    assert told["log"] == {
+        "level": "error",
+        "format": "auto",
+        "directory": "/var/log/x",
+        "file_bytes": LogWanted().file_bytes,
+        "files": 5,
+        "keep_s": LogWanted().keep_s,
     }
     assert (told["min_free_bytes"], told["spool_max_bytes"]) == (5, 6)
     started = orders.at_start(worker, machine, PLACE, paused="for lunch")
