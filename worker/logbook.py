@@ -38,7 +38,7 @@ class Logbook:
         path = state_dir / FOLDER / NAME
         try:
             if wanted.directory is None:
-                private_dir(path.parent)
+                private_dir(path.parent, durable=False)
             else:
                 path = wanted.directory / f"{name}.log"
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

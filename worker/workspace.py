@@ -34,7 +34,8 @@ class Workspaces:
     """All workspaces of one worker."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = private_dir(folder)
+        # What runs in it ends with the power, and is not taken up again.
+        self._folder = private_dir(folder, durable=False)
 
     def files(self, key: Key) -> Path:
         """Return the folder in which an attempt's job runs."""

@@ -9,6 +9,7 @@ It retries nothing: only the caller knows what may be sent twice.
 """
 
 import errno
+import functools
 import hashlib
 import os
 import ssl
@@ -57,7 +58,7 @@ class Api:
 
         self.endpoint = _endpoint(url, credential)
         self._transport = httpx.HTTPTransport(
-            verify=_trust(self.endpoint), trust_env=False, limits=_limits(1)
+            verify=_trust(secure=self.endpoint.secure), trust_env=False, limits=_limits(1)
         )
 
     def get(
@@ -155,7 +156,7 @@ class AsyncApi:
 
         self.endpoint = _endpoint(url, credential)
         self._transport = httpx.AsyncHTTPTransport(
-            verify=_trust(self.endpoint), trust_env=False, limits=_limits(connections)
+            verify=_trust(secure=self.endpoint.secure), trust_env=False, limits=_limits(connections)
         )
 
     def identify(self, credential: str) -> None:
@@ -237,15 +238,14 @@ class AsyncApi:
             raise _lost(self.endpoint, f"no answer within {timeout_s:g} s") from None
 
 
-def _trust(endpoint: Endpoint) -> ssl.SSLContext:
+@functools.cache
+def _trust(*, secure: bool) -> ssl.SSLContext:
     """Return whom we believe: the machine's own certificate store, as every other program here.
 
-    Without encryption nothing is asked, so the 25 ms of reading the store are saved; the empty
-    context that stands in believes nobody.
+    It is read once, because that takes 25 ms and a megabyte. Without encryption nothing is asked;
+    the empty context that stands in believes nobody.
     """
-    if endpoint.secure:
-        return ssl.create_default_context()
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _limits(connections: int) -> "httpx.Limits":

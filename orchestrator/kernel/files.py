@@ -50,19 +50,21 @@ def write_private(path: Path, text: str) -> None:
         ) from error
 
 
-def private_dir(path: Path) -> Path:
+def private_dir(path: Path, *, durable: bool = True) -> Path:
     """Return the real path of a folder that is ours alone, creating it with mode 0700 if needed.
 
-    Its name is durable from then on, as is what is synced in it.
+    Its name is durable from then on, as is what is synced in it; unless it may go with the power,
+    because nothing in it is needed afterwards. Then nobody waits for the disk.
 
     A folder that others may enter is tightened only while it is empty: one with content may be
     `/tmp` or somebody's home, and locking others out of that is not ours to decide.
     """
     try:
-        _create(path)
+        _create(path, durable=durable)
         real = path.resolve(strict=True)
         # Each time: that the folder is there does not mean that the crash came after its sync.
-        _sync_name(real)
+        if durable:
+            _sync_name(real)
         entry = real.stat()
         if not stat.S_ISDIR(entry.st_mode):
             raise StateUnavailable(f"{path} is not a folder", hint="choose another path")
@@ -81,15 +83,16 @@ def private_dir(path: Path) -> Path:
     return real
 
 
-def _create(path: Path) -> None:
+def _create(path: Path, *, durable: bool) -> None:
     """Create a folder and its missing parents, all 0700: `mkdir(parents=True)` opens parents."""
     if path.is_dir():
         return
     if path.parent != path:
-        _create(path.parent)
+        _create(path.parent, durable=durable)
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
-        _sync_name(path)
+        if durable:
+            _sync_name(path)
 
 
 def _sync_name(path: Path) -> None:

@@ -12,7 +12,7 @@ Requests, as packets (`+ fds`: descriptors come along):
 
     spawn    id argv env? cwd? + fds     exec a program; the fds become 3, 4, …
     fork     id entry args name? + fds   call `entry(args, fds)` in a forked child
-    preload  id modules                  import what later forks need
+    preload  id modules                  import what later forks need; call a `module:function`
     signal   child signal                signal the child that was started under the id `child`
     lend     id entry name? + 1 fd       fork `entry` for whoever sends `shim args + fds` there
     ping     id                          say that you listen
@@ -216,8 +216,11 @@ class _Loop:
                 name = request.get("name") or "orch-child"
                 return Work(request["entry"], request["args"], fds, name)
             case "preload":
-                for module in request["modules"]:
-                    importlib.import_module(module)
+                for wanted in request["modules"]:
+                    module, _, function = wanted.partition(":")
+                    loaded = importlib.import_module(module)
+                    if function:
+                        getattr(loaded, function)()
                 # What all children share must not be copied because a collector marks it.
                 gc.collect()
                 gc.freeze()

@@ -135,6 +135,11 @@ class ChildService:
             return f"its process was killed by {_signal_name(self._exit.signal)}"
         return f"its process ended with exit code {self._exit.code}"
 
+    @property
+    def grounds(self) -> tuple[object, ...]:
+        """Return all that can be seen of it, each replaced and never changed in place."""
+        return self.child, self.standing, self.trouble, self._exit, self._running
+
     def __str__(self) -> str:
         """Return what the log calls it, which may change while it lives."""
         return self.name

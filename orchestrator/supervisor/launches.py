@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import anyio
+from anyio import to_thread
 
 from orchestrator.kernel import lifeline, packets
 from orchestrator.kernel.errors import LauncherGone, LaunchFailed, StateUnavailable
@@ -130,10 +131,10 @@ class Launches:
     async def _have_folders(self, worker: WorkerWanted) -> Path:
         """Have the worker's own folder, and the one that it works in if we are to make it."""
         folder = self.folder(worker)
-        # Making sure waits for the disk, and a worker that died is to be back in milliseconds.
+        # Making sure waits for the disk, and a worker that died is to be back in milliseconds. The
+        # disk syncs for many in the time of one, so nobody else has to wait for it either.
         if folder not in self._made or not folder.is_dir():
-            private_dir(folder.parent)
-            folder = private_dir(folder)
+            folder = await to_thread.run_sync(private_dir, folder)
             self._made.add(folder)
         if worker.create_working_directory:
             try:

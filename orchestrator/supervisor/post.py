@@ -7,6 +7,7 @@ lead to the same end. It decides nothing about restarts; that is `logic/child.py
 """
 
 import dataclasses
+import operator
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -81,6 +82,8 @@ class Post:
         self._misses_directory = False
         """Its directory was not there when it was started, or later."""
         self._state = Standing(WorkerState.STARTING)
+        self._grounded: tuple[object, ...] | None = None
+        """What that followed from."""
         self._since = anyio.current_time()
 
     @property
@@ -278,11 +281,23 @@ class Post:
 
     def standing(self) -> tuple[Standing, float]:
         """Return how it stands, and since when, by the clock of the event loop."""
-        state = self._standing()
+        grounds = self._grounds()
+        if self._grounded is not None and all(map(operator.is_, grounds, self._grounded)):
+            return self._state, self._since
+        self._grounded, state = grounds, self._standing()
         if (state.state, state.reason) != (self._state.state, self._state.reason):
             self._since = anyio.current_time()
         self._state = state
         return state, self._since
+
+    def _grounds(self) -> tuple[object, ...]:
+        """Return all that its standing follows from, each replaced and never changed in place.
+
+        That of a hundred workers is asked for whenever anything happens to one of them.
+        """
+        service = self.service
+        grounds = (self._runs, self.wanted, self.hold, self._leaving, self._said, service)
+        return grounds if service is None else (*grounds, *service.grounds)
 
     def _standing(self) -> Standing:
         service = self.service

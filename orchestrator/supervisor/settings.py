@@ -22,8 +22,8 @@ class Programs:
     """Arguments of this interpreter. `-P`, so that a folder that holds somebody's `orchestrator/`
     or `json.py` is not searched for ours."""
     worker: str = "worker.main:run_forked"
-    worker_modules: tuple[str, ...] = ("worker.main", "httpx", "anyio._backends._asyncio")
-    """What the nursery imports, so that no worker has to."""
+    worker_modules: tuple[str, ...] = ("worker.main", "worker.rehearsal:rehearse")
+    """What the nursery imports, and calls, so that no worker has to."""
     shim: str = "worker.shim:main"
 
 

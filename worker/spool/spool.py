@@ -6,6 +6,7 @@ synced, what is settled is noted, and what nobody needs is removed.
 """
 
 import contextlib
+import functools
 import os
 import time
 from pathlib import Path
@@ -59,7 +60,6 @@ class Spool:
                 f"cannot open the ledger of the spool {self.directory}: {error.strerror}",
                 hint="make room on its disk, and see that it is a file of this user's",
             ) from error
-        self._buffer = bytearray(BUFFER_BYTES)
         self._segments: dict[str, Segment] = {}
         self._due: dict[tuple[Key, str], float] = {}
         """When what an attempt has in a segment is to be synced."""
@@ -80,6 +80,11 @@ class Spool:
             now_ms = max(now_ms, int(path.read_text(encoding="ascii")) + 1)
         write_private(path, str(now_ms))
         return now_ms
+
+    @functools.cached_property
+    def _buffer(self) -> bytearray:
+        """What all segments are read into; who never has one needs no megabyte for it."""
+        return bytearray(BUFFER_BYTES)
 
     def find(self, name: str) -> Segment | None:
         """Return a segment by its name, if there is one."""

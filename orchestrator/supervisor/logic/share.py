@@ -194,7 +194,7 @@ class Share(Generic[Key]):
             for member in self._members.values()
             if member.lost_at is None
         )
-        unserved = []
+        unserved: list[_Member] = []
         for member in self._waiting(now):
             if free > 0:
                 # Whoever is to hand one back and gets one keeps what it has.
@@ -202,7 +202,8 @@ class Share(Generic[Key]):
                 member.aim, member.idle_since = member.running + 1, now
             elif coming > 0:
                 coming -= 1
-            elif not self._take_unused(now):
+            elif unserved or not self._take_unused(now):
+                # Once there was nothing to take back there is nothing for all who come after.
                 unserved.append(member)
         if free > 0:
             self._give_more(free, now)

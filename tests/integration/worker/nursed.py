@@ -15,6 +15,7 @@ import anyio
 from orchestrator.kernel import launcher, lifeline, packets
 from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.kernel.launching import Launcher
+from orchestrator.supervisor.settings import Programs
 
 ORDERS = {signal.SIGUSR1: "drain", signal.SIGUSR2: "stop"}
 
@@ -26,7 +27,7 @@ def main() -> None:
 
 async def _run(process: LauncherProcess, settings: dict[str, object]) -> None:
     async with Launcher.over(process) as main_launcher:
-        nursery = await main_launcher.nursery(["worker.main", "httpx"])
+        nursery = await main_launcher.nursery(Programs().worker_modules)
         line, theirs = lifeline.pair()
         ours, channel = packets.pair()
         await main_launcher.lend(ours.fileno(), "worker.shim:main")
