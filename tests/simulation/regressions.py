@@ -22,5 +22,7 @@ STORIES: Final = {
     1332894330: "a report was lost, and the last of an output that came meanwhile made it too much "
     "for another one: it was to be uploaded, and nobody woke an uploader. The command was over, so "
     "nothing else would: the job stayed running for ever",
+    9014: "a job that said nothing was ended by force. Its worker's heartbeat waited since before "
+    "it was given the job, so there was nothing to abandon: the command ran on until the next",
     18: "a spool without room for its ledger ended its worker with a traceback",
 }

@@ -53,14 +53,23 @@ async def _sleep(waiter: Waiter, timeout_s: float) -> None:
 async def wait_for_orders(
     store: Store, bus: Bus, request: HeartbeatRequest, receive: Receive, *, worker_id: str
 ) -> HeartbeatReply:
-    """Renew the session, and return orders as soon as there are any that the worker lacks."""
+    """Renew the session, and return orders as soon as there are any that the worker lacks.
+
+    News of the session are an answer in any case: they may be of an attempt that it was given since
+    it asked, and cannot have listed. It asks again at once, with what it has now.
+    """
     until = anyio.current_time() + request.wait_s
+
+    async def renewed() -> HeartbeatReply:
+        reply = await store.write(partial(heartbeat, request=request, worker_id=worker_id))
+        reached("heartbeat.after_commit")
+        return reply
+
     with bus.watch(request.session_id) as watch:
-        while True:
-            reply = await store.write(partial(heartbeat, request=request, worker_id=worker_id))
-            reached("heartbeat.after_commit")
-            left = until - anyio.current_time()
-            if reply.orders or left <= 0 or bus.is_closing():
-                return reply
-            if not await unless_gone(receive, partial(watch.changed, timeout_s=left)):
-                return reply
+        reply = await renewed()
+        left = until - anyio.current_time()
+        if reply.orders or left <= 0 or bus.is_closing():
+            return reply
+        if await unless_gone(receive, partial(watch.changed, timeout_s=left)):
+            return await renewed()
+        return reply

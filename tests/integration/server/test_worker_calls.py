@@ -129,47 +129,6 @@ async def test_a_lost_answer_is_asked_for_again(site: Site) -> None:
     assert len(first) == 2
 
 
-async def test_a_cancel_reaches_a_waiting_heartbeat(site: Site) -> None:
-    """An order arrives while the heartbeat that carries it is already waiting."""
-    worker = await at_work(site)
-    job_id = await site.submit(command())
-    await worker.claim()
-    await worker.start(job_id)
-    orders = []
-
-    async def beat() -> None:
-        answer = await worker.post(
-            "heartbeat",
-            {
-                "session_id": worker.session,
-                "claim_seen": 1,
-                "attempts": [{"job_id": job_id, "attempt": 1}],
-                "wait_s": 15,
-            },
-        )
-        orders.extend(answer.json()["orders"])
-
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as group:
-            group.start_soon(beat)
-            await site.post(f"/api/v1/jobs/{job_id}/cancel", {})
-
-    assert orders == [{"job_id": job_id, "attempt": 1, "directive": "cancel"}]
-    assert (await site.job(job_id))["state"] == "cancelling"
-
-
-async def test_a_heartbeat_without_orders_ends_quietly(site: Site) -> None:
-    """When nothing is to be ordered, a heartbeat is answered empty after its time."""
-    worker = await at_work(site)
-
-    with anyio.fail_after(5):
-        answer = await worker.post(
-            "heartbeat", {"session_id": worker.session, "claim_seen": 0, "wait_s": 0.1}
-        )
-
-    assert answer.json()["orders"] == []
-
-
 async def test_output_goes_on_where_the_server_says(site: Site) -> None:
     """Frames that are known are skipped, frames behind a gap are not taken: the answer says so."""
     worker = await at_work(site)

@@ -9,6 +9,18 @@ _OPERATIONS: Final = "orchestrator/server/operations"
 
 MUTANTS: Final = (
     Mutant(
+        name="news-of-a-session-are-no-answer",
+        breaks=("G11.2",),
+        file="orchestrator/server/live/claiming.py",
+        old="            return await renewed()\n",
+        new="            while not (reply := await renewed()).orders:\n"
+        "                await watch.changed(timeout_s=15)\n",
+        tests=tests_in(
+            "integration/server/test_heartbeats.py",
+            "test_what_is_ended_by_force_is_abandoned_at_once",
+        ),
+    ),
+    Mutant(
         name="terminal-state-left",
         breaks=("G7.1",),
         file="orchestrator/core/job_lifecycle.py",
