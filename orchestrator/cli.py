@@ -93,6 +93,7 @@ root.members = {
     "drain": f"{_MACHINE}.holds:drain",
     "restart": f"{_MACHINE}.holds:restart",
     "dump": f"{_MACHINE}.events:dump",
+    "doctor": f"{_MACHINE}.doctor:doctor",
     "service": f"{_COMMANDS}.service:service",
     "upgrade": f"{_MACHINE}.upgrade:upgrade",
     "jobs": f"{_COMMANDS}.jobs:jobs",

@@ -18,7 +18,7 @@ import anyio
 from orchestrator.kernel import logs
 from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.errors import OrchestratorError
-from orchestrator.protocol.limits import MIB
+from orchestrator.protocol.limits import MIB, MIN_FREE_BYTES, SMALL_DISK
 from worker.shim import layout
 from worker.shim.backlog import waiting_bytes
 
@@ -27,9 +27,6 @@ PAUSE: Final = Backoff(initial_s=1.0, factor=2.0, max_s=60.0)
 LOOK_S: Final = 1.0
 SPOOL_MAX_BYTES: Final = 1024 * MIB
 """Of what the server does not have yet; a day of a talkative job."""
-MIN_FREE_BYTES: Final = 2048 * MIB
-SMALL_DISK: Final = 10
-"""Of a disk that is so small that `MIN_FREE_BYTES` is more than this part of it, this part."""
 _RELIEF: Final = 1.1
 """What is short must be a tenth better before it counts as enough, or it would change all day."""
 

@@ -106,7 +106,11 @@ def run(ctx: click.Context, /, **options: Unpack[Options]) -> int:
     from orchestrator.supervisor.succession import Succession
 
     succession = Succession.told_by(surroundings.environ)
-    settings = replace(_settings(options, surroundings.notifier), succession=succession)
+    settings = replace(
+        _settings(options, surroundings.notifier),
+        succession=succession,
+        environ=surroundings.environ,
+    )
     try:
         return run_local(settings, launched)
     finally:

@@ -10,6 +10,7 @@ import ctypes
 import os
 from pathlib import Path
 
+_PR_GET_DUMPABLE = 3
 _PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
@@ -42,6 +43,15 @@ def hide_memory() -> bool:
     an ordinary process again, and what it forks is as it is.
     """
     return _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def memory_is_hidden() -> bool | None:
+    """Tell whether `hide_memory` has worked for this process; `None` where nobody can say."""
+    try:
+        function = ctypes.CDLL(None, use_errno=True).prctl
+    except (OSError, AttributeError):
+        return None
+    return bool(function(_PR_GET_DUMPABLE, 0, 0, 0, 0) == 0)
 
 
 def set_name(name: str) -> None:

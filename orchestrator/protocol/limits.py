@@ -86,4 +86,9 @@ OFFLINE_AFTER_S: Final = 30.0
 LEASE_S: Final = 60.0
 REAPER_S: Final = 5.0
 
+MIN_FREE_BYTES: Final = 2048 * MIB
+"""Of a worker's disk; nothing is taken while less is free, unless its configuration says more."""
+SMALL_DISK: Final = 10
+"""Of a disk that is so small that `MIN_FREE_BYTES` is more than this part of it, this part."""
+
 IDEMPOTENCY_KEY_CHARS: Final = 200

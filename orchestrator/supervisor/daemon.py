@@ -173,7 +173,7 @@ class Daemon:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._listen_for_signals, tasks)
                 tasks.start_soon(self._watch_the_launcher)
-                tasks.start_soon(control.serve, self, self._clock, self._settings.state_dir)
+                tasks.start_soon(control.serve, self, self._clock, self._settings)
                 tasks.start_soon(self._reporter().run)
                 tasks.start_soon(self._prove)
                 tasks.start_soon(self._begin, tasks, stack)

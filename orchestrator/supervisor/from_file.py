@@ -24,6 +24,7 @@ def run_file(
     daemon = DaemonSettings(
         state_dir=settings.state_dir,
         notifier=settings.notifier,
+        environ=settings.environ,
         succession=settings.succession,
         waits=settings.waits,
         programs=programs or Programs(),

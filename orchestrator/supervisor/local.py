@@ -41,6 +41,7 @@ def run_local(
     daemon = DaemonSettings(
         state_dir=data_dir,
         notifier=settings.notifier,
+        environ=settings.environ,
         succession=settings.succession,
         worker_stop_s=settings.worker_stop_s,
         programs=settings.programs,

@@ -4,6 +4,7 @@ It reads nothing: the command line fills it in.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,8 @@ class DaemonSettings:
     """The line to the service manager that started us."""
     succession: Succession = field(default_factory=Succession)
     """What this process was before, and what it becomes when it has ended."""
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """That of this process, which its jobs get a part of."""
     waits: bool = False
     """Somebody keeps it running: it waits for what is to be mended instead of ending."""
     worker_stop_s: float = 35.0
@@ -63,4 +66,5 @@ class LocalSettings:
     worker_stop_s: float = 35.0
     programs: Programs = Programs()
     notifier: Notifier = Notifier()
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     succession: Succession = field(default_factory=Succession)

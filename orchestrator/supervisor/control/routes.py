@@ -41,9 +41,11 @@ from orchestrator.supervisor.control.events import Events
 from orchestrator.supervisor.control.exposition import Exposition
 from orchestrator.supervisor.control.http import LINES, TEXT, Request, Response, problem
 from orchestrator.supervisor.control.status import Status, health
+from orchestrator.supervisor.doctor.process import describe
 from orchestrator.supervisor.fleet import Fleet
 from orchestrator.supervisor.logic.hold import Hold, HoldKind
 from orchestrator.supervisor.logic.wanted import MetricsWanted
+from orchestrator.supervisor.settings import DaemonSettings
 
 LOGGER: Final = logging.getLogger(__name__)
 T = TypeVar("T", bound=BaseModel)
@@ -99,11 +101,18 @@ class Route:
 class Routes:
     """Answers requests of one daemon."""
 
-    def __init__(self, daemon: Controlled, clock: Clock, state_dir: str, events: Events) -> None:
+    def __init__(
+        self,
+        daemon: Controlled,
+        clock: Clock,
+        settings: DaemonSettings,
+        events: Events,
+    ) -> None:
         self._daemon = daemon
+        self._environ = settings.environ
         self._events = events
         self._clock = clock
-        self._status = Status(clock, state_dir)
+        self._status = Status(clock, str(settings.state_dir))
         self.exposition = Exposition(self, self._metrics_wanted, daemon.changed)
         """The part of it that is told by TCP, if that is wanted."""
 
@@ -213,6 +222,10 @@ class Routes:
         """Answer in the text format of Prometheus."""
         return Response(body=metrics.text(self._machine()).encode(), media_type=metrics.MEDIA_TYPE)
 
+    def doctor(self, _request: Request, _name: str) -> Response:
+        """Answer with what this process finds around it, which a shell cannot know."""
+        return _reply(describe(self._environ))
+
     def dump(self, request: Request, _name: str) -> Response:
         """Answer with what every task and thread does just now."""
         self._audit(request, "dump", None, None)
@@ -270,6 +283,7 @@ ROUTES: Final = (
     Route("POST", "/v1/upgrade", Routes.upgrade),
     Route("GET", "/v1/events", Routes.events),
     Route("POST", "/v1/dump", Routes.dump),
+    Route("GET", "/v1/doctor", Routes.doctor),
     Route("GET", "/metrics", Routes.metrics),
 )
 

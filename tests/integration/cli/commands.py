@@ -20,6 +20,7 @@ class CommandLine:
 
     folder: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = PROGRAM
 
     def environment(self) -> dict[str, str]:
         """Return all that the program finds around it."""
@@ -30,7 +31,7 @@ class CommandLine:
     ) -> subprocess.CompletedProcess[bytes]:
         """Run one command line to its end."""
         return subprocess.run(
-            [*PROGRAM, *arguments],
+            [*self.program, *arguments],
             cwd=self.folder,
             env=self.environment() | dict(env or {}),
             input=stdin,
@@ -42,7 +43,7 @@ class CommandLine:
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """Start one whose output is read while it runs."""
         return subprocess.Popen(
-            [*PROGRAM, *arguments],
+            [*self.program, *arguments],
             cwd=self.folder,
             env=self.environment(),
             **{

@@ -1,0 +1,1 @@
+"""Looking at a machine: everything that the rules of `logic/doctor` want to know, gathered."""

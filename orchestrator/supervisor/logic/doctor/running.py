@@ -1,0 +1,96 @@
+"""The orchestrator of this machine: whether it answers, its version, and how its workers are."""
+
+from collections.abc import Iterator
+from shlex import quote
+from typing import Final
+
+from orchestrator.supervisor.logic.doctor.facts import Facts
+from orchestrator.supervisor.logic.doctor.finding import Finding, ok, problem, unseen, warning
+
+AT_EASE: Final = frozenset({"ready", "busy", "paused", "draining", "drained", "disabled"})
+"""States of a worker that is as somebody wants it."""
+ON_ITS_WAY: Final = frozenset({"starting", "connecting", "backoff"})
+"""States that may be over in a moment."""
+
+
+def answers(facts: Facts) -> Iterator[Finding]:
+    """Say whether there is an orchestrator, and whether it listens to us alone."""
+    name, socket, status = "orchestrator", facts.socket, facts.status
+    if status is not None:
+        yield ok(name, f"version {status.version} runs (pid {status.pid}) in {status.state_dir}")
+        yield _socket(facts)
+    elif socket.fault is not None and socket.holder:
+        yield problem(
+            name,
+            f"pid {socket.holder} has the lock of {facts.state_dir} and does not answer at "
+            f"{socket.path}: {socket.fault}",
+            f"kill -USR1 {socket.holder}  – then its log says what it does; "
+            f"kill -KILL {socket.holder} lets jobs run on for the next start",
+        )
+    elif socket.holder:
+        yield warning(
+            name,
+            f"pid {socket.holder} has the lock of {facts.state_dir} and does not listen: "
+            "it begins or ends",
+            "orchestrator status",
+        )
+    elif socket.is_there:
+        yield warning(
+            name,
+            f"none runs; {socket.path} is left over from one that was killed",
+            "orchestrator run  – it replaces the socket and takes up jobs that run on",
+        )
+    else:
+        yield unseen(name, "none runs, so this is what can be seen without one")
+
+
+def _socket(facts: Facts) -> Finding:
+    socket = facts.socket
+    if socket.mode is not None and socket.mode & 0o077:
+        seen = f"{socket.path} is open to other users (mode {socket.mode:04o})"
+        return problem("socket", seen, f"chmod 600 {quote(socket.path)}")
+    if facts.process is not None and facts.process.uid != facts.euid:
+        return warning(
+            "socket",
+            f"the orchestrator runs as user {facts.process.uid}, and user {facts.euid} asks: "
+            "what only its own user sees was not looked at",
+            f"sudo -u '#{facts.process.uid}' orchestrator doctor "
+            f"--state-dir {quote(facts.state_dir)}",
+        )
+    return ok(
+        "socket", f"{socket.path} is closed to others; every job may ask it, as the same user"
+    )
+
+
+def version(facts: Facts) -> Iterator[Finding]:
+    """Say whether what runs is what is installed."""
+    if facts.status is None:
+        return
+    if facts.status.version != facts.version:
+        seen = f"version {facts.status.version} runs, and {facts.version} is installed here"
+        yield warning("version", seen, "orchestrator upgrade  – its jobs run on")
+    elif facts.process is None:
+        seen = "the orchestrator that runs does not tell what it finds around it"
+        yield warning("version", seen, "orchestrator upgrade  – its jobs run on")
+    else:
+        yield ok("version", f"{facts.version}, with Python {facts.process.python}, as installed")
+
+
+def workers(facts: Facts) -> Iterator[Finding]:
+    """Say which workers are not as somebody wants them."""
+    name, status = "workers", facts.status
+    if status is None:
+        return
+    server = status.server
+    if server is not None and server.state != "ready":
+        seen = f"the embedded server is {server.state}, its start number {server.starts}"
+        yield problem(name, seen, "orchestrator events")
+    trouble = [worker for worker in status.workers if worker.state not in AT_EASE]
+    for worker in trouble:
+        make = warning if worker.state in ON_ITS_WAY else problem
+        why = f": {worker.reason}" if worker.reason else ""
+        seen = f"{worker.name} is {worker.state}{why}"
+        yield make(name, seen, f"orchestrator why {worker.name}")
+    if not trouble and status.workers:
+        count = len(status.workers)
+        yield ok(name, f"{'all ' * (count > 1)}{count} as wanted, {status.running_count} jobs run")

@@ -1,0 +1,1 @@
+"""The rules of a doctor, each with what it is told and what it says."""
