@@ -82,6 +82,8 @@ class Runner:
         self.name: str | None = None
         """What its job is called, if it was granted to this process."""
         self.began_us: int | None = None
+        self.pid: int | None = None
+        """Of its command, once that runs."""
         self.was_found = False
         """Whether an earlier process started it."""
 
@@ -239,6 +241,7 @@ class Runner:
         self._tools.courier.say(self.attempt.key, event)
         match event:
             case Started():
+                self.pid = event.pid
                 if self.attempt.state is AttemptState.RUNNING:
                     what = "attempt.found" if self.was_found else "attempt.started"
                     logs.event(LOGGER, logging.INFO, what, **self._names(), pid=event.pid)

@@ -47,6 +47,7 @@ class Standing:
                     "job": runner.attempt.key.job_id,
                     "attempt": runner.attempt.key.number,
                     "name": words(runner.name, NAME_CHARS),
+                    "pid": runner.pid,
                     "started_at": runner.began_us and runner.began_us / 1_000_000,
                 }
                 for runner in running[:RUNNING_SHOWN]

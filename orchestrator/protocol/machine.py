@@ -17,12 +17,13 @@ Reason = Annotated[Label, StringConstraints(min_length=1, max_length=REASON_CHAR
 
 
 class RunningJob(Reply):
-    """A job that a worker runs."""
+    """A job that a worker runs; `pid` is that of its command, once there is one."""
 
     job: str
     attempt: int
     name: str | None = None
     started_at: datetime | None = None
+    pid: int | None = None
 
 
 class WorkerStatus(Reply):

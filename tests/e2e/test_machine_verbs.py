@@ -68,6 +68,23 @@ def test_status_names_the_jobs_that_run(here: Installation, tmp_path: Path) -> N
     wait_until(lambda: _worker(here)["running_count"] == 0)
 
 
+def test_top_tells_what_jobs_use(here: Installation) -> None:
+    """Of the whole tree, also of what a command started and let go of."""
+    burn = "x = bytearray(40_000_000)\nwhile True: pass"
+    job = here.submit("--", "sh", "-c", f"(python3 -c '{burn}' &); sleep 600")
+
+    def used() -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(_said(here, "top", "--json")[1])
+        return dict(told["usage"].get(job, {}))
+
+    wait_until(lambda: used().get("memory_bytes", 0) > 40_000_000, what="its memory is seen")
+    wait_until(lambda: (used().get("cpu_percent") or 0) > 1, what="its work is seen")
+    assert used()["processes"] >= 2
+    code, out, _ = _said(here, "top", "--once")
+    assert (code, job in out) == (0, True)
+    _said(here, "jobs", "cancel", "--wait", job)
+
+
 def test_a_paused_worker_takes_nothing_until_it_is_resumed(here: Installation) -> None:
     """Its reason is told here and to the server; what was submitted meanwhile runs afterwards."""
     code, _, err = _said(here, "pause", "local", "--reason", "flaky disk")

@@ -138,11 +138,13 @@ def _running(entries: object) -> Iterable[RunningJob]:
         match one:
             case {"job": str(job), "attempt": int(attempt)}:
                 name, started = one.get("name"), one.get("started_at")
+                pid = one.get("pid")
                 yield RunningJob(
                     job=job,
                     attempt=attempt,
                     name=name if isinstance(name, str) else None,
                     started_at=_moment(started) if isinstance(started, (int, float)) else None,
+                    pid=pid if isinstance(pid, int) else None,
                 )
             case _:
                 continue
