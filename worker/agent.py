@@ -24,7 +24,7 @@ from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import OrchestratorError, StateUnavailable
 from orchestrator.protocol.tokens import WorkerToken
 from orchestrator.protocol.wire import GoodbyeRequest, Host, Offer, SessionRequest
-from worker.attempts import Attempts
+from worker.attempts import Attempts, Quota
 from worker.capacity import Capacity, Disk
 from worker.contact import BACKOFF, BACKOFF_HERE, Contact
 from worker.faults import die_after_a_start
@@ -86,7 +86,7 @@ class Overseer:
     opened: Callable[[], Awaitable[None]]
     """Is told of the first session."""
     tell: Callable[[News], Awaitable[None]]
-    """Is told how this worker stands, and at last what came of the one job that it was to run."""
+    """Is told how this worker stands, and at last what came of the jobs that it was to run."""
 
 
 class Agent:
@@ -128,7 +128,7 @@ class Agent:
         self._code = LEFT
         self._finishing = False
         self._none_came = False
-        """Whether it is over because the one job did not come in time."""
+        """Whether it is over because no job came in time."""
 
     async def run(self, overseer: Overseer) -> int:
         """Work until told to end, and return the exit code."""
@@ -142,12 +142,13 @@ class Agent:
     async def _serve(self, found: list[AttemptLog], overseer: Overseer) -> None:
         """Start the services, top to bottom; they end together."""
         async with anyio.create_task_group() as group:
-            attempts = Attempts(group, self._tools, self._capacity, self._changed)
+            quota = Quota(self._settings.most_jobs, self._settings.job_id)
+            attempts = Attempts(group, self._tools, self._capacity, self._changed, quota)
             attempts.adopt(found)
             # Looked for before anything is taken, removed beside all else: it may be much.
             leftovers = self._workspaces.leftovers(attempts.keys())
             heart = Heart(self._link, self._keeper, attempts)
-            claimer = Claimer(self._link, self._keeper, attempts)
+            claimer = Claimer(self._link, self._keeper, attempts, quota.job_id)
             standing = Standing(self.terms, self._capacity, self._keeper, attempts, claimer)
             herald = Herald(standing.read, overseer.tell, self._changed)
             group.start_soon(self._spool.keep, name="spool")
@@ -164,8 +165,8 @@ class Agent:
             group.start_soon(self._tidy, leftovers, name="leftovers")
             ending = _Ending(group, attempts, claimer, heart, overseer.tell)
             group.start_soon(self._obey, overseer.orders, ending, name="orders")
-            if self._settings.once:
-                group.start_soon(self._only_one, ending, name="once")
+            if (most := self._settings.most_jobs) is not None:
+                group.start_soon(self._only_some, most, ending, name="once")
             if (delay_s := self._settings.kill_after_s) is not None:
                 group.start_soon(die_after_a_start, attempts, delay_s, name="fault")
 
@@ -246,20 +247,32 @@ class Agent:
         slots = terms.slots if terms.paused is None else 0
         return Offer(slots=slots, kinds=sorted(kinds), tags=list(terms.tags))
 
-    async def _only_one(self, ending: "_Ending") -> None:
-        """Ask for nothing more once a job was begun, and end when it has; or when none came."""
-        attempts, wait_s = ending.attempts, self._settings.once_wait_s
-        deadline = math.inf if wait_s is None else anyio.current_time() + wait_s
-        await self._changed.until(lambda: attempts.has_done_one, deadline=deadline)
-        # What was granted in time and is still being made ready may yet begin, or be given back.
-        await self._changed.until(lambda: attempts.has_done_one or not attempts.busy)
-        self._none_came = not attempts.has_done_one
+    async def _only_some(self, most: int, ending: "_Ending") -> None:
+        """Ask for nothing more once so many jobs were begun, or the next one did not come."""
+        attempts, number = ending.attempts, 1
+        while number <= most and await self._has_begun(number, attempts):
+            number += 1
+        self._none_came = not attempts.begun
         self._take_no_more(ending)
 
+    async def _has_begun(self, number: int, attempts: Attempts) -> bool:
+        """Wait for a job, from when the one before it has ended; tell whether it came."""
+
+        def begun() -> bool:
+            return attempts.begun >= number
+
+        await self._changed.until(lambda: begun() or not attempts.busy)
+        wait_s = self._settings.job_wait_s
+        deadline = math.inf if wait_s is None else anyio.current_time() + wait_s
+        await self._changed.until(begun, deadline=deadline)
+        # What was granted in time and is being made ready may yet begin, or be given back.
+        await self._changed.until(lambda: begun() or not attempts.busy)
+        return begun()
+
     def _came_of_it(self, attempts: Attempts) -> int:
-        """Return the exit status that stands for the one job."""
-        if attempts.first_end is not None:
-            return exit_status(attempts.first_end)
+        """Return the exit status that stands for the jobs."""
+        if attempts.telling_end is not None:
+            return exit_status(attempts.telling_end)
         unreached = self._contact.unreached
         return NONE_CAME if unreached is None else unreached.exit_code
 
@@ -281,7 +294,7 @@ class Agent:
         if claims is not None and not attempts.unsettled:
             with anyio.move_on_after(GOODBYE_S):
                 await self._say_goodbye(claims.session_id)
-        if self._settings.once:
+        if self._settings.most_jobs is not None:
             status = self._came_of_it(attempts)
             await ending.tell({"done": {"status": status, "none": self._none_came}})
         self._code = 0

@@ -5,7 +5,7 @@ It decides nothing about one of them: each has its runner, and the rules behind 
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from anyio.abc import TaskGroup
 
@@ -13,7 +13,7 @@ from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.errors import PeerBroken
 from orchestrator.protocol.ids import is_id
 from orchestrator.protocol.wire import Ended, Grant, HeldAttempt, HeldVerdict, LiveAttempt
-from orchestrator.protocol.words import Directive, Execution, Verdict
+from orchestrator.protocol.words import Directive, Execution, Outcome, Verdict
 from worker.capacity import Capacity
 from worker.logic.attempt import Abandon, Acknowledged, Attempt, Key, Prepared, Recorded, StopAsked
 from worker.logic.lifecycle import OCCUPYING, AttemptState
@@ -27,18 +27,32 @@ _ITS_OWN: Final = 0.0
 """The grace of what an earlier process started: its shim goes by its grant, and is told none."""
 
 
+class Quota(NamedTuple):
+    """What a worker takes in its life."""
+
+    jobs: int | None = None
+    """How many; `None`: as many as there are."""
+    job_id: str | None = None
+    """Only that one. It counts also if an earlier process of this worker began it."""
+
+
 class Attempts:
     """The attempts that are here, from their grant until the server has their end."""
 
-    def __init__(self, group: TaskGroup, tools: Tools, capacity: Capacity, changed: Bell) -> None:
+    def __init__(
+        self,
+        group: TaskGroup,
+        tools: Tools,
+        capacity: Capacity,
+        changed: Bell,
+        quota: Quota,
+    ) -> None:
         self.changed = changed
         """Rings also when a slot may have become free, or the last attempt has gone."""
         self.granted = 0
         """How many were granted to this process; what was found here is none of them."""
-        self.has_done_one = False
-        """Whether any of those ran or was refused, rather than given back to be run elsewhere."""
-        self.first_end: Ended | None = None
-        """How the first of those ended that did."""
+        self.telling_end: Ended | None = None
+        """How the first of those ended that did not succeed; or else any of them."""
         self.ended: Counter[str] = Counter()
         """How many ended in which way since this process began."""
         self.leftovers = 0
@@ -48,11 +62,17 @@ class Attempts:
         self._capacity = capacity
         self._runners: dict[Key, Runner] = {}
         self._occupied: set[Key] = set()
+        self._quota = quota
+        self._begun: set[Key] = set()
 
     @property
     def free(self) -> int:
         """Return how many attempts can be taken now."""
-        return min(self._capacity.now - len(self._occupied), UNSETTLED_MAX - len(self._runners))
+        free = min(self._capacity.now - len(self._occupied), UNSETTLED_MAX - len(self._runners))
+        if self._quota.jobs is not None:
+            # What is being made ready may begin.
+            free = min(free, self._quota.jobs - len(self._begun | self._occupied))
+        return free
 
     @property
     def busy(self) -> bool:
@@ -63,6 +83,11 @@ class Attempts:
     def unsettled(self) -> bool:
         """Tell whether there is anything that the server does not know yet."""
         return bool(self._runners)
+
+    @property
+    def begun(self) -> int:
+        """Return how many of those ran or were refused, rather than given back to others."""
+        return len(self._begun)
 
     def running(self) -> list[Runner]:
         """Return all that has a slot, the oldest first."""
@@ -112,13 +137,18 @@ class Attempts:
         if state not in OCCUPYING and before in OCCUPYING:
             self._occupied.discard(key)
             self._count(runner.attempt.end)
-        if self.first_end is None and not runner.was_found:
-            self.first_end = runner.attempt.end
-        if state is AttemptState.RUNNING or runner.attempt.end is not None:
-            self.has_done_one |= not runner.was_found
+        if not runner.was_found or key.job_id == self._quota.job_id:
+            self._note_begun(runner.attempt)
         if state is AttemptState.ABANDONED:
             self._tools.courier.forget(key)
         self.changed.ring()
+
+    def _note_begun(self, attempt: Attempt) -> None:
+        if attempt.state is AttemptState.RUNNING or attempt.end is not None:
+            self._begun.add(attempt.key)
+        told = self.telling_end
+        if attempt.end is not None and (told is None or told.outcome is Outcome.SUCCEEDED):
+            self.telling_end = attempt.end
 
     def _count(self, end: Ended | None) -> None:
         if end is not None:

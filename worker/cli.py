@@ -174,17 +174,48 @@ def dev(kill_after_s: float | None, seed: str | None) -> None:
     "wait_s",
     callback=lambda _context, _option, text: _seconds(text),
     metavar="TIME",
-    help="Wait so long for a job (90, 90s, 15m, 2h); then end with 8, or 69 without a server.",
+    help="Wait so long for each job (90, 90s, 15m, 2h); if none came, end with 8, or 69 without "
+    "a server.",
+)
+@click.option(
+    "--job",
+    "job_id",
+    callback=lambda _context, _option, text: _job_id(text),
+    metavar="ID",
+    help="Run that job and no other. If it cannot come (it is over, held, somebody else's, or not "
+    "for this worker), end with 8.",
+)
+@click.option(
+    "--max-jobs",
+    "most_jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Run so many jobs, one after the other. [default: 1]",
 )
 @click.option(
     "--reflect-exit-status",
     "reflects",
     is_flag=True,
-    help="Return what the job returned: its code, 128 and its signal, 124 for a timeout.",
+    help="Return what the job returned: its code, 128 and its signal, 124 for a timeout. Of "
+    "several the first that did not succeed counts.",
 )
-def once(wait_s: float | None, *, reflects: bool) -> None:
-    """Run one job in this folder, as its .env says, and end."""
-    _keep({"once": True, "once_wait_s": wait_s, "slots": 1}, None, reflects=reflects)
+def once(
+    wait_s: float | None, job_id: str | None, most_jobs: int | None, *, reflects: bool
+) -> None:
+    """Run one job in this folder, or a few, as its .env says, and end."""
+    if job_id is not None and most_jobs is not None:
+        raise click.UsageError("--job is one job, so --max-jobs says nothing beside it")
+    more: dict[str, object] = {"job_id": job_id, "most_jobs": most_jobs or 1, "job_wait_s": wait_s}
+    _keep({**more, "slots": 1}, None, reflects=reflects)
+
+
+def _job_id(text: str | None) -> str | None:
+    """Return the id of a job."""
+    from orchestrator.protocol.ids import is_id
+
+    if text is not None and not is_id("job", text):
+        raise click.BadParameter(f"{text!r} is no id of a job, which begins with job_")
+    return text
 
 
 def _seconds(text: str | None) -> float | None:

@@ -30,7 +30,7 @@ LOGGER: Final = logging.getLogger(__name__)
 MODULES: Final = ("worker.main", "httpx", "anyio._backends._asyncio")
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ORDERS: Final = ("drain", "stop")
-FINAL_CODES: Final = frozenset({0, 2, 73, 77, 78})
+FINAL_CODES: Final = frozenset({0, 2, 8, 73, 77, 78})
 """With these a worker says that starting it again changes nothing; after a crash (70) it may."""
 BACKOFF: Final = Backoff(max_s=10.0)
 _KILLED_BY: Final = 128
@@ -106,7 +106,7 @@ class _Keeper:
         self._asked: list[int] = []
         self._line: ParentEnd | None = None
         self._done = 0
-        """What came of the one job that the worker was to run."""
+        """What came of the jobs that the worker was to run."""
         self._had_none = False
 
     async def listen(self) -> None:
@@ -147,7 +147,7 @@ class _Keeper:
             await anyio.sleep(wait_s)
 
     def _status(self) -> int:
-        """Return the code of a worker that ended well: its one job's, if that is asked for."""
+        """Return the code of a worker that ended well: its jobs', if that is asked for."""
         return self._done if self._plan.reflects or self._had_none else 0
 
     async def _one_life(self, number: int) -> tuple[bool, Exit]:

@@ -108,10 +108,12 @@ class WorkerSettings(LiveSettings):
     """Where jobs without inputs run."""
     state_dir: Folder
     """Where the spool and the workspaces are: what must survive a restart."""
-    once: bool = False
-    """Take one job, and end when it has."""
-    once_wait_s: float | None = Field(default=None, ge=0)
-    """How long that job is waited for; `None`: as long as it takes."""
+    most_jobs: int | None = Field(default=None, ge=1)
+    """Take so many jobs, and end when they have; `None`: go on for ever."""
+    job_id: str | None = None
+    """Take that job, and no other."""
+    job_wait_s: float | None = Field(default=None, ge=0)
+    """How long each of them is waited for; `None`: as long as it takes."""
     kill_after_s: float | None = Field(default=None, ge=0)
     """Die (SIGKILL) so long after a job was taken: a fault on purpose."""
     takeover: bool = False

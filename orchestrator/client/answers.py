@@ -24,6 +24,7 @@ BY_CODE: Final[Mapping[str, type[OrchestratorError]]] = {
         errors.Forbidden,
         errors.IllegalTransition,
         errors.LeaseLost,
+        errors.NotClaimable,
         errors.NotFound,
         errors.Refused,
         errors.RequestInvalid,

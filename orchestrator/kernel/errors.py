@@ -8,6 +8,7 @@
     │   ├─ NotFound · AlreadyExists · Forbidden · Unauthenticated
     │   ├─ IllegalTransition       the lifecycle has no such row
     │   ├─ LeaseLost               stale, or out of time: stop the process
+    │   ├─ NotClaimable        8   the one job that was asked for will not come
     │   ├─ VersionUnsupported  78
     │   └─ AlreadyRunning      5   another process of ours holds the lock
     ├─ Unavailable        75   not now; try again, with backoff
@@ -114,6 +115,13 @@ class LeaseLost(Refused):
     """The attempt is stale: stop its process, report nothing more."""
 
     code = "lease_lost"
+
+
+class NotClaimable(Refused):
+    """The one job that a worker asked for will not be given to it."""
+
+    exit_code = 8
+    code = "not_claimable"
 
 
 class VersionUnsupported(Refused):

@@ -95,12 +95,17 @@ class SessionReply(Reply):
 
 
 class ClaimRequest(Request):
-    """Ask for up to `slots` attempts, waiting up to `wait_s` for the first."""
+    """Ask for up to `slots` attempts, waiting up to `wait_s` for the first.
+
+    With `job_id` only that job is given. If it will not come (it is over, held, somebody else's, or
+    not for this worker), that is told at once, as `not_claimable`.
+    """
 
     session_id: SessionId
     number: int = Field(ge=1, lt=2**62)
     slots: int = Field(ge=1, le=limits.CLAIM_BATCH)
     wait_s: float = Field(default=0, ge=0, le=limits.CLAIM_WAIT_S)
+    job_id: JobId | None = None
 
 
 class Grant(Reply):

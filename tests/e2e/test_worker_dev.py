@@ -137,6 +137,26 @@ def test_once_runs_one_job_and_ends(house: Installation, desk: Path) -> None:
     house.cli("jobs", "cancel", second)
 
 
+def test_once_runs_the_job_that_was_asked_for(house: Installation, desk: Path) -> None:
+    """It stands behind another one; once it is held back, that is told, and nothing is run."""
+    first = house.submit("--tag", "desk", "--", "true")
+    wished = house.submit("--tag", "desk", "--", "sh", "-c", "exit 9")
+    house.cli("jobs", "hold", wished)
+    once = [*WORKER, "once", "--job", wished, "--reflect-exit-status"]
+
+    with program(*once, cwd=desk, env=house.env) as worker:
+        assert worker.wait(timeout_s=30) == 8
+    assert f"job {wished} is held back" in worker.stderr
+    assert f"orchestrator jobs release {wished}" in worker.stderr
+
+    house.cli("jobs", "release", wished)
+    with program(*once, cwd=desk, env=house.env) as worker:
+        assert worker.wait(timeout_s=30) == 9
+
+    assert [house.job(job_id)["state"] for job_id in (first, wished)] == ["queued", "failed"]
+    house.cli("jobs", "cancel", first)
+
+
 def test_once_does_not_end_with_a_job_that_was_given_back(house: Installation, desk: Path) -> None:
     """A machine that refuses the job's process has run nothing: the next job is taken."""
     log = desk / "state" / "state" / "spool" / "shims.log"

@@ -117,6 +117,8 @@ class FakeServer:
         self.spool_id = ""
         self.left = False
         self.claim_seen = 0
+        self.unclaimable: set[str] = set()
+        """Jobs that nobody gets who asks for them."""
         self.max_slots = 1000
         self.lease_s = 60.0
         self.ahead_s = 0.0
@@ -267,13 +269,22 @@ class FakeServer:
                 return ClaimReply()  # its worker has taken it back
             if self._again:
                 self._grants[known] = [self._again.pop()]
-            elif self.queue:
+            elif request.job_id is not None and request.job_id in self.unclaimable:
+                return Problem(409, "not_claimable")
+            elif request.job_id is not None and self._queued(request.job_id):
+                [job] = self._queued(request.job_id)
+                self.queue.remove(job)
+                self._grants[known] = [self._grant(job, request)]
+            elif self.queue and request.job_id is None:
                 count = min(request.slots, self.max_slots)
                 taken, self.queue = self.queue[:count], self.queue[count:]
                 self._grants[known] = [self._grant(job, request) for job in taken]
             elif not self.changed.wait(max(0, deadline - time.monotonic())):
                 return ClaimReply()
         return ClaimReply(grants=self._grants[known])
+
+    def _queued(self, job_id: str) -> list[dict[str, Any]]:
+        return [job for job in self.queue if job["job_id"] == job_id]
 
     def _grant(self, job: dict[str, Any], request: ClaimRequest) -> Grant:
         number = 1 + max((n for j, n in self.attempts if j == job["job_id"]), default=0)

@@ -16,6 +16,7 @@ from orchestrator.kernel.errors import (
     Forbidden,
     IllegalTransition,
     Mistaken,
+    NotClaimable,
     OrchestratorError,
     Refused,
     RequestInvalid,
@@ -72,7 +73,7 @@ class Claims:
         """The last number whose answer arrived: what the heartbeat names."""
         self._asked: ClaimRequest | None = None
 
-    def ask(self, *, slots: int, wait_s: float) -> ClaimRequest:
+    def ask(self, *, slots: int, wait_s: float, job_id: str | None = None) -> ClaimRequest:
         """Return what to ask: the last question again, word for word, if it was never answered."""
         if self._asked is None:
             self._asked = ClaimRequest(
@@ -80,6 +81,7 @@ class Claims:
                 number=self.seen + 1,
                 slots=min(slots, CLAIM_BATCH),
                 wait_s=wait_s,
+                job_id=job_id,
             )
         return self._asked
 
@@ -119,7 +121,7 @@ def after(error: OrchestratorError, *, opening: bool) -> Next:
         case RequestInvalid() if not opening:
             # One question that it does not understand: what is reported is the courier's business.
             return Next.AGAIN
-        case Unauthenticated() | VersionUnsupported() | Mistaken():
+        case Unauthenticated() | VersionUnsupported() | Mistaken() | NotClaimable():
             return Next.LEAVE
         case Forbidden() if opening:
             return Next.LEAVE

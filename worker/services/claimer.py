@@ -36,7 +36,11 @@ class Taker(Protocol):
 class Claimer:
     """The questions of one worker."""
 
-    def __init__(self, link: Link, keeper: SessionKeeper, taker: Taker) -> None:
+    def __init__(
+        self, link: Link, keeper: SessionKeeper, taker: Taker, job_id: str | None = None
+    ) -> None:
+        """Ask for whatever there is, or for that one job."""
+        self._job_id = job_id
         self._link = link
         self._keeper = keeper
         self._taker = taker
@@ -93,7 +97,7 @@ class Claimer:
             await self._ask(claims, tries)
 
     async def _ask(self, claims: Claims, tries: Tries) -> None:
-        request = claims.ask(slots=self._taker.free, wait_s=CLAIM_WAIT_S)
+        request = claims.ask(slots=self._taker.free, wait_s=CLAIM_WAIT_S, job_id=self._job_id)
         trouble = None
         with anyio.CancelScope() as self._asking:
             try:

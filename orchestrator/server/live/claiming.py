@@ -26,7 +26,7 @@ async def wait_for_work(
 ) -> ClaimReply:
     """Return attempts as soon as there are any, or none after the time that the worker waits."""
     until = anyio.current_time() + request.wait_s
-    with dispatch.waiter(request.session_id, request.slots) as waiter:
+    with dispatch.waiter(request.session_id, request.slots, request.job_id) as waiter:
         while True:
             promised = waiter.take()
             try:

@@ -17,6 +17,7 @@ import anyio
 from orchestrator.server.facts import (
     Claimable,
     Fact,
+    JobChanged,
     RequirementAdded,
     SessionChanged,
     SessionEnded,
@@ -32,6 +33,8 @@ class Waiter:
 
     session_id: str
     slots: int
+    job_id: str | None = None
+    """The one job that it waits for: then no other work is promised to it."""
     requirements: set[int] = field(default_factory=set)
     promised: Counter[int] = field(default_factory=Counter)
     _woken: anyio.Event = field(default_factory=anyio.Event)
@@ -63,6 +66,7 @@ class Dispatch:
         self._satisfied: dict[str, set[int]] = {}
         self._waiting: dict[int, dict[Waiter, None]] = {}
         self._of_session: dict[str, dict[Waiter, None]] = {}
+        self._wishing: dict[str, dict[Waiter, None]] = {}
         self._closing = False
 
     def know(self, sessions: Mapping[str, frozenset[int]]) -> None:
@@ -79,6 +83,8 @@ class Dispatch:
         """Follow sessions and requirements, and wake waiters for work that appeared."""
         for fact in facts:
             match fact:
+                case JobChanged():
+                    self._wake(self._wishing.get(fact.job_id, {}))
                 case Claimable():
                     self._offer(fact.requirement_id, fact.count)
                 case RequirementAdded():
@@ -106,6 +112,8 @@ class Dispatch:
             self._enlist(waiter, requirements)
 
     def _enlist(self, waiter: Waiter, requirements: AbstractSet[int]) -> None:
+        if waiter.job_id is not None:
+            return
         waiter.requirements |= requirements
         for requirement in requirements:
             self._waiting.setdefault(requirement, {})[waiter] = None
@@ -138,12 +146,14 @@ class Dispatch:
             waiter.wake()
 
     @contextmanager
-    def waiter(self, session_id: str, slots: int) -> Iterator[Waiter]:
+    def waiter(self, session_id: str, slots: int, job_id: str | None = None) -> Iterator[Waiter]:
         """Give a place in the queue for the length of a claim, from before its first look.
 
         What was promised to one that leaves without looking again is promised to the next.
         """
-        waiter = Waiter(session_id, slots)
+        waiter = Waiter(session_id, slots, job_id)
+        if job_id is not None:
+            self._wishing.setdefault(job_id, {})[waiter] = None
         self._of_session.setdefault(session_id, {})[waiter] = None
         self._enlist(waiter, self._satisfied.get(session_id, frozenset()))
         try:
@@ -154,6 +164,8 @@ class Dispatch:
 
     def _remove(self, waiter: Waiter) -> None:
         _discard(self._of_session, waiter.session_id, waiter)
+        if waiter.job_id is not None:
+            _discard(self._wishing, waiter.job_id, waiter)
         self._strike(waiter, waiter.requirements)
 
     def _strike(self, waiter: Waiter, requirements: AbstractSet[int]) -> None:

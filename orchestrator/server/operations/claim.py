@@ -12,13 +12,17 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
 
+from orchestrator.core.matching import lacks
+from orchestrator.core.wish import Wished, objection
+from orchestrator.kernel.errors import NotClaimable
 from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.wire import ClaimRequest, Grant
-from orchestrator.protocol.words import JobEventType
+from orchestrator.protocol.words import JobEventType, JobState
 from orchestrator.server.facts import JobChanged
 from orchestrator.server.operations.changes import INSERT_EVENT, encoded
 from orchestrator.server.operations.lease_clock import read_lease_clock
 from orchestrator.server.operations.ownership import open_session_of
+from orchestrator.server.operations.requirements import offer_of, requirement_of_row
 from orchestrator.server.store.interface import Row, Transaction
 from orchestrator.server.store.statement import Statement
 
@@ -59,6 +63,25 @@ _CLAIM: Final = Statement(
     {_TAKE}
     """,
 )
+_CLAIM_WISHED: Final = f"""
+    WITH pick AS (
+        SELECT job.id FROM job JOIN session_requirement AS fits
+            ON fits.requirement_id = job.requirement_id AND fits.session_id = :session_id
+        WHERE job.id = :job_id AND job.state = 'queued'
+    {_TAKE}
+"""
+_WISHED: Final = """
+    SELECT job.state, holder.name AS holder, requirement.kind, requirement.tags,
+        requirement.platform, requirement.worker
+    FROM job LEFT JOIN requirement ON requirement.id = job.requirement_id
+        LEFT JOIN worker AS holder ON holder.id = job.worker_id
+    WHERE job.id = :job_id
+"""
+_ASKING: Final = """
+    SELECT session.worker_id, worker.name, session.platform, session.kinds, session.tags
+    FROM session JOIN worker ON worker.id = session.worker_id
+    WHERE session.id = :session_id
+"""
 _INSERT_ATTEMPT: Final = """
     INSERT INTO attempt (job_id, number, session_id, worker_id, claim_number, claimed_us,
         claimed_lease_us)
@@ -101,13 +124,38 @@ def claim(tx: Transaction, request: ClaimRequest, *, worker_id: str) -> Given:
     if request.number == session["claim_number"]:
         rows = tx.rows(_AGAIN, session_id=request.session_id, number=request.number)
         return Given([_grant(row) for row in rows], fresh=False)
-    rows = tx.rows(_CLAIM, session_id=request.session_id, worker_id=worker_id, slots=request.slots)
+    if request.job_id is not None:
+        rows = _wished(tx, request, request.job_id, worker_id=worker_id)
+    else:
+        slots = request.slots
+        rows = tx.rows(_CLAIM, session_id=request.session_id, worker_id=worker_id, slots=slots)
     if rows:
         rows.sort(key=lambda row: (row["rank"], row["job_id"]))
         _record(tx, request, rows, worker_id=worker_id)
     reached("claim.before_commit")
     taken = Counter(row["requirement_id"] for row in rows)
     return Given([_grant(row) for row in rows], fresh=True, taken=taken)
+
+
+def _wished(tx: Transaction, request: ClaimRequest, job_id: str, *, worker_id: str) -> list[Row]:
+    """Return the one job that is asked for; nothing while it may still come."""
+    session_id = request.session_id
+    rows = tx.rows(_CLAIM_WISHED, session_id=session_id, worker_id=worker_id, job_id=job_id)
+    if rows:
+        return rows
+    job = tx.row(_WISHED, job_id=job_id)
+    if job is None:
+        raise NotClaimable(f"there is no job {job_id}", hint="see orchestrator jobs list")
+    asking = tx.row(_ASKING, session_id=session_id)
+    unmet = () if job["kind"] is None or asking is None else _lacks(asking, job)
+    told = objection(Wished(job_id, JobState(job["state"]), job["holder"], unmet))
+    if told is not None:
+        raise NotClaimable(told.message, hint=told.hint)
+    return []
+
+
+def _lacks(asking: Row, job: Row) -> tuple[str, ...]:
+    return lacks(offer_of(asking), requirement_of_row(job))
 
 
 def _record(tx: Transaction, request: ClaimRequest, rows: list[Row], *, worker_id: str) -> None:

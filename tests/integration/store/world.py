@@ -215,10 +215,14 @@ class Worker:
         self.session, self.number = new, 0
         return reply
 
-    async def claim(self, slots: int = 1, *, number: int | None = None) -> list[Grant]:
-        """Ask for work."""
+    async def claim(
+        self, slots: int = 1, *, number: int | None = None, job_id: str | None = None
+    ) -> list[Grant]:
+        """Ask for work, or for one job."""
         self.number = self.number + 1 if number is None else number
-        asked = ClaimRequest(session_id=self.session, number=self.number, slots=slots)
+        asked = ClaimRequest(
+            session_id=self.session, number=self.number, slots=slots, job_id=job_id
+        )
         return (await self.world.write(lambda tx: claim(tx, asked, worker_id=self.id))).grants
 
     async def claim_one(self) -> Grant:

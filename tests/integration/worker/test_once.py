@@ -80,3 +80,65 @@ def test_a_job_that_came_in_time_may_take_longer(place: Workplace, desk: Path) -
     place.server.submit(argv=[sys.executable, "-c", "import time; time.sleep(2.5); exit(6)"])
 
     assert _once(place, "--wait", "2s", "--reflect-exit-status").returncode == 6
+
+
+def test_one_job_may_be_asked_for(place: Workplace, desk: Path) -> None:
+    """It is run though others came first, and they are left to others."""
+    other, wished = place.server.sh("exit 3"), place.server.sh("exit 4")
+
+    done = _once(place, "--job", wished, "--reflect-exit-status")
+
+    assert done.returncode == 4
+    assert place.server.attempts.keys() == {(wished, 1)}
+    assert [job["job_id"] for job in place.server.queue] == [other]
+
+
+def test_a_job_that_will_not_come_is_told_with_a_code(place: Workplace, desk: Path) -> None:
+    """The server's words are in the log; nothing is run instead, and nothing is tried again."""
+    place.server.sh("exit 3")
+    place.server.unclaimable.add(wished := "job_" + "0" * 26)
+
+    done = _once(place, "--job", wished, "--reflect-exit-status")
+
+    assert done.returncode == 8
+    assert "not_claimable" in done.stderr
+    assert not place.server.attempts
+
+
+def test_only_so_many_jobs_are_run(place: Workplace, desk: Path) -> None:
+    """One after the other; of their ends the first bad one counts."""
+    jobs = [place.server.sh(f"exit {code}") for code in (0, 6, 7, 0)]
+
+    done = _once(place, "--max-jobs", "3", "--reflect-exit-status")
+
+    assert done.returncode == 6
+    assert place.server.attempts.keys() == {(job, 1) for job in jobs[:3]}
+    assert place.server.left
+
+
+def test_fewer_jobs_than_wanted_are_enough(place: Workplace, desk: Path) -> None:
+    """It waits for each of them, and ends when the next one does not come."""
+    place.server.sh("sleep 1.5")
+
+    assert _once(place, "--max-jobs", "3", "--wait", "1s").returncode == 0
+
+    assert place.server.left
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--job", "17"), "'17' is no id of a job, which begins with job_"),
+        (("--job", "job_" + "0" * 26, "--max-jobs", "2"), "--job is one job"),
+        (("--max-jobs", "0"), "0 is not in the range x>=1"),
+    ],
+)
+def test_what_makes_no_sense_is_told(
+    place: Workplace, desk: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    """Before anybody is connected."""
+    done = _once(place, *arguments)
+
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert place.server.session is None

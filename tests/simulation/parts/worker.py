@@ -136,7 +136,7 @@ class WorkerProgram:
             takeover=False,
             spool_max_bytes=SPOOL_MAX_BYTES,
             min_free_bytes=None,
-            once=False,
+            most_jobs=None,
             kill_after_s=None,
         )
         clocks = process.machine.clocks

@@ -2,6 +2,7 @@
 
 from orchestrator.server.facts import (
     Claimable,
+    JobChanged,
     RequirementAdded,
     SessionChanged,
     SessionEnded,
@@ -181,3 +182,20 @@ async def test_whoever_waits_keeps_the_place_when_all_is_known_anew() -> None:
         dispatch.hear([Claimable(1, 1)])
 
         assert (awake(first), awake(second)) == (True, False)
+
+
+async def test_who_waits_for_one_job_is_woken_for_that_alone() -> None:
+    """Other work is promised to others, also when it was there before them."""
+    dispatch = knowing(a={1}, b={1})
+    with dispatch.waiter("a", 1, "job_a") as wishing, dispatch.waiter("b", 1) as other:
+        dispatch.hear([Claimable(1, 1), JobChanged("job_b")])
+        assert (awake(wishing), awake(other)) == (False, True)
+        assert not wishing.promised
+
+        dispatch.hear([JobChanged("job_a")])
+        assert awake(wishing)
+
+        wishing.take()
+        dispatch.hear([SessionEnded("a")])
+        assert awake(wishing)
+    assert not dispatch._wishing

@@ -1,0 +1,52 @@
+"""What is said to a worker that asks for one job by its id, and cannot have it.
+
+It may wait for what is not ready yet. What will never come to it is told at once, with the reason.
+"""
+
+from typing import NamedTuple
+
+from orchestrator.core.job_lifecycle import LIVE, TERMINAL
+from orchestrator.protocol.words import JobState
+
+
+class Objection(NamedTuple):
+    """Why a job will not come, and what to do."""
+
+    message: str
+    hint: str
+
+
+class Wished(NamedTuple):
+    """A job that was asked for and was not given."""
+
+    job_id: str
+    state: JobState
+    holder: str | None
+    """The worker that has it."""
+    lacks: tuple[str, ...]
+    """What whoever asks does not have of what it requires."""
+
+
+def objection(wished: Wished) -> Objection | None:
+    """Return why it will not come; `None` while it may."""
+    job_id, state = wished.job_id, wished.state
+    if state in TERMINAL:
+        return Objection(
+            f"job {job_id} is over ({state})",
+            f"run it once more as a new job: orchestrator jobs retry {job_id}",
+        )
+    if wished.lacks:
+        return Objection(
+            f"job {job_id} is not for this worker, which lacks {', '.join(wished.lacks)}",
+            f"see whom it is for: orchestrator jobs explain {job_id}",
+        )
+    if state is JobState.HELD:
+        return Objection(
+            f"job {job_id} is held back", f"let it go: orchestrator jobs release {job_id}"
+        )
+    if state in LIVE:
+        return Objection(
+            f"job {job_id} is {wished.holder or 'a worker'}'s already ({state})",
+            f"wait for its end: orchestrator jobs wait {job_id}",
+        )
+    return None
