@@ -28,7 +28,7 @@ EXIT_CODES: Final[Mapping[int, str]] = MappingProxyType(
         5: "already running",
         6: "drain timed out",
         7: "refused, jobs running",
-        8: "no job came in time",
+        8: "no job came in time, or the one that was asked for cannot come",
         69: "server unreachable",
         70: "internal fault",
         73: "cannot create state",
