@@ -86,6 +86,10 @@ contracts: $(TOOLS)  ## check who may import whom
 bench: $(TOOLS)  ## measure, against what this machine can do at best
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: bench-isolation
+bench-isolation: $(TOOLS)  ## measure what one worker notices of the troubles of another
+	@$(BIN)/python -m benchmarks.isolation $(ARGS)
+
 .PHONY: chaos
 chaos: $(TOOLS)  ## kill everything at random moments, and judge what became of the jobs
 	@$(BIN)/python -m tests.chaos $(ARGS)

@@ -10,7 +10,6 @@ import itertools
 import json
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import latency, throughput
-from benchmarks.house import House, Unusable, running
+from benchmarks.house import House, Unusable, commit, running
 from benchmarks.load import Client, Refused
 from benchmarks.memory import weigh
 from benchmarks.report import Figure, percentile, table
@@ -142,12 +141,6 @@ def _say(text: str) -> None:
     print(f"… {text}", file=sys.stderr, flush=True)
 
 
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few jobs: does it work at all?")
@@ -157,7 +150,7 @@ def _arguments() -> argparse.Namespace:
 
 def _heading(bench: Bench) -> Iterator[str]:
     yards = [yard for figure in bench.figures if figure.unit == "/s" for yard in figure.yardsticks]
-    yield f"{time.strftime('%Y-%m-%d')}, commit {_commit()}, Python {sys.version.split()[0]}"
+    yield f"{time.strftime('%Y-%m-%d')}, commit {commit()}, Python {sys.version.split()[0]}"
     disk, sync = file_system(bench.folder), sync_ms(bench.folder)
     yield f"{cores()} processors; {disk}, where a synced write takes {sync:.2f} ms"
     yield f"yardstick: {min(yards):,.0f} – {max(yards):,.0f} programs/s ({bench.yardstick.what})"

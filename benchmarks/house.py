@@ -39,7 +39,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _environment(home: Path) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
+    """Return an environment in which every file goes below `home`."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     places = {f"XDG_{name}_HOME": str(home / name.lower()) for name in ("DATA", "STATE", "CONFIG")}
     return kept | places | {"HOME": str(home)}
@@ -56,7 +57,7 @@ def running(home: Path, *, slots: int) -> Iterator[House]:
         process = subprocess.Popen(
             [sys.executable, "-m", "orchestrator", *command],
             cwd=directory,
-            env=_environment(home),
+            env=environment(home),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -64,7 +65,7 @@ def running(home: Path, *, slots: int) -> Iterator[House]:
     try:
         yield House(process.pid, _wait_ready(home, port, process))
     finally:
-        _stop(process)
+        stop(process)
 
 
 def _wait_ready(home: Path, port: int, process: subprocess.Popen[bytes]) -> Client:
@@ -88,10 +89,17 @@ def _has_worker(client: Client) -> bool:
     return any(worker["online"] for worker in listed["items"])
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     """Drain, then interrupt, then kill: nothing may outlive a benchmark."""
     for number in (signal.SIGINT, signal.SIGINT, signal.SIGKILL):
         if process.poll() is None:
             process.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_S)
+
+
+def commit() -> str:
+    """Return what is measured."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
