@@ -94,7 +94,9 @@ def _segments(directory: Path) -> list[str]:
 def _read(path: Path) -> Identity | None:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        return Identity(**{**fields, "foreign": tuple(fields["foreign"])})
+        # What a newer version has noted besides is not ours to know.
+        known = {name: fields[name] for name in Identity.__slots__ if name in fields}
+        return Identity(**{**known, "foreign": tuple(fields["foreign"])})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:

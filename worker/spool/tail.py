@@ -5,11 +5,11 @@ reading, and begins with the first frame that is there, because the digest of th
 of it.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
-from orchestrator.kernel.errors import JournalCorrupt
 from orchestrator.protocol.frames import (
     EMPTY_DIGEST,
     OUTPUT_TYPES,
@@ -23,6 +23,8 @@ from worker.spool.segment import Key, Process, Segment
 
 _OUTPUT: Final = frozenset(int(kind) for kind in OUTPUT_TYPES)
 _EMPTY: Final = Log(0, EMPTY_DIGEST)
+_TOLD: Final = frozenset(field.name for field in dataclasses.fields(Exited)) - {"log"}
+"""What of an exit record is passed on; what a newer shim says besides is its own worker's."""
 
 
 class Place(NamedTuple):
@@ -124,11 +126,14 @@ class Tail:
             case FrameType.EXIT:
                 self.phase = "ended"
                 self._told(record)
-                return Exited(**{**record, "cause": Cause(record["cause"]), "log": self.log})
+                known = {name: it for name, it in record.items() if name in _TOLD}
+                return Exited(**{**known, "cause": _cause(record["cause"]), "log": self.log})
             case FrameType.NEXT:
                 self.go_on_in(record["segment"])
-            case other:
-                raise JournalCorrupt(f"{self.segment.path} has a frame of unknown type {other}")
+            case _:
+                # A newer shim's, that says nothing without which the rest would be untrue: for such
+                # a frame the format would be a higher one.
+                pass
         return None
 
     def _granted(self, record: dict[str, Any]) -> None:
@@ -159,5 +164,10 @@ class Tail:
         """Return that it began, once: each of its segments repeats it."""
         known, self.phase = self.process, "running"
         at_us = record.pop("at_us")
-        self.process = Process(**record)
+        self.process = Process(*(record[name] for name in Process._fields))
         return None if known else Began(self.process.pid, at_us)
+
+
+def _cause(word: str) -> Cause:
+    """Return why it ended; for a newer shim's word we have only what its code and message say."""
+    return next((cause for cause in Cause if cause == word), Cause.EXITED)

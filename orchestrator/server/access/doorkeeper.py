@@ -4,11 +4,13 @@ Without a valid credential every path is 401, whether it exists or not, so that 
 server from outside. With one, the table decides; the router never has to.
 """
 
+import re
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orchestrator.kernel.errors import Forbidden, NotFound, StorageFull
+from orchestrator import __version__
+from orchestrator.kernel.errors import Forbidden, NotFound, StorageFull, VersionUnsupported
 from orchestrator.server.access.credentials import Credentials
 from orchestrator.server.access.table import (
     PUBLIC,
@@ -25,6 +27,7 @@ from orchestrator.server.reserve import Reserve
 
 PRINCIPAL: Final = "orchestrator.principal"
 """The key of who is asking, in a request's scope."""
+_OTHER_VERSION: Final = re.compile(r"/api/worker/v([1-9][0-9]{0,8})/")
 
 
 def principal_of(scope: Scope) -> Principal:
@@ -76,6 +79,13 @@ def _rule(scope: Scope) -> Rule:
     """Return the rule of a request. No path of ours needs escapes, so one with any is unknown."""
     rules = None if b"%" in scope["raw_path"] else rules_for(scope["path"])
     if rules is None:
+        spoken = _OTHER_VERSION.match(scope["path"])
+        if spoken is not None and spoken[1] != "1":
+            raise VersionUnsupported(
+                f"this worker speaks version {spoken[1]} of the protocol between workers and "
+                f"servers; this server, {__version__}, speaks version 1",
+                hint="upgrade the older of the two; nothing was changed",
+            )
         raise NotFound("there is nothing at this path", hint="GET /api/openapi.json lists all")
     rule = rules.get(scope["method"])
     if rule is None:

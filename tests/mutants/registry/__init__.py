@@ -3,10 +3,20 @@
 from typing import Final
 
 from tests.mutants.mutant import Mutant
-from tests.mutants.registry import attempts, ends, jobs, leases, machines, outputs, sites, workers
+from tests.mutants.registry import (
+    attempts,
+    ends,
+    jobs,
+    leases,
+    machines,
+    outputs,
+    sites,
+    versions,
+    workers,
+)
 
 MUTANTS: Final[dict[str, Mutant]] = {
     mutant.name: mutant
-    for family in (jobs, attempts, ends, outputs, leases, workers, machines, sites)
+    for family in (jobs, attempts, ends, outputs, leases, workers, machines, sites, versions)
     for mutant in family.MUTANTS
 }
