@@ -60,6 +60,9 @@ MUTANTS: Final = (
         file="orchestrator/protocol/wire.py",
         old="    output_offset: int = 0\n    started: bool = False\n",
         new="    started: bool = False\n",
-        tests=tests_in("integration/kept/test_calls.py", "test_a_worker_understands_the_server_of_another_version"),
+        tests=tests_in(
+            "integration/kept/test_calls.py",
+            "test_a_worker_understands_the_server_of_another_version",
+        ),
     ),
 )
