@@ -128,7 +128,7 @@ def test_a_running_job_is_taken_up_again_within_five_seconds(
 ) -> None:
     """From the start of the next supervisor until the server hears the same process's next line.
 
-    It is tried five times at most, and the best one counts: other programs may use the machine, too.
+    It is tried five times at most, and the best one counts: other programs use the machine as well.
     """
     took_s: list[float] = []
     with installed(home) as house:
