@@ -8,6 +8,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Final
 
 from tests.simulation import runner
 from tests.simulation.crew import CHUNK, Crew, serve
@@ -16,6 +17,9 @@ from tests.simulation.record import Run, load, undone
 from tests.simulation.runner import Sum
 from tests.simulation.seed import Laboratory, options_of
 from tests.simulation.shrink import shrunk
+
+ENOUGH: Final = 20
+"""Failures of one run: so many at once have one cause."""
 
 
 def main() -> int:
@@ -93,6 +97,9 @@ def _run(count: int, first: int, processes: int) -> int:
             for seed, violations in part.failures.items():
                 _say(f"FAILED {seed}: {violations[0]}")
                 _say(f"       make sim-replay SEED={seed}")
+            if len(this.failures) >= ENOUGH:
+                _say(f"{len(this.failures)} seeds have failed: more would tell nothing new")
+                break
     except KeyboardInterrupt:
         _say("stopped: the same command goes on from here")
     _tell("this run", this)

@@ -94,7 +94,7 @@ def install(world: "World") -> syscalls.Patches:
     patches.set(spool.spool, "BUFFER_BYTES", 128 * 1024)
     patches.set(anyio.to_thread, "run_sync", syscalls.inline(world))
     patches.set(kernel.packets, "pair", _pair_of(world))
-    patches.each([spool.spool, worker.workspace], "private_dir", lambda path: path)
+    patches.each([spool.spool, worker.workspace], "private_dir", lambda path, **_: path)
     patches.each([spool.identity, spool.spool], "write_private", _write_private)
     patches.set(spool.identity, "host", SimpleNamespace(machine_id=lambda: _machine(world)))
     patches.set(
