@@ -236,9 +236,11 @@ def _keep(more: dict[str, object], seed: str | None, *, reflects: bool = False) 
 
     from orchestrator.kernel.errors import OrchestratorError
     from worker import dev as program
+    from worker import enrolment
 
     try:
         told = _told()
+        told = enrolment.with_token(told)
         program.check_alone(told.token())
         plan = program.Plan({**told.settings(), **more}, seed, reflects=reflects)
         raise SystemExit(program.run(plan, process))

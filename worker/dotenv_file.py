@@ -59,6 +59,14 @@ class Told:
         """Return the first value that is not empty; the newest name comes first."""
         return next((text for name in names if (text := self.values.get(name, "").strip())), "")
 
+    def name_of(self, names: tuple[str, ...]) -> str:
+        """Return under which name it was said."""
+        return next((name for name in names if self.values.get(name, "").strip()), names[0])
+
+    def name(self) -> str:
+        """Return what the worker is called."""
+        return self.get(NAME) or self.folder.name[:64] or "worker"
+
     def missing(self) -> list[str]:
         """Return what has to be known and is not, by its newest name."""
         needed = {URL: self.get(URL), TOKEN: self.get(TOKEN) or self.get(TOKEN_FILE)}
@@ -69,17 +77,17 @@ class Told:
         if text := self.get(TOKEN):
             token = WorkerToken.parse(text)
             if token is None:
-                raise ConfigInvalid(f"{TOKEN[0]} is no worker token", hint=FORM)
+                raise ConfigInvalid(f"{self.name_of(TOKEN)} is no worker token", hint=FORM)
             return token
         return read_token(self._path(TOKEN_FILE))
 
     def settings(self) -> dict[str, object]:
         """Return the settings of a worker; its token is put where only its owner reads it."""
-        token, state = self.token(), self._state_dir()
+        token, state = self.token(), self.state_dir()
         write_private(state / "token", f"{token}\n")
         kinds = self._list(KINDS)
         return {
-            "name": self.get(NAME) or self.folder.name[:64] or "worker",
+            "name": self.name(),
             "server_url": self.get(URL),
             "token_file": str(state / "token"),
             "working_directory": str(self._path(DIRECTORY)),
@@ -102,7 +110,7 @@ class Told:
             raise ConfigInvalid(f"{SLOTS[0]} is {text!r}", hint="write a whole number from 1 on")
         return int(text)
 
-    def _state_dir(self) -> Path:
+    def state_dir(self) -> Path:
         """Return where this folder's worker keeps its memory: one for each folder."""
         if told := self.get(STATE):
             return private_dir(Path(told))

@@ -9,15 +9,22 @@ import click
 
 from orchestrator.client import inquiry
 from orchestrator.client.endpoint import Endpoint
-from orchestrator.client.inquiry import Verdict
-from orchestrator.kernel.errors import ConfigInvalid, ServerUnreachable
+from orchestrator.client.inquiry import Answer, Verdict
+from orchestrator.kernel.errors import (
+    ConfigInvalid,
+    Forbidden,
+    OrchestratorError,
+    ServerUnreachable,
+    Unauthenticated,
+)
 from orchestrator.protocol.tokens import WorkerToken
 from worker import dotenv_file
 from worker.dotenv_file import FILE, FORM, TOKEN, URL, Told
+from worker.enrolment import is_key, with_token
 
 _PROMPTS: Final = {
     URL[0]: "SERVER_URL, the server's address (such as https://control.example.com)",
-    TOKEN[0]: "WORKER_TOKEN, which enrolling a worker gives (ORCHESTRATOR.md, Another machine)",
+    TOKEN[0]: "WORKER_TOKEN (machine_…), or a key to enrol the worker with (wak_…)",
 }
 
 
@@ -29,8 +36,7 @@ def ask(told: Told, missing: list[str]) -> Told:
         for name in missing:
             if name not in answers:
                 answers[name] = _answer(name)
-        known = Told(told.folder, {**told.values, **answers})
-        answer = inquiry.ask(known.get(URL), str(known.token()))
+        answer = _tried(Told(told.folder, {**told.values, **answers}), answers)
         if answer.verdict is Verdict.ACCEPTED:
             break
         wrong = TOKEN[0] if answer.verdict is Verdict.REFUSED else URL[0]
@@ -46,7 +52,22 @@ def ask(told: Told, missing: list[str]) -> Told:
         f"{FILE} holds a secret now. Add it to {dotenv_file.IGNORE_FILE}?", default=True, err=True
     ):
         dotenv_file.exclude(told.folder)
-    return known
+    return Told(told.folder, {**told.values, **answers})
+
+
+def _tried(known: Told, answers: dict[str, str]) -> Answer:
+    """Return what the server says; a key that was answered becomes the token that it gives."""
+    if not is_key(known.get(TOKEN)):
+        return inquiry.ask(known.get(URL), str(known.token()))
+    try:
+        token = with_token(known).get(TOKEN)
+    except (ConfigInvalid, Unauthenticated, Forbidden) as error:
+        return Answer(Verdict.REFUSED, error.message, error.hint)
+    except OrchestratorError as error:
+        return Answer(Verdict.UNREACHABLE, error.message, error.hint)
+    if TOKEN[0] in answers:
+        answers[TOKEN[0]] = token
+    return Answer(Verdict.ACCEPTED)
 
 
 def _answer(name: str) -> str:
@@ -59,7 +80,7 @@ def _answer(name: str) -> str:
         except ConfigInvalid as error:
             _complain(error.message, error.hint)
         else:
-            if WorkerToken.parse(text) is not None:
+            if WorkerToken.parse(text) is not None or is_key(text):
                 return text
             _complain("this is no worker token", FORM)
 

@@ -10,6 +10,7 @@ import anyio
 import click
 
 from orchestrator.client.endpoint import Endpoint
+from orchestrator.client.enrolment import enrol_with
 from orchestrator.client.inquiry import Verdict, ask
 from orchestrator.commands import output
 from orchestrator.kernel import paths
@@ -18,7 +19,6 @@ from orchestrator.kernel.files import private_dir
 from orchestrator.protocol.tokens import WorkerToken, is_well_formed
 from orchestrator.supervisor.config.first.importing import name_for
 from orchestrator.supervisor.config.tokens import fault
-from orchestrator.supervisor.enrolment import enrol_with
 
 ENROLMENT: Path = Path("enrolments")
 """Below the state directory: who asks a second time is the same worker."""

@@ -171,7 +171,7 @@ class Launches:
         if token_file.exists() and not renew:
             return
         # Imported at the first start only: together with httpx it takes longer than all the rest.
-        from orchestrator.supervisor.enrolment import enrol  # noqa: PLC0415
+        from orchestrator.client.enrolment import enrol  # noqa: PLC0415
 
         async with self._enrolling:
             key_file = self._server_dir / "enrol.key"

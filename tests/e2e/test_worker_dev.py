@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import stat
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestrator.protocol.tokens import make_token
 from tests.support.installation import Installation
 from tests.support.processes import Program, program
 from tests.support.waiting import wait_until
@@ -48,7 +50,7 @@ def _token(house: Installation, name: str) -> str:
 @pytest.fixture
 def desk(house: Installation, request: pytest.FixtureRequest) -> Path:
     """Give a folder whose `.env` names the server, a token and a tag of its own."""
-    folder = house.home / str(request.node.name)
+    folder = house.home / re.sub(r"\W", "-", request.node.name).strip("-")
     folder.mkdir()
     env = folder / ".env"
     env.write_text(
@@ -207,6 +209,47 @@ def test_names_of_older_systems_are_understood(house: Installation, desk: Path) 
         assert token not in worker.said
 
 
+def test_a_key_enrols_the_folders_worker_once(house: Installation, desk: Path) -> None:
+    """Its token is kept for its owner alone; a second start is the same worker with the same one.
+
+    When the server does not know the token any more, the key brings another one.
+    """
+    key = (house.home / "data/orchestrator/server/enrol.key").read_text().strip()
+    state = desk / "state"
+    (desk / ".env").write_text(
+        f"CONVEX_URL={house.url}\nAPI_KEY={key}\nAGENT_ID=old desk\nWORKER_TAGS=desk\n"
+        f"WORKER_STATE_DIR={state}\n"
+    )
+    with dev(house, desk) as worker:
+        first = (state / "token").read_text()
+        assert f"enrolled as {first.split(':')[1]}" in worker.stderr
+        assert "old-desk" in {one["name"] for one in house.json("workers", "list")["items"]}
+        assert not {key, first.strip()} & set(worker.said.split())
+    assert stat.S_IMODE((state / "token").stat().st_mode) == 0o600
+    with dev(house, desk) as worker:
+        assert "enrolled" not in worker.stderr
+        assert (state / "token").read_text() == first
+
+    (state / "token").write_text(_token(house, "nobody").replace("secret_", "secret_0")[:-1])
+    with dev(house, desk) as worker:
+        assert f"enrolled as {first.split(':')[1]}" in worker.stderr
+    assert (desk / ".env").read_text().count(key) == 1
+
+
+def test_a_key_that_is_not_taken_is_told(house: Installation, desk: Path) -> None:
+    """One that is mistyped, and one that is of another server: whose it is, and what to do."""
+    other = make_token("wak", b"z" * 32)
+    for key, code, told in (
+        (f"{other}x", 78, "API_KEY is a mistyped key for enrolling workers"),
+        (other, 77, "does not take the key for enrolling workers"),
+    ):
+        (desk / ".env").write_text(f"SERVER_URL={house.url}\nAPI_KEY={key}\n")
+        with program(*WORKER, "once", cwd=desk, env=house.env) as worker:
+            assert worker.wait(timeout_s=30) == code
+        assert told in worker.stderr
+        assert key not in worker.said
+
+
 def test_what_is_missing_is_told_without_a_terminal(tmp_path: Path) -> None:
     """Nobody is there to ask: which names, in which file, and code 78."""
     done = subprocess.run(
@@ -224,9 +267,17 @@ def test_what_is_missing_is_told_without_a_terminal(tmp_path: Path) -> None:
     assert str(tmp_path / ".env").encode() in done.stderr
 
 
-def test_what_is_missing_is_asked_for_on_a_terminal(house: Installation, desk: Path) -> None:
-    """It is saved for the next time, for its owner alone, and the token is not shown."""
-    token = (desk / ".env").read_text().split("WORKER_TOKEN=")[1].split()[0]
+@pytest.mark.parametrize("typed", ["token", "key"])
+def test_what_is_missing_is_asked_for_on_a_terminal(
+    house: Installation, desk: Path, typed: str
+) -> None:
+    """It is saved for the next time, for its owner alone, and the token is not shown.
+
+    A key is used at once and is not saved: what it brought is.
+    """
+    secret = (desk / ".env").read_text().split("WORKER_TOKEN=")[1].split()[0]
+    if typed == "key":
+        secret = (house.home / "data/orchestrator/server/enrol.key").read_text().strip()
     (desk / ".env").write_text("# mine\nWORKER_TAGS=desk")
     ours, theirs = pty.openpty()
     with subprocess.Popen(
@@ -252,14 +303,16 @@ def test_what_is_missing_is_asked_for_on_a_terminal(house: Installation, desk: P
         wait_until(lambda: heard(b"SERVER_URL"), what="it asks")
         os.write(ours, f"{house.url}\n".encode())
         wait_until(lambda: heard(b"WORKER_TOKEN"), what="it asks")
-        os.write(ours, f"{token}\n".encode())
+        os.write(ours, f"{secret}\n".encode())
         wait_until(lambda: heard(b"worker.ready"), timeout_s=30, what="it works")
         worker.send_signal(signal.SIGINT)
         wait_until(lambda: heard(b"never") or worker.poll() is not None, what="it ends")
     os.close(ours)
 
     assert worker.returncode == 0
-    assert token.encode() not in said
+    assert secret.encode() not in said
     assert stat.S_IMODE((desk / ".env").stat().st_mode) == 0o600
-    saved = f"# mine\nWORKER_TAGS=desk\nSERVER_URL={house.url}\nWORKER_TOKEN={token}\n"
-    assert (desk / ".env").read_text() == saved
+    saved, _, token = (desk / ".env").read_text().partition("WORKER_TOKEN=")
+    assert saved == f"# mine\nWORKER_TAGS=desk\nSERVER_URL={house.url}\n"
+    assert token.startswith("machine_")
+    assert (token.strip() == secret) is (typed == "token")

@@ -135,7 +135,7 @@ def test_answers_are_tried_before_they_are_saved(place: Workplace) -> None:
         person.answer("SERVER_URL", "ftp://nowhere")
         person.expect("must begin with http")
         person.answer("SERVER_URL", place.server.url)
-        person.answer("WORKER_TOKEN, which enrolling a worker gives", "changeme")
+        person.answer("WORKER_TOKEN (machine_…), or a key to enrol the worker with", "changeme")
         person.expect("no worker token")
         person.answer("WORKER_TOKEN", OTHER)
         person.expect("does not know this token")

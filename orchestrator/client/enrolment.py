@@ -1,4 +1,4 @@
-"""Make a worker known to the server of the same machine, with nothing typed by hand.
+"""Make a worker known to a server by a key that may enrol some, with nothing typed by hand.
 
 It holds no token longer than it takes to write it down. A worker is the same one as long as its
 fingerprint is: a random text that is made once and kept, so that a reply which was lost, or a
