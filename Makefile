@@ -90,6 +90,10 @@ bench: $(TOOLS)  ## measure, against what this machine can do at best
 bench-isolation: $(TOOLS)  ## measure what one worker notices of the troubles of another
 	@$(BIN)/python -m benchmarks.isolation $(ARGS)
 
+.PHONY: bench-supervisor
+bench-supervisor: $(TOOLS)  ## measure a hundred workers beside supervisord and PM2 (fetched aside)
+	@$(BIN)/python -m benchmarks.supervision $(ARGS)
+
 .PHONY: chaos
 chaos: $(TOOLS)  ## kill everything at random moments, and judge what became of the jobs
 	@$(BIN)/python -m tests.chaos $(ARGS)
@@ -125,4 +129,4 @@ clean:  ## remove the environment and every cache, never your data
 
 .PHONY: help
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

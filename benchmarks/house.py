@@ -33,7 +33,8 @@ class House:
     client: Client
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -51,7 +52,7 @@ def running(home: Path, *, slots: int) -> Iterator[House]:
     """Start it, wait until its worker is online, and end it again whatever happens."""
     directory = home / "project"
     directory.mkdir(parents=True)
-    port = _free_port()
+    port = free_port()
     command = ["run", "--local", "--listen", f"127.0.0.1:{port}", "--slots", str(slots)]
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
