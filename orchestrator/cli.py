@@ -78,6 +78,10 @@ def root() -> None:
 
 root.members = {
     "run": f"{_COMMANDS}.run:run",
+    "add": f"{_COMMANDS}.edit:add",
+    "remove": f"{_COMMANDS}.edit:remove",
+    "set": f"{_COMMANDS}.edit:put",
+    "unset": f"{_COMMANDS}.edit:unset",
     "plan": f"{_COMMANDS}.plan:plan",
     "init": f"{_COMMANDS}.init:init",
     "check": f"{_COMMANDS}.check:check",

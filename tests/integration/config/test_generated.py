@@ -1,12 +1,15 @@
 """A thousand files: what is valid is loaded, what is not is refused with its line."""
 
+import contextlib
 import json
 import time
 from pathlib import Path
 
 import pytest
 
-from orchestrator.supervisor.config.loader import Loaded
+from orchestrator.kernel.errors import OrchestratorError, Refused
+from orchestrator.supervisor.config import edits
+from orchestrator.supervisor.config.loader import Loaded, load
 from tests.support.configs import ConfigFolder, words
 from tests.support.generated import SPOILS, Made, fuzzed, spoilt, valid
 
@@ -87,3 +90,38 @@ def test_nothing_is_fatal(seeds: range, tmp_path: Path) -> None:
         folder = _folder(tmp_path, seed)
 
         _loaded(folder, fuzzed(seed, folder))
+
+
+@pytest.mark.parametrize("seeds", _batches(VALID[:150]), ids=str)
+def test_what_is_valid_can_be_edited(seeds: range, tmp_path: Path) -> None:
+    """In nearly every way of writing it, and then it says what was wanted; else it is refused."""
+    refused = 0
+    for seed in seeds:
+        folder = _folder(tmp_path, seed)
+        made = valid(seed, folder)
+        folder.load(made.content)
+        before = folder.path.read_bytes()
+        try:
+            edited = edits.put(folder.path, folder.environ, "machine.disk.min_free", "7GiB")
+        except Refused:
+            refused += 1
+            assert folder.path.read_bytes() == before
+            continue
+        edited.write()
+
+        wanted = load(folder.path, folder.environ, state_dir=folder.home).wanted
+        assert wanted is not None
+        assert wanted.min_free_bytes == 7 * 2**30
+        told = "\n".join(edited.diff())
+        assert not any(secret[-FRAGMENT:] in told for secret in made.secrets)
+    assert refused <= len(seeds) // 10
+
+
+@pytest.mark.parametrize("seeds", _batches(FUZZED), ids=str)
+def test_no_file_is_fatal_to_an_edit(seeds: range, tmp_path: Path) -> None:
+    """What cannot be edited is refused in words, and stays as it is."""
+    for seed in seeds:
+        folder = _folder(tmp_path, seed)
+        folder.load(fuzzed(seed, folder).content)
+        with contextlib.suppress(OrchestratorError):
+            edits.put(folder.path, folder.environ, "machine.max_jobs", "3")

@@ -9,17 +9,22 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from orchestrator.supervisor.config.model import Disk, File, Limits, Machine, Server, Worker
+from orchestrator.supervisor.config.model import (
+    Disk,
+    File,
+    Limits,
+    Log,
+    Machine,
+    Metrics,
+    Server,
+    Worker,
+)
 from orchestrator.supervisor.config.text.document import Items, Keys, Leaf, Mark, Node
 
 HIDDEN: Final = "…"
 _SECRET_KEYS: Final = frozenset({"token", "env"})
-OPEN_KEYS: Final = (
-    frozenset(
-        name for part in (File, Server, Machine, Disk, Limits, Worker) for name in part.model_fields
-    )
-    - _SECRET_KEYS
-)
+_PARTS: Final = (File, Server, Machine, Disk, Metrics, Log, Limits, Worker)
+OPEN_KEYS: Final = frozenset(name for part in _PARTS for name in part.model_fields) - _SECRET_KEYS
 _CREDENTIAL: Final = re.compile(
     r"machine_[0-9A-Za-z][^\s\"',}\]]*|secret_\w+|\b[psw]ak_\w{6,}|://[^/\s@]+@"
 )
