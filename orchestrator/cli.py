@@ -99,6 +99,7 @@ root.members = {
     "restart": f"{_MACHINE}.holds:restart",
     "dump": f"{_MACHINE}.events:dump",
     "doctor": f"{_MACHINE}.doctor:doctor",
+    "bug-report": f"{_MACHINE}.bug_report:bug_report",
     "service": f"{_COMMANDS}.service:service",
     "upgrade": f"{_MACHINE}.upgrade:upgrade",
     "jobs": f"{_COMMANDS}.jobs:jobs",

@@ -20,7 +20,7 @@ def kept(path: Path) -> Iterator[dict[str, Any]]:
     for file in (*older, path):
         try:
             with file.open(encoding="utf-8", errors="replace") as lines:
-                yield from filter(None, map(_record, lines))
+                yield from filter(None, map(record, lines))
         except OSError:
             continue  # it was begun anew just now
 
@@ -35,7 +35,7 @@ def follow(path: Path) -> Iterator[dict[str, Any]]:
             moved = file is not None and _is_another(path, file.fileno())
             text = "" if file is None else file.read()
             *whole, half = (half + text).split("\n")
-            yield from filter(None, map(_record, whole))
+            yield from filter(None, map(record, whole))
             if file is None or moved:
                 if file is not None:
                     file.close()
@@ -71,9 +71,10 @@ def _age(path: Path) -> int:
     return int(suffix) if suffix.isdigit() else 0
 
 
-def _record(line: str) -> dict[str, Any] | None:
+def record(line: str) -> dict[str, Any] | None:
+    """Return what a line of a log says; nothing, if it is none."""
     try:
-        record = json.loads(line)
+        told = json.loads(line)
     except ValueError:
         return None
-    return record if isinstance(record, dict) else None
+    return told if isinstance(told, dict) else None

@@ -7,17 +7,6 @@ the shell of the person who asks. There is no value of a variable in it but that
 from orchestrator.protocol.base import Reply
 
 
-class ControlGroups(Reply):
-    """Where groups for jobs can be made, and which controllers can hold those to limits.
-
-    `reason` says what is missing, for a person.
-    """
-
-    folder: str | None = None
-    controllers: list[str] = []
-    reason: str = ""
-
-
 class ProcessFacts(Reply):
     """One process. A limit that is `None` is none, or cannot be known.
 
@@ -38,4 +27,3 @@ class ProcessFacts(Reply):
     of_a_user: bool = False
     hidden: bool | None = None
     pidfd: bool = False
-    groups: ControlGroups = ControlGroups()

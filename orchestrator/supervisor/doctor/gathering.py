@@ -40,6 +40,7 @@ class Inquiry:
     control: Control
     state_dir: Path
     file: Path | None = None
+    euid: int = field(default_factory=os.geteuid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +54,22 @@ class Asked:
 
 def gather(inquiry: Inquiry) -> Facts:
     """Return everything that can be seen."""
-    told = ask(inquiry.control)
+    return look(inquiry, ask(inquiry.control))[0]
+
+
+def look(inquiry: Inquiry, told: Asked) -> tuple[Facts, Loaded | None]:
+    """Return everything that can be seen, and the configuration with its secrets."""
     state_dir = inquiry.state_dir if told.status is None else Path(told.status.state_dir)
     loaded, why_not = _loaded(inquiry, told, state_dir)
     wanted = _wanted(loaded, told.status)
-    server_dir = _server_dir(wanted, told.status, state_dir)
+    kept_at = server_dir(wanted, told.status, state_dir)
     embedded = None if told.status is None or told.status.server is None else told.status.server.url
     units, no_units = services.find(inquiry.environ, told.process)
     ways = routes.servers(wanted, embedded).items()
     there = tuple(routes.travel(url, workers) for url, workers in ways)
-    return Facts(
+    facts = Facts(
         version=__version__,
-        euid=os.geteuid(),
+        euid=inquiry.euid,
         state_dir=str(state_dir),
         socket=files.socket(state_dir, inquiry.control.path, told.fault),
         kernel=_kernel(),
@@ -75,15 +80,16 @@ def gather(inquiry: Inquiry) -> Facts:
         configuration=None if loaded is None else _configuration(loaded, told.status),
         no_configuration=why_not,
         wanted=wanted,
-        entries=files.entries(state_dir, server_dir),
+        entries=files.entries(state_dir, kept_at),
         directories=files.directories(wanted),
         routes=there,
         tokens=routes.tokens(wanted, there),
         port_taken=_port_taken(wanted, told.status),
-        disks=files.disks(state_dir, server_dir, wanted),
+        disks=files.disks(state_dir, kept_at, wanted),
         units=units,
         no_units=no_units,
     )
+    return facts, loaded
 
 
 def ask(control: Control) -> Asked:
@@ -102,7 +108,7 @@ def ask(control: Control) -> Asked:
 
 def _loaded(inquiry: Inquiry, told: Asked, state_dir: Path) -> tuple[Loaded | None, str]:
     status, process = told.status, told.process
-    if process is not None and process.uid != os.geteuid():
+    if process is not None and process.uid != inquiry.euid:
         return None, ANOTHER_USER
     if inquiry.file is None and status is not None:
         if status.config.path is None:
@@ -158,9 +164,10 @@ def _wanted(loaded: Loaded | None, status: MachineStatus | None) -> MachineWante
     )
 
 
-def _server_dir(
+def server_dir(
     wanted: MachineWanted | None, status: MachineStatus | None, state_dir: Path
 ) -> Path | None:
+    """Return where the embedded server keeps everything, if there is one."""
     if wanted is not None and wanted.server is not None:
         return wanted.server.data_dir
     by_options = status is not None and status.config.path is None

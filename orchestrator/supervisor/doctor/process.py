@@ -1,5 +1,6 @@
 """What this process finds around it; a running orchestrator tells it to whoever asks."""
 
+import contextlib
 import os
 import platform
 import resource
@@ -9,11 +10,12 @@ from typing import Final
 
 from orchestrator import __version__
 from orchestrator.kernel import linux
-from orchestrator.kernel.cgroups import Groups
-from orchestrator.protocol.process import ControlGroups, ProcessFacts
+from orchestrator.kernel.delegation import folder_of
+from orchestrator.protocol.process import ProcessFacts
 from orchestrator.supervisor.logic.errand import unit_of
 
 _GROUPS: Final = Path("/proc/self/cgroup")
+_MOUNTS: Final = Path("/proc/self/mountinfo")
 PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
@@ -32,11 +34,11 @@ def describe(environ: Mapping[str, str]) -> ProcessFacts:
         proxies=[name for name in environ if name.upper() in PROXIES and environ[name]],
         open_files=_limit(resource.RLIMIT_NOFILE)[1],
         processes=_limit(resource.RLIMIT_NPROC)[0],
+        tasks=_tasks(),
         unit=None if unit is None else unit[0],
         of_a_user=unit is not None and unit[1],
         hidden=linux.memory_is_hidden(),
         pidfd=_has_pidfd(),
-        groups=_groups(),
     )
 
 
@@ -62,7 +64,15 @@ def _has_pidfd() -> bool:
     return True
 
 
-def _groups() -> ControlGroups:
-    if Groups.here() is None:
-        return ControlGroups(reason="no control group is delegated to the orchestrator")
-    return ControlGroups(reason="a job has no control group of its own")
+def _tasks() -> int | None:
+    """Return how many tasks our control group and all those above it let us have."""
+    try:
+        folder = folder_of(_GROUPS.read_text(), _MOUNTS.read_text())
+    except OSError:
+        return None
+    least = None
+    for group in () if folder is None else (folder, *folder.parents):
+        with contextlib.suppress(OSError, ValueError):  # `max` is no number, and no limit
+            said = int((group / "pids.max").read_text())
+            least = said if least is None else min(least, said)
+    return least

@@ -19,8 +19,9 @@ from orchestrator.supervisor.config.text.document import (
     Node,
     read,
 )
-from orchestrator.supervisor.config.text.masking import HIDDEN, Mask, scrub
+from orchestrator.supervisor.config.text.masking import Mask, scrub
 from orchestrator.supervisor.config.text.sheet import plain
+from orchestrator.supervisor.logic.redaction import HIDDEN
 
 SCALARS = [
     ("no", "no"),

@@ -19,26 +19,57 @@ from orchestrator.supervisor.config.model import (
     Server,
     Worker,
 )
-from orchestrator.supervisor.config.text.document import Items, Keys, Leaf, Mark, Node
+from orchestrator.supervisor.config.text.document import (
+    Items,
+    Keys,
+    Leaf,
+    Mark,
+    Node,
+    lines_of,
+)
+from orchestrator.supervisor.logic.redaction import CREDENTIAL, HIDDEN
 
-HIDDEN: Final = "…"
 _SECRET_KEYS: Final = frozenset({"token", "env"})
 _PARTS: Final = (File, Server, Machine, Disk, Metrics, Log, Limits, Worker)
 OPEN_KEYS: Final = frozenset(name for part in _PARTS for name in part.model_fields) - _SECRET_KEYS
-_CREDENTIAL: Final = re.compile(
-    r"machine_[0-9A-Za-z][^\s\"',}\]]*|secret_\w+|\b[psw]ak_\w{6,}|://[^/\s@]+@"
-)
 _POINTER: Final = re.compile(r"\$\{(?:file|env|cred):[^{}]*\}")
 """What says where a secret is; a command may hold one among its arguments."""
 _KEY: Final = re.compile(r"(?P<indent>[\s-]*)[\"']?(?P<name>[\w.-]+)[\"']?\s*:(?P<rest>\s.*|$)")
 _ONE_WORD: Final = re.compile(r"\s*[^\s:{\"']*\s*(?:#.*)?")
 _EMPTY: Final = re.compile(r"[\s{}\[\],:#-]*|\s*#.*")
+_WORD: Final = re.compile(r"[^\s\"'{}\[\],]{8,}")
+"""What may be a secret by itself."""
 Span = tuple[int, int]
 
 
 def scrub(text: str) -> str:
     """Return a sentence without anything in it that looks like a credential."""
-    return _CREDENTIAL.sub(HIDDEN, text)
+    return CREDENTIAL.sub(HIDDEN, text)
+
+
+def shown(node: Node, *, is_open: bool = True) -> object:
+    """Return a tree as plain values, with every value hidden that a `Mask` would hide."""
+    match node:
+        case Keys():
+            return {
+                scrub(name): shown(entry.node, is_open=is_open and name in OPEN_KEYS)
+                for name, entry in node.entries.items()
+            }
+        case Items():
+            return [shown(item, is_open=is_open) for item in node.nodes]
+        case Leaf():
+            is_open = is_open or bool(_POINTER.fullmatch(str(node.value)))
+            value = scrub(node.value) if isinstance(node.value, str) else node.value
+            return value if is_open else HIDDEN
+
+
+def hidden(raw: bytes, root: Node | None) -> set[str]:
+    """Return what a `Mask` hides of a file: whole values, and the longer words of them."""
+    lines = lines_of(raw)
+    spans = Mask(lines, root).spans
+    texts = [lines[number - 1][a:b] for number, pairs in spans.items() for a, b in pairs]
+    words = {word for text in texts for word in _WORD.findall(text)}
+    return words | {text.strip("'\" ") for text in texts}
 
 
 class Mask:
@@ -46,7 +77,8 @@ class Mask:
 
     def __init__(self, lines: list[str], root: Node | None) -> None:
         self._lines = lines
-        self._spans: dict[int, list[Span]] = {}
+        self.spans: dict[int, list[Span]] = {}
+        """line → from where to where it is hidden."""
         if root is None:
             self._hide_by_the_look()
         else:
@@ -58,7 +90,7 @@ class Mask:
             return "", 0
         text = self._lines[at.line - 1]
         caret = min(at.column - 1, len(text))
-        spans = [*self._spans.get(at.line, ()), *(f.span() for f in _CREDENTIAL.finditer(text))]
+        spans = [*self.spans.get(at.line, ()), *(f.span() for f in CREDENTIAL.finditer(text))]
         shown, position, moved = "", 0, None
         for begin, end in _joined(spans):
             if moved is None and caret <= begin:
@@ -88,7 +120,7 @@ class Mask:
             begin = at.column - 1 if number == at.line else 0
             stop = end.column - 1 if number == end.line else len(self._lines[number - 1])
             if begin < stop:
-                self._spans.setdefault(number, []).append((begin, stop))
+                self.spans.setdefault(number, []).append((begin, stop))
 
     def _hide_by_the_look(self) -> None:
         """Hide in a text that could not be read: by its lines, their indents and their keys."""
@@ -99,11 +131,11 @@ class Mask:
             found = _KEY.match(line)
             indent = len(line) - len(line.lstrip())
             if closed is not None and indent > closed:
-                self._spans[number] = [(indent, len(line))]
+                self.spans[number] = [(indent, len(line))]
                 continue
             closed = None
             if found is None:
-                self._spans[number] = [(indent, len(line))]
+                self.spans[number] = [(indent, len(line))]
             elif found["name"] not in OPEN_KEYS:
                 closed = len(found["indent"])
                 self._hide_rest(number, found)
@@ -113,7 +145,7 @@ class Mask:
     def _hide_rest(self, number: int, found: re.Match[str]) -> None:
         begin = found.start("rest")
         if found["rest"].strip():
-            self._spans[number] = [(begin + 1, found.end("rest"))]
+            self.spans[number] = [(begin + 1, found.end("rest"))]
 
 
 def _joined(spans: list[Span]) -> Iterator[Span]:

@@ -19,7 +19,7 @@ TASKS_OF_A_JOB: Final = 4
 """Its shim, its command, and a little of what that starts."""
 ENTRIES: Final = 1_000
 _UNKNOWN: Final = "nobody knows what is wanted of this machine"
-_KERNEL: Final = {"memory_bytes": "memory", "pids": "pids", "cpus": "cpu"}
+_KERNEL: Final = {"pids": "pids", "cpus": "cpu"}
 """Which limit needs which controller of the kernel."""
 
 
@@ -93,22 +93,22 @@ def processes(facts: Facts) -> Iterator[Finding]:
 
 
 def limits(facts: Facts) -> Iterator[Finding]:
-    """Say who holds a job to which limit here."""
-    process, note = facts.around
-    controllers = frozenset(process.groups.controllers)
-    yield ok("limits", _who_holds(controllers) + note)
+    """Say who holds a job to which limit here, as was found out when the orchestrator started."""
+    if facts.status is None:
+        yield unseen("limits", "who holds jobs to them is found out when an orchestrator starts")
+        return
+    held = facts.status.limits
+    controllers = frozenset(held.controllers)
+    yield ok("limits", _who_holds(controllers))
     wanted = facts.wanted
     for worker in () if wanted is None else wanted.workers:
-        missing = [
-            name for name in ("pids", "cpus") if _is_ignored(worker.limits, name, controllers)
-        ]
+        missing = [it for it in ("pids", "cpus") if _is_ignored(worker.limits, it, controllers)]
         if missing:
-            why = process.groups.reason or "no control group is delegated to the orchestrator"
             which = " and ".join(f"limits.{name}" for name in missing)
             yield warning(
                 "limits",
-                f"{worker.name}: {which} hold nobody here: {why}{note}",
-                "orchestrator service install  – its unit has Delegate=; or leave them out",
+                f"{worker.name}: {which} hold nobody here: {held.reason or 'nobody knows why'}",
+                "let the kernel do it (ORCHESTRATOR.md, Limits of jobs), or leave them out",
             )
 
 

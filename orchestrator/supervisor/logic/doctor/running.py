@@ -19,14 +19,8 @@ def answers(facts: Facts) -> Iterator[Finding]:
     if status is not None:
         yield ok(name, f"version {status.version} runs (pid {status.pid}) in {status.state_dir}")
         yield _socket(facts)
-    elif socket.fault is not None and socket.holder:
-        yield problem(
-            name,
-            f"pid {socket.holder} has the lock of {facts.state_dir} and does not answer at "
-            f"{socket.path}: {socket.fault}",
-            f"kill -USR1 {socket.holder}  – then its log says what it does; "
-            f"kill -KILL {socket.holder} lets jobs run on for the next start",
-        )
+    elif socket.fault is not None:
+        yield _silent(facts, socket.fault)
     elif socket.holder:
         yield warning(
             name,
@@ -42,6 +36,19 @@ def answers(facts: Facts) -> Iterator[Finding]:
         )
     else:
         yield unseen(name, "none runs, so this is what can be seen without one")
+
+
+def _silent(facts: Facts, fault: str) -> Finding:
+    path, holder = facts.socket.path, facts.socket.holder
+    if not holder:
+        seen = f"whoever listens at {path} gives no answer: {fault}"
+        return problem("orchestrator", seen, f"ls -l {quote(path)}  – and ask as its user")
+    return problem(
+        "orchestrator",
+        f"pid {holder} has the lock of {facts.state_dir} and does not answer at {path}: {fault}",
+        f"kill -USR1 {holder}  – then its log says what it does; "
+        f"kill -KILL {holder} lets jobs run on for the next start",
+    )
 
 
 def _socket(facts: Facts) -> Finding:

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator.protocol.machine import ConfigStatus, MachineStatus, WorkerStatus
-from orchestrator.protocol.process import ControlGroups, ProcessFacts
+from orchestrator.protocol.machine import ConfigStatus, LimitsStatus, MachineStatus, WorkerStatus
+from orchestrator.protocol.process import ProcessFacts
 from orchestrator.supervisor.logic.doctor.facts import (
     Configuration,
     Directory,
@@ -64,6 +64,7 @@ def status(**more: Any) -> MachineStatus:
         "max_jobs": 4,
         "running_count": 0,
         "config": ConfigStatus(source="file", path=FILE, generation=3),
+        "limits": LimitsStatus(controllers=["cpu", "memory", "pids"]),
         "workers": [standing()],
     }
     return MachineStatus.model_validate(given | more)
@@ -81,7 +82,6 @@ def process(**more: Any) -> ProcessFacts:
         "processes": 10_000,
         "hidden": True,
         "pidfd": True,
-        "groups": ControlGroups(folder="/sys/fs/cgroup/o", controllers=["cpu", "memory", "pids"]),
     }
     return ProcessFacts.model_validate(given | more)
 

@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from orchestrator.protocol.machine import Banner, ConfigStatus, ServerStatus
-from orchestrator.protocol.process import ControlGroups
+from orchestrator.protocol.machine import Banner, ConfigStatus, LimitsStatus, ServerStatus
 from orchestrator.supervisor.logic.doctor.facts import (
     Directory,
     Disk,
@@ -41,7 +40,7 @@ BANNER = ConfigStatus(source="file", path=b.FILE, banner=Banner(message="line 3 
 SERVER = ServerStatus(state="backoff", since=b.NOW, starts=3)
 EMBEDDED = ServerWanted(data_dir=b.worker().working_directory)
 LIMITED = b.wanted(b.worker(limits=JobLimits(pids=10, cpus=1.0)))
-BY_A_SHIM = ControlGroups(reason="no Delegate=")
+BY_A_SHIM = LimitsStatus(reason="no Delegate=")
 REFUSED = TokenAnswer(worker="web", place=f"{b.FILE}:3:5", url=b.URL, verdict="refused")
 DISK = Disk(what="the state directory", path="/s", free=1 << 30, floor=2 << 30)
 ROOT: Any = {"euid": 0, "entries": (b.entry(uid=0),)}
@@ -51,6 +50,10 @@ CASES = {
     "hangs": Case(
         b.stopped(socket=replace(SOCKET, fault="did not answer within 15 s")),
         "orchestrator", P, "pid 4711 has the lock", "kill -USR1 4711",
+    ),
+    "another's": Case(
+        b.stopped(socket=replace(SOCKET, holder=None, fault="the socket is another user's")),
+        "orchestrator", P, "gives no answer: the socket is another user's", "ls -l /s/control.sock",
     ),
     "begins": Case(b.stopped(socket=SOCKET), "orchestrator", W, "begins or ends", "status"),
     "stale socket": Case(
@@ -212,18 +215,19 @@ CASES = {
         b.facts(wanted=LIMITED), "limits", OK, "pids and cpus: the kernel (control group)"
     ),
     "limits by a shim": Case(
-        b.facts(process=b.process(groups=BY_A_SHIM)),
+        b.facts(status=b.status(limits=BY_A_SHIM)),
         "limits", OK, "memory: its shim, by looking; pids and cpus: nobody",
     ),
     "limits by nobody": Case(
-        b.facts(process=b.process(groups=BY_A_SHIM), wanted=LIMITED),
+        b.facts(status=b.status(limits=BY_A_SHIM), wanted=LIMITED),
         "limits", W, "web: limits.pids and limits.cpus hold nobody here: no Delegate=",
-        "orchestrator service install",
+        "ORCHESTRATOR.md, Limits of jobs",
     ),
-    "limits, no reason": Case(
-        b.facts(process=b.process(groups=ControlGroups(controllers=["cpu"])), wanted=LIMITED),
-        "limits", W, "web: limits.pids hold nobody here: no control group", "leave them out",
+    "limits by half of it": Case(
+        b.facts(status=b.status(limits=LimitsStatus(controllers=["cpu"])), wanted=LIMITED),
+        "limits", W, "web: limits.pids hold nobody here: nobody knows why", "leave them out",
     ),
+    "limits of nobody": Case(b.stopped(), "limits", U, "when an orchestrator starts"),
     "path shorter": Case(
         b.facts(
             programs=b.programs(

@@ -1,0 +1,1 @@
+"""A report for somebody who is to find out what is wrong: gathered, redacted, looked through."""
