@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from orchestrator.kernel import kept_log, logs
+from orchestrator.kernel import kept_log, logs, paths
 from orchestrator.kernel.errors import StateUnavailable
 from orchestrator.kernel.files import private_dir
 from worker.settings import LiveSettings, LogSettings
@@ -31,16 +31,17 @@ class Logbook:
         wanted = settings.log
         level = logging.getLevelNamesMapping()[wanted.level.upper()]
         logs.adjust(level=level, form=wanted.format)
-        if self._state_dir is not None:
-            self._keep(self._state_dir, settings.name, wanted)
+        folder = wanted.directory or paths.log_dir()
+        if folder is not None:
+            self._keep(folder / f"{settings.name}.log", wanted)
+        elif self._state_dir is not None:
+            self._keep(self._state_dir / FOLDER / NAME, wanted)
 
-    def _keep(self, state_dir: Path, name: str, wanted: LogSettings) -> None:
-        path = state_dir / FOLDER / NAME
+    def _keep(self, path: Path, wanted: LogSettings) -> None:
         try:
-            if wanted.directory is None:
+            if self._state_dir is not None and path.is_relative_to(self._state_dir):
                 private_dir(path.parent, durable=False)
             else:
-                path = wanted.directory / f"{name}.log"
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             kept_log.keep(
                 kept_log.Keeping(

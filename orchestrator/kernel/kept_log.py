@@ -17,6 +17,7 @@ from typing import Final
 
 from orchestrator.kernel import logs
 
+LOGGER: Final = logging.getLogger(__name__)
 FILE_BYTES: Final = 10 * 1024 * 1024
 FILES: Final = 5
 """With the one that is written: weeks of a busy worker, and at most 50 MiB."""
@@ -50,6 +51,16 @@ def keep(keeping: Keeping) -> None:
         root.removeHandler(old)
         old.close()
     root.addHandler(handler)
+
+
+def keep_in(folder: Path, name: str) -> None:
+    """Keep the log in a folder that may not be there yet; if that cannot be, the log says why."""
+    path = folder / name
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        keep(Keeping(path=path))
+    except OSError as error:
+        logs.event(LOGGER, logging.WARNING, "log.not_kept", path=str(path), why=str(error))
 
 
 class _Kept(logging.handlers.RotatingFileHandler):

@@ -6,7 +6,7 @@ from typing import Final
 
 import anyio
 
-from orchestrator.kernel import descriptors, listening, logs, stacks
+from orchestrator.kernel import descriptors, kept_log, listening, logs, paths, stacks
 from orchestrator.kernel.errors import cause
 from orchestrator.kernel.files import Lock, private_dir
 from orchestrator.kernel.lifeline import Lifeline
@@ -15,6 +15,7 @@ from orchestrator.server.app import UNHEARD, serve
 from orchestrator.server.backup.staging import LOCK, require_restored
 from orchestrator.server.settings import ServerSettings
 
+LOG: Final = "server.log"
 _UMASK: Final = 0o077
 _DESCRIPTORS: Final = 65_536
 """A connection is a descriptor, and a hundred workers hold three each."""
@@ -33,14 +34,16 @@ def run(
     os.umask(_UMASK)
     _limit_resources()
     logs.set_up()
+    if (folder := paths.log_dir()) is not None:
+        kept_log.keep_in(folder, LOG)
     stacks.log_on_signal()
     lifeline = None if lifeline_fd is None else Lifeline.from_fd(lifeline_fd)
     passed = None
     if listen_fd is not None:
         passed = listening.from_fd(listen_fd, insecure_http=settings.insecure_http)
-    folder = private_dir(settings.data_dir)
-    with Lock(folder / LOCK).take("a server"):
-        require_restored(folder)
+    data = private_dir(settings.data_dir)
+    with Lock(data / LOCK).take("a server"):
+        require_restored(data)
         try:
             anyio.run(serve, settings, lifeline, passed, notifier)
         except BaseExceptionGroup as group:

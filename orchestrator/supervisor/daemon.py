@@ -29,7 +29,7 @@ import click
 from anyio.abc import TaskGroup
 
 from orchestrator import __version__
-from orchestrator.kernel import linux, logs, stacks
+from orchestrator.kernel import kept_log, linux, logs, paths, stacks
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.clock import Clock, SystemClock
 from orchestrator.kernel.delegation import delegated
@@ -55,6 +55,7 @@ from orchestrator.supervisor.settings import DaemonSettings
 from orchestrator.supervisor.succession import PROVE_S, Command, command_of, own_command
 
 LOGGER: Final = logging.getLogger(__name__)
+LOG: Final = "orchestrator.log"
 INTERNAL_FAULT: Final = 70
 DRAIN_TIMED_OUT: Final = 6
 _STDOUT: Final = 1
@@ -116,6 +117,8 @@ def run(
 ) -> int:
     """Run until stopped, and return the exit code. `launcher` ends with it."""
     logs.set_up()
+    if (folder := paths.log_dir()) is not None:
+        kept_log.keep_in(folder, LOG)
     stacks.log_on_signal()
     # Here is every worker's token, and jobs run as the same user.
     linux.hide_memory()

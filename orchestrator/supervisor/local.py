@@ -19,6 +19,7 @@ from orchestrator.supervisor.daemon import run
 from orchestrator.supervisor.fleet import Fleet
 from orchestrator.supervisor.logic.greeting import greeting
 from orchestrator.supervisor.logic.wanted import (
+    LogWanted,
     MachineWanted,
     ServerWanted,
     WorkerIdentity,
@@ -72,6 +73,7 @@ def wanted(settings: LocalSettings) -> MachineWanted:
         name=platform.node() or "here",
         max_jobs=settings.slots,
         drain_timeout_s=settings.drain_timeout_s,
+        log=LogWanted(directory=paths.log_dir()),
     )
 
 

@@ -53,6 +53,7 @@ PRODUCT_BANS = {
             "orchestrator/cli.py": "takes it from the process, once, for everybody",
             "orchestrator/kernel/brood.py": "hands on its own, unread",
             "orchestrator/kernel/failpoints.py": "is asked by developers, before any settings",
+            "orchestrator/kernel/paths.py": "names places, which two variables move",
             "worker/settings.py": "keeps what a job may see of it",
         },
     ),

@@ -226,7 +226,7 @@ class _Reading:
         return LogWanted(
             level=said.level,
             format=said.format,
-            directory=None if said.directory is None else folders.path(said.directory),
+            directory=paths.log_dir() if said.directory is None else folders.path(said.directory),
             file_bytes=said.max_size,
             files=said.max_files,
             keep_s=said.retain,
