@@ -121,14 +121,15 @@ def _loaded(inquiry: Inquiry, told: Asked, state_dir: Path) -> tuple[Loaded | No
 
 def _configuration(loaded: Loaded, status: MachineStatus | None) -> Configuration:
     said = [_said(problem) for problem in _problems(loaded, status)]
+    count = 0 if loaded.wanted is None else len(loaded.wanted.workers)
     if status is not None and status.config.digest == loaded.digest:
+        count = len(status.workers)
         # What a reference leads to is for the orchestrator to say: it has another environment.
         for parked in status.config.parked:
             for problem in parked.problems:
                 if problem.get("code") == _UNRESOLVED:
                     text = f"{parked.place}: {problem.get('message')}"
                     said.append(Said(text, problem.get("hint"), is_error=True))
-    count = 0 if loaded.wanted is None else len(loaded.wanted.workers)
     return Configuration(path=str(loaded.path), workers=count, said=tuple(said))
 
 
