@@ -31,7 +31,13 @@ def plan(surroundings: Surroundings, file: Path | None, *, as_json: bool) -> int
     applied = LastGood.find(state_dir())
     old = None
     if applied is not None:
-        kept = load(applied.path, surroundings.environ, state_dir=state_dir(), kept=applied.raw)
+        kept = load(
+            applied.path,
+            surroundings.environ,
+            state_dir=state_dir(),
+            kept=applied.raw,
+            kept_included=applied.included,
+        )
         old = kept.wanted
     lines = preview(old, loaded) if loaded.wanted is not None else []
     if as_json:

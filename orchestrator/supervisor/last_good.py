@@ -19,6 +19,8 @@ class LastGood:
 
     path: Path
     raw: bytes = field(repr=False)
+    included: tuple[tuple[Path, bytes], ...] = field(default=(), repr=False)
+    """What it included held."""
     digest: str
     generation: int
     """It is counted over restarts, so that people can speak of number seven."""
@@ -29,6 +31,9 @@ class LastGood:
         kept = {
             "path": str(self.path),
             "raw": base64.b64encode(self.raw).decode("ascii"),
+            "included": [
+                [str(path), base64.b64encode(raw).decode("ascii")] for path, raw in self.included
+            ],
             "digest": self.digest,
             "generation": self.generation,
             "applied_at": self.applied_at,
@@ -43,6 +48,9 @@ class LastGood:
             return cls(
                 path=Path(kept["path"]),
                 raw=base64.b64decode(kept["raw"]),
+                included=tuple(
+                    (Path(path), base64.b64decode(raw)) for path, raw in kept.get("included", ())
+                ),
                 digest=str(kept["digest"]),
                 generation=int(kept["generation"]),
                 applied_at=float(kept["applied_at"]),

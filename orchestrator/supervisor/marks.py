@@ -63,6 +63,15 @@ def _content(path: Path) -> str:
             mode = os.fstat(descriptor).st_mode
             return f"{mode:o} {hashlib.sha256(file.read(_BYTES)).hexdigest()}"
     except IsADirectoryError:
-        return "a folder"
+        return _listing(path)
     except OSError as error:
         return f"nothing to read ({error.errno})"
+
+
+def _listing(path: Path) -> str:
+    """Return what stands for the names in a folder, but for hidden ones, as editors make them."""
+    try:
+        names = sorted(each.name for each in path.iterdir() if each.name[0] != ".")
+    except OSError as error:
+        return f"a folder that cannot be read ({error.errno})"
+    return f"a folder {hashlib.sha256(os.fsencode(chr(0).join(names))).hexdigest()}"

@@ -114,7 +114,7 @@ class Watcher:
         kept = self._applied
         if kept is None or self._settings.strict or kept.path != self._settings.path:
             return None
-        loaded = await self._load(kept.raw)
+        loaded = await self._load(kept)
         if loaded.wanted is None:
             return None
         logs.event(
@@ -181,11 +181,17 @@ class Watcher:
             loaded = await self._load(None)
         return loaded
 
-    async def _load(self, kept: bytes | None) -> Loaded:
+    async def _load(self, kept: LastGood | None) -> Loaded:
         settings = self._settings
 
         def loading() -> Loaded:
-            return load(settings.path, settings.environ, state_dir=settings.state_dir, kept=kept)
+            return load(
+                settings.path,
+                settings.environ,
+                state_dir=settings.state_dir,
+                kept=None if kept is None else kept.raw,
+                kept_included=None if kept is None else kept.included,
+            )
 
         # Before it is read: what changes from here on is seen to be another content.
         before, seen = marks.contents(self._files), marks.marks(self._files)
@@ -207,6 +213,7 @@ class Watcher:
         self._applied = LastGood(
             path=self._settings.path,
             raw=loaded.raw,
+            included=loaded.included,
             digest=loaded.digest,
             generation=generation,
             applied_at=self._clock.now(),

@@ -100,6 +100,7 @@ def test_when_a_change_applies_is_told(key: str) -> None:
     prefix = key.removesuffix(name)
     planned = PLANNED.get(name, name)
     every: dict[str, dict[str, When | None]] = {
+        "": {"include": When.NOW},
         "server.": dict(OF_SERVERS),
         "machine.": dict(OF_MACHINES) | {"tags": OF_WORKERS["tags"]},
         "machine.disk.": dict(OF_MACHINES),

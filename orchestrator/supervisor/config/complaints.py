@@ -15,7 +15,9 @@ from orchestrator.supervisor.config.model import (
     Disk,
     File,
     Limits,
+    Log,
     Machine,
+    Metrics,
     Server,
     Worker,
 )
@@ -27,6 +29,8 @@ _PARTS: Final[Mapping[str, type[BaseModel]]] = {
     "server": Server,
     "machine": Machine,
     "disk": Disk,
+    "metrics": Metrics,
+    "log": Log,
     "defaults": Common,
     "limits": Limits,
     "workers": Worker,

@@ -156,6 +156,10 @@ class _Source:
         if name not in names:
             known = ", ".join(sorted(filter(None, names))) or "none that has a name"
             what = f"there is no worker {name!r} in {self.path}"
+            wanted = self._loaded.wanted
+            for worker in () if wanted is None else wanted.workers:
+                if worker.name == name:
+                    raise NotFound(what, hint=f"it stands at {worker.place}: edit it there")
             raise NotFound(what, hint=f"there are: {known}")
         return names.index(name)
 

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from orchestrator.kernel import paths
 from orchestrator.supervisor.config import complaints, modes
+from orchestrator.supervisor.config.included import Texts, gather
 from orchestrator.supervisor.config.model import SECRET_NAME, VERSION, Common, File, Server
 from orchestrator.supervisor.config.places import Folders, PathFault
 from orchestrator.supervisor.config.problem import Level, Problem, errors
@@ -54,6 +55,8 @@ class Loaded:
     """The SHA-256 of its bytes; empty where it could not be read."""
     raw: bytes = field(default=b"", repr=False)
     """Its bytes, as they were when it was loaded."""
+    included: Texts = field(default=(), repr=False)
+    """What was included held then."""
     files: tuple[Path, ...] = ()
     """What else was read, or looked for: a token that changes changes a worker."""
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
@@ -71,10 +74,12 @@ def load(
     *,
     state_dir: Path | None = None,
     kept: bytes | None = None,
+    kept_included: Texts | None = None,
 ) -> Loaded:
     """Load a file; whatever is wrong is told, never raised.
 
-    `kept` is what it once held: that is loaded instead, as if it still stood there.
+    `kept` is what it once held: that is loaded instead, as if it still stood there; the same holds
+    for `kept_included` and what it includes.
     """
     path = Path(os.path.normpath(Path.cwd() / path))
     try:
@@ -88,35 +93,39 @@ def load(
             hint="orchestrator init writes one to begin with" if why.missing else why.hint,
         )
         return Loaded(path=path, wanted=None, problems=(problem,))
-    digest = hashlib.sha256(taken.raw).hexdigest()
     read = document.read(taken.raw, must_be_json=path.suffix == ".json")
     sheet = Sheet(path, taken.raw, read)
-    problems = [
-        sheet.problem(
-            fault.at,
-            fault.code,
-            fault.message,
-            hint=fault.hint,
-            first=None if fault.first is None else ("the first one is here", fault.first),
-        )
-        for fault in read.faults
-    ]
-    if read.root is None or plain(read.root) is None:
-        return _refused(path, digest, problems or [_empty(sheet)])
-    file = _modelled(read.root, sheet, problems)
+    included = gather(sheet, environ, kept_included)
+    problems = sheet.faults(read) + included.problems
+    loaded = Loaded(
+        path=path,
+        wanted=None,
+        digest=_digest(taken.raw, included.texts),
+        raw=taken.raw,
+        included=tuple(included.texts),
+        files=tuple(sorted(included.watched)),
+    )
+    if sheet.root is None or plain(sheet.root) is None:
+        return replace(loaded, problems=_in_order(path, problems or [_empty(sheet)]))
+    file = _modelled(sheet.root, sheet, problems)
     if file is None:
-        return _refused(path, digest, problems)
-    reading = _Reading(sheet, file, taken.open_to_others, problems)
-    loaded = reading.loaded(digest, environ, state_dir or paths.state_dir())
-    return replace(loaded, raw=taken.raw)
+        return replace(loaded, problems=_in_order(path, problems))
+    open_to_others = (taken.open_to_others, *included.open_to_others)
+    reading = _Reading(sheet, file, open_to_others, problems)
+    return reading.loaded(loaded, environ, state_dir or paths.state_dir())
 
 
-def _refused(path: Path, digest: str, problems: list[Problem]) -> Loaded:
-    return Loaded(path=path, wanted=None, problems=_in_order(problems), digest=digest)
+def _digest(raw: bytes, included: list[tuple[Path, bytes]]) -> str:
+    """Return what stands for the content of all of it; without others that is the file's own."""
+    whole = hashlib.sha256(raw)
+    for path, text in included:
+        whole.update(b"\0" + os.fsencode(path) + b"\0" + hashlib.sha256(text).digest())
+    return whole.hexdigest()
 
 
-def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
-    return tuple(sorted(problems, key=lambda problem: problem.place[1:]))
+def _in_order(path: Path, problems: list[Problem]) -> tuple[Problem, ...]:
+    """Return them from the top of the file to its end, and then those of other files."""
+    return tuple(sorted(problems, key=lambda one: (one.place.file != str(path), *one.place)))
 
 
 def _empty(sheet: Sheet) -> Problem:
@@ -145,15 +154,19 @@ class _Reading:
     """A well-formed file, while it is compared with the machine."""
 
     def __init__(
-        self, sheet: Sheet, file: File, open_to_others: str | None, problems: list[Problem]
+        self,
+        sheet: Sheet,
+        file: File,
+        open_to_others: tuple[str | None, ...],
+        problems: list[Problem],
     ) -> None:
         self._sheet = sheet
         self._file = file
         self._open_to_others = open_to_others
         self._problems = problems
 
-    def loaded(self, digest: str, environ: Mapping[str, str], state_dir: Path) -> Loaded:
-        """Return what is wanted."""
+    def loaded(self, loaded: Loaded, environ: Mapping[str, str], state_dir: Path) -> Loaded:
+        """Return it with what is wanted."""
         folders = Folders(self._sheet.path.parent, environ)
         references = References(folders, environ)
         server = self._server(folders)
@@ -168,15 +181,14 @@ class _Reading:
         found = [entries.entry(index) for index in range(len(self._file.workers))]
         found = self._without_twins(found, entries.problems)
         refused = bool(errors(self._problems))
-        problems = _in_order(self._problems + entries.problems)
+        problems = _in_order(loaded.path, self._problems + entries.problems)
         workers = tuple(worker for worker in found if isinstance(worker, WorkerWanted))
-        return Loaded(
-            path=self._sheet.path,
+        return replace(
+            loaded,
             wanted=None if refused else self._machine(server, workers, state_dir, folders),
             problems=problems,
             parked=tuple(worker for worker in found if isinstance(worker, Parked)),
-            digest=digest,
-            files=tuple(sorted(references.files)),
+            files=tuple(sorted({*references.files, *loaded.files})),
             secrets=frozenset(s for s in references.secrets if len(s) >= SHORTEST_SECRET),
         )
 
@@ -278,7 +290,7 @@ class _Reading:
 
     def _check_mode(self) -> None:
         """Refuse a file that others can read and that holds a secret itself."""
-        if self._open_to_others is None:
+        if not any(self._open_to_others):
             return
         said: list[tuple[Steps, str | None]] = []
         for index, worker in enumerate(self._file.workers):
@@ -286,13 +298,15 @@ class _Reading:
             said += [(("workers", index, "env", name), text) for name, text in _secrets(worker)]
         said += [(("defaults", "env", name), text) for name, text in _secrets(self._file.defaults)]
         for steps, text in said:
-            if text is not None and REFERENCE.search(text) is None:
+            at = self._sheet.value_at(steps)
+            command = self._open_to_others[at.source]
+            if command is not None and text is not None and REFERENCE.search(text) is None:
                 what = "a token" if steps[-1] == "token" else f"the secret {steps[-1]}"
                 self._note(
-                    self._sheet.value_at(steps),
+                    at,
                     "mode",
                     f"other users can read this file, and it holds {what}",
-                    f"close it with: {self._open_to_others}",
+                    f"close it with: {command}",
                 )
                 return
 

@@ -307,6 +307,10 @@ class File(Part):
 
     version: Annotated[Literal[1], BeforeValidator(_version)]
     """The version of this format: 1."""
+    include: Annotated[tuple[Path, ...], BeforeValidator(_a_list)] = Field(
+        default=(), max_length=100
+    )
+    """Files with more workers, such as workers.d/*.yaml."""
     server: Server | None = None
     """The server that this orchestrator runs itself."""
     machine: Machine = Machine()

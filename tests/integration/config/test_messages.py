@@ -19,7 +19,7 @@ FILE = [
     ("version: 1\nworkers:", "1:1: there is nothing to run in this file"),
     ("version: 1\nserver: {embedded: false}", "1:1: there is nothing to run in this file"),
     ("version: 1\nworker: []", "2:1: unknown key 'worker' in the file: did you mean 'workers'?"),
-    ("version: 1\nzzz: 1", "there are: version, server, machine, defaults, workers"),
+    ("version: 1\nzzz: 1", "there are: version, include, server, machine, defaults, workers"),
     ("version: 1\nserver: {listen: 8700}", "2:18: this is no address"),
     ("version: 1\nserver: {listen: '127.0.0.1:99999'}", "2:18: this is no address"),
     ("version: 1\nserver: {listen: '0.0.0.0:8700'}", "2:18: without encryption, others"),

@@ -1,5 +1,6 @@
 """The file is edited while everything runs: what applies, when, and what changes nothing."""
 
+import json
 import os
 import re
 import signal
@@ -93,6 +94,39 @@ def test_the_log_changes_while_it_is_written(tmp_path: Path) -> None:
         )
         assert "child=worker:b" not in daemon.stderr
         assert machine.told("b")["log"]["level"] == "error"
+
+
+def test_included_files_are_watched(tmp_path: Path) -> None:
+    """One that changes, one that comes, one that breaks, one that goes; a start survives it."""
+    machine = Machine(tmp_path)
+    folder = tmp_path / "workers.d"
+    folder.mkdir(mode=0o700)
+
+    def put(name: str, *workers: dict[str, Any]) -> None:
+        draft = folder / f".{name}"
+        draft.write_text(json.dumps({"workers": list(workers)}))
+        draft.chmod(0o600)
+        draft.replace(folder / name)
+
+    put("b.json", worker("b", 1))
+    machine.save(worker("a", 0), include=["workers.d/*.json"])
+    with machine.run() as daemon:
+        daemon.wait_for("Running 2 workers ")
+        put("b.json", worker("b", 1, concurrency=2))
+        assert _plan(machine) == "b: concurrency 1→2 (now)"
+        put("c.json", worker("c", 2))
+        assert _plan(machine, 2) == "c: added (starts)"
+        machine.wait_for("c ready")
+        (folder / "c.json").write_text("{")
+        rejected = machine.wait_for_event("config.rejected")
+        assert "workers.d/c.json:1:" in rejected["why"]
+        (folder / "b.json").unlink()
+
+    with machine.run() as daemon:
+        daemon.wait_for("Running 3 workers ")
+        machine.wait_for_event("config.last_good_used")
+        (folder / "c.json").unlink()
+        assert _plan(machine) == "b: removed (drains) · c: removed (drains)"
 
 
 def test_a_broken_file_changes_nothing_until_it_is_mended(tmp_path: Path) -> None:

@@ -78,10 +78,12 @@ class _ParserError(Protocol):
 
 
 class Mark(NamedTuple):
-    """A place in the text; both count from 1."""
+    """A place in the text; line and column count from 1."""
 
     line: int
     column: int
+    source: int = 0
+    """Which text, where several become one tree."""
 
 
 class Fault(NamedTuple):

@@ -29,15 +29,41 @@ class Sheet:
     def __init__(self, path: Path, raw: bytes, document: Document) -> None:
         self.path = path
         self.root = document.root
-        self._mask = Mask(lines_of(raw), document.root)
+        self._paths = [path]
+        self._masks = [Mask(lines_of(raw), document.root)]
+
+    def take_in(
+        self, path: Path, raw: bytes, document: Document
+    ) -> tuple[Node | None, list[Problem]]:
+        """Return the tree of another file, whose marks are known here from now on."""
+        source = len(self._paths)
+        self._paths.append(path)
+        self._masks.append(Mask(lines_of(raw), document.root))
+        root = None if document.root is None else _stamped(document.root, source)
+        return root, self.faults(document, source)
+
+    def faults(self, document: Document, source: int = 0) -> list[Problem]:
+        """Return what is wrong with the text itself."""
+        return [
+            self.problem(
+                fault.at._replace(source=source),
+                fault.code,
+                fault.message,
+                hint=fault.hint,
+                first=None
+                if fault.first is None
+                else ("the first one is here", fault.first._replace(source=source)),
+            )
+            for fault in document.faults
+        ]
 
     def place(self, at: Mark) -> Place:
         """Return a mark as others know it."""
-        return Place(str(self.path), at.line, at.column)
+        return Place(str(self._paths[at.source]), at.line, at.column)
 
     def excerpt(self, at: Mark) -> Excerpt | None:
         """Return the line of a mark, unless it is empty."""
-        line, caret = self._mask.line(at)
+        line, caret = self._masks[at.source].line(at)
         return Excerpt(line, caret) if line.strip() else None
 
     def problem(  # noqa: PLR0913 - all that a problem may have
@@ -95,6 +121,24 @@ class Sheet:
             else:
                 break
         return met
+
+
+def _stamped(node: Node, source: int) -> Node:
+    """Return the same tree with marks that know which file they are in."""
+    at = node.at._replace(source=source)
+    match node:
+        case Keys():
+            return Keys(
+                at,
+                {
+                    name: Entry(entry.key_at._replace(source=source), _stamped(entry.node, source))
+                    for name, entry in node.entries.items()
+                },
+            )
+        case Items():
+            return Items(at, [_stamped(item, source) for item in node.nodes])
+        case _:
+            return Leaf(at, node.value, node.end._replace(source=source))
 
 
 def plain(node: Node, *, nothing: bool = False) -> object:
