@@ -226,6 +226,12 @@ class Post:
             return f"the configuration says so{where}"
         return None if self.hold is None else self.hold.reason
 
+    @property
+    def held_until(self) -> float | None:
+        """Return when a hold of it ends by itself, by the wall clock; `None`: none does."""
+        pinned = self.wanted is not None and self.wanted.paused
+        return None if self.hold is None or pinned else self.hold.until
+
     def put_on_hold(self, hold: Hold | None) -> None:
         """Take nothing, or work again."""
         self.hold = hold

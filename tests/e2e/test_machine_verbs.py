@@ -104,7 +104,10 @@ def test_a_paused_worker_takes_nothing_until_it_is_resumed(here: Installation) -
 
 
 def test_a_pause_ends_by_itself(here: Installation) -> None:
-    """After the time that somebody said."""
+    """After the time that somebody said, of which it tells."""
+    assert _said(here, "pause", "local", "--for", "2h")[0] == 0
+    why = _said(here, "why", "local")[1]
+    assert "next: is resumed by itself in 1h59m" in why or "in 2h" in why, why
     assert _said(here, "pause", "local", "--for", "1s")[0] == 0
 
     wait_until(lambda: _worker(here)["state"] == "ready")
@@ -177,6 +180,22 @@ def test_a_worker_s_log_is_its_own(here: Installation) -> None:
     finally:
         following.kill()
         following.communicate()
+
+
+def test_why_tells_of_an_entry_that_cannot_be_run(tmp_path: Path) -> None:
+    """A worker that waits for its entry to be mended is one that people ask for."""
+    missing = str(tmp_path / "missing")
+    with configured(tmp_path / "home", {"name": "a"}) as here:
+        here.save({"name": "a"}, {"name": "b", "working_directory": missing})
+        here.wait_for_event("config.partly_applied")
+
+        code, out, _ = _said(here, "why", "b")
+
+        assert code == 0
+        assert "b takes no jobs: it is config_error since" in out
+        assert f"there is no directory {missing}" in out
+        assert "next: waits until that is mended" in out
+        assert f"configured at {here.file}:" in out
 
 
 def test_an_unknown_worker_is_said_so(here: Installation) -> None:

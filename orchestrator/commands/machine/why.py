@@ -38,7 +38,8 @@ def why(worker: str, state_dir: Path | None, *, as_json: bool) -> int:
         output.data(f"  next: {following_words}")
     elif told.state == "paused":
         output.data(f"  next: until somebody says: orchestrator resume {told.name}")
-    output.data(f"  runs {told.running_count} of at most {told.slots} jobs")
+    if told.slots:
+        output.data(f"  runs {told.running_count} of at most {told.slots} jobs")
     if told.allowed is not None and told.allowed < told.slots:
         output.data(f"  its share of the machine is {told.allowed} just now (max_jobs)")
     if told.not_held:

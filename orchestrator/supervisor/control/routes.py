@@ -250,7 +250,13 @@ class Routes:
         return None if fleet is None else fleet.wanted.metrics
 
     def _worker(self, name: str) -> WorkerStatus:
-        return self._status.worker(self._fleet.find(name))
+        try:
+            return self._status.worker(self._fleet.find(name))
+        except NotFound:
+            parked = self._status.parked(name, self._daemon.config())
+            if parked is None:
+                raise
+            return parked
 
     def _done(self, request: Request, name: str, verb: str, reason: str | None) -> Response:
         self._audit(request, verb, name, reason)

@@ -28,7 +28,9 @@ from orchestrator.supervisor.fleet import Fleet
 from orchestrator.supervisor.logic.standing import WORKING
 from orchestrator.supervisor.post import Post
 
-AT_EASE = WORKING | {"paused", "draining", "drained", "disabled"}
+HELD = frozenset({"paused", "draining", "drained"})
+"""In these somebody holds it."""
+AT_EASE = WORKING | HELD | {"disabled"}
 """States of a worker that is as somebody wants it."""
 
 
@@ -70,13 +72,18 @@ class Status:
         standing, since = post.standing()
         wanted, said = post.wanted or post.told, post.said
         service = post.service
+        next_action, next_at = standing.next_action, standing.next_at
+        ends_at = None if next_at is None else self._wall(next_at)
+        until = post.held_until if standing.state in HELD else None
+        if ends_at is None and until is not None:
+            next_action, ends_at = "is resumed by itself", _moment(until)
         return WorkerStatus(
             name=post.name,
             state=str(standing.state),
             since=self._wall(since),
             reason=standing.reason,
-            next_action=standing.next_action,
-            next_at=None if standing.next_at is None else self._wall(standing.next_at),
+            next_action=next_action,
+            next_at=ends_at,
             slots=wanted.concurrency,
             allowed=_number(said, "allowed"),
             running_count=post.running_count,
@@ -94,6 +101,25 @@ class Status:
             attempts=_counts(said.get("ended")),
             leftovers=_number(said, "leftovers"),
             not_held=wanted.limits.not_held(self._delegation.controllers),
+        )
+
+    def parked(self, name: str, config: Mapping[str, object]) -> WorkerStatus | None:
+        """Return how a worker stands whose entry cannot be run as it is; `None`: there is none."""
+        told = ConfigStatus.model_validate(config)
+        entry = next((one for one in told.parked if one.name == name), None)
+        if entry is None:
+            return None
+        first, more = next(iter(entry.problems), {}), len(entry.problems) - 1
+        return WorkerStatus(
+            name=name,
+            state="config_error",
+            since=self._started_at if told.applied_at is None else _moment(told.applied_at),
+            reason=str(first.get("message", "cannot be run"))
+            + (f", and {more} more" if more > 0 else ""),
+            next_action="waits until that is mended in its entry, or comes true",
+            slots=0,
+            working_directory="",
+            configured_at=str(first.get("place", entry.place)),
         )
 
     def _server(self, server: ChildService) -> ServerStatus:
