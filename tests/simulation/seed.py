@@ -25,8 +25,9 @@ from tests.simulation.world.world import World
 Plant = Callable[[Patches], None]
 SETTLE_S: Final = 900.0
 """Longer than the longest job with all its tries, and then a lease and a reaper's round."""
-QUIET_S: Final = 8.0
-"""For what comes after the last end: acknowledgements, the spool's tidying."""
+QUIET_S: Final = 13.0
+"""For what comes after the last end: acknowledgements, the spool's tidying, and the longest grace
+of a command that nobody wants any more."""
 LATECOMERS: Final = 3
 """How often a request that the network repeats may begin something when all has settled."""
 COLLECT: Final = 100
