@@ -180,6 +180,22 @@ class RestartRequest(Request):
     reason: Reason | None = None
 
 
+class Done(Reply):
+    """It works, or it is done."""
+
+    ok: bool = True
+
+
+class Trouble(Reply):
+    """Why something was not done: the same form that the control server has (RFC 9457)."""
+
+    title: str
+    status: int
+    code: str
+    detail: str
+    hint: str | None = None
+
+
 class Reloaded(Reply):
     """Whether there is a file that could be read again."""
 

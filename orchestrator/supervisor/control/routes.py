@@ -29,6 +29,8 @@ from orchestrator.kernel.errors import (
 )
 from orchestrator.kernel.stacks import stacks
 from orchestrator.protocol.machine import (
+    Done,
+    Health,
     HoldRequest,
     MachineStatus,
     Reloaded,
@@ -36,10 +38,11 @@ from orchestrator.protocol.machine import (
     UpgradeRequest,
     WorkerStatus,
 )
+from orchestrator.protocol.process import ProcessFacts
 from orchestrator.supervisor.control import metrics
 from orchestrator.supervisor.control.events import Events
 from orchestrator.supervisor.control.exposition import Exposition
-from orchestrator.supervisor.control.http import LINES, TEXT, Request, Response, problem
+from orchestrator.supervisor.control.http import JSON, LINES, TEXT, Request, Response, problem
 from orchestrator.supervisor.control.status import Status, health
 from orchestrator.supervisor.doctor.process import describe
 from orchestrator.supervisor.fleet import Fleet
@@ -91,6 +94,12 @@ class Route:
     method: str
     path: str
     answer: Callable[["Routes", Request, str], Response]
+    told: type[BaseModel] | str = Done
+    """What is answered: a model, or the type of a text."""
+    asked: type[BaseModel] | None = None
+    queries: tuple[str, ...] = ()
+    unready: bool = False
+    """The same may be answered with 503."""
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -142,7 +151,7 @@ class Routes:
 
     def live(self, _request: Request, _name: str) -> Response:
         """Answer that the loop turns."""
-        return Response.of({"ok": True})
+        return _reply(Done())
 
     def ready(self, _request: Request, _name: str) -> Response:
         """Answer whether all is as it is wanted."""
@@ -207,7 +216,7 @@ class Routes:
             raise RequestInvalid(f"program: {program} cannot be run")
         self._audit(request, "upgrade", None, program)
         self._daemon.upgrade(program)
-        return Response.of({"ok": True})
+        return _reply(Done())
 
     def events(self, request: Request, _name: str) -> Response:
         """Answer with what happened since a number, and with what happens if that is wanted."""
@@ -225,6 +234,12 @@ class Routes:
     def doctor(self, _request: Request, _name: str) -> Response:
         """Answer with what this process finds around it, which a shell cannot know."""
         return _reply(describe(self._environ))
+
+    def openapi(self, _request: Request, _name: str) -> Response:
+        """Answer with what can be asked here, as a document for programs."""
+        from orchestrator.supervisor.control.openapi import document  # noqa: PLC0415 - rarely
+
+        return Response.of(document(ROUTES))
 
     def dump(self, request: Request, _name: str) -> Response:
         """Answer with what every task and thread does just now."""
@@ -278,19 +293,20 @@ class Routes:
 
 ROUTES: Final = (
     Route("GET", "/v1/health/live", Routes.live),
-    Route("GET", "/v1/health/ready", Routes.ready),
-    Route("GET", "/v1/status", Routes.status),
-    Route("GET", "/v1/workers/{name}", Routes.worker),
-    Route("POST", "/v1/workers/{name}:pause", Routes.pause),
-    Route("POST", "/v1/workers/{name}:drain", Routes.drain),
-    Route("POST", "/v1/workers/{name}:resume", Routes.resume),
-    Route("POST", "/v1/workers/{name}:restart", Routes.restart),
-    Route("POST", "/v1/config:reload", Routes.reload),
-    Route("POST", "/v1/upgrade", Routes.upgrade),
-    Route("GET", "/v1/events", Routes.events),
-    Route("POST", "/v1/dump", Routes.dump),
-    Route("GET", "/v1/doctor", Routes.doctor),
-    Route("GET", "/metrics", Routes.metrics),
+    Route("GET", "/v1/health/ready", Routes.ready, told=Health, unready=True),
+    Route("GET", "/v1/status", Routes.status, told=MachineStatus),
+    Route("GET", "/v1/workers/{name}", Routes.worker, told=WorkerStatus),
+    Route("POST", "/v1/workers/{name}:pause", Routes.pause, WorkerStatus, HoldRequest),
+    Route("POST", "/v1/workers/{name}:drain", Routes.drain, WorkerStatus, HoldRequest),
+    Route("POST", "/v1/workers/{name}:resume", Routes.resume, told=WorkerStatus),
+    Route("POST", "/v1/workers/{name}:restart", Routes.restart, WorkerStatus, RestartRequest),
+    Route("POST", "/v1/config:reload", Routes.reload, told=Reloaded),
+    Route("POST", "/v1/upgrade", Routes.upgrade, asked=UpgradeRequest),
+    Route("GET", "/v1/events", Routes.events, told=LINES, queries=("since", "follow")),
+    Route("POST", "/v1/dump", Routes.dump, told=TEXT),
+    Route("GET", "/v1/doctor", Routes.doctor, told=ProcessFacts),
+    Route("GET", "/metrics", Routes.metrics, told=metrics.MEDIA_TYPE),
+    Route("GET", "/openapi.json", Routes.openapi, told=JSON),
 )
 
 
