@@ -301,6 +301,9 @@ class ChildService:
         if self.child.state is ChildState.PARKED and self.trouble is not None:
             keys |= {"why": self.trouble.message, "hint": self.trouble.hint}
         logs.event(LOGGER, level, name, **keys)
+        if self.child.keeps_failing:
+            why, times = self.ended, self.child.failures
+            logs.event(LOGGER, logging.ERROR, "child.failed_repeatedly", times=times, why=why)
 
 
 def _signal_name(number: int) -> str:

@@ -170,6 +170,14 @@ class Child:
         return failed and not self.was_ready
 
     @property
+    def keeps_failing(self) -> bool:
+        """Tell whether it failed so often in a row, just now, that somebody should look at it.
+
+        Once for each such row: whoever is told of it again and again stops listening.
+        """
+        return self.state is S.BACKOFF and self.failures == self.policy.alarming
+
+    @property
     def wakes_at(self) -> float:
         """Return when something is to be done although nothing happens."""
         return min(self.act_at, self.silent_at)

@@ -26,6 +26,8 @@ class ChildPolicy:
     backoff: Backoff = Backoff()
     first_tries: int = 5
     """Failures in a row before it was ever ready: then it will hardly become better by itself."""
+    alarming: int = 5
+    """Failures in a row of which a person is told, whether it was ever ready or not."""
     parking: Mapping[int, float] = field(default_factory=lambda: MENDED_BY_PEOPLE)
     """Exit codes that say the same at once: somebody has to mend something. How many seconds later
     one looks all the same whether somebody did."""

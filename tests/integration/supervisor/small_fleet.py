@@ -1,16 +1,19 @@
 """`orchestrator run` with a file, and small workers.
 
-python -m tests.integration.supervisor.small_fleet FILE STATE [strict] [waits] [impatient]
+python -m tests.integration.supervisor.small_fleet FILE STATE [strict] [waits] [impatient] [hurried]
 """
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from orchestrator.kernel import launcher
+from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.supervisor import post, watcher
 from orchestrator.supervisor.from_file import run_file
+from orchestrator.supervisor.logic.patience import ChildPolicy
 from orchestrator.supervisor.settings import Programs
 from orchestrator.supervisor.watcher import FileSettings
 
@@ -25,6 +28,8 @@ def main(file: str, state: str, *words: str) -> int:
     """Run, and say what went wrong as the command line does."""
     if "impatient" in words:
         post.SILENT_S = 1.0  # type: ignore[misc]
+    if "hurried" in words:
+        post.ChildPolicy = partial(ChildPolicy, backoff=Backoff(0.01, max_s=0.1))  # type: ignore[assignment,attr-defined]
     assert watcher.LOOK_S <= 1.0
     settings = FileSettings(
         path=Path(file),

@@ -52,6 +52,25 @@ def test_a_crash_touches_nobody_else(tmp_path: Path) -> None:
         assert len(after["b"]) == 2
 
 
+def test_a_worker_that_keeps_ending_is_told_once(tmp_path: Path) -> None:
+    """Somebody should look at it after five times in a row; it is started again all the same."""
+    machine = Machine(tmp_path)
+    machine.save(worker("a", 0), worker("b", 1))
+    (machine.folder(1) / "exit-code").write_text("1")
+    with machine.run("hurried") as daemon:
+        told = machine.wait_for_event("child.failed_repeatedly")
+        assert (told["child"], told["times"], told["level"]) == ("worker:b", 5, "error")
+        assert told["why"] == "its process ended with exit code 1"
+        machine.wait_for_event("child.ended", count=8, child="worker:b")
+
+        (machine.folder(1) / "exit-code").unlink()
+        machine.wait_for("b ready")
+
+        assert len(machine.events("child.failed_repeatedly")) == 1
+        assert len(machine.pids()["a"]) == 1
+        assert daemon.returncode is None
+
+
 def test_a_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
     """It says nothing any more, so it is killed; the log says why; the others are left alone."""
     machine = _five(tmp_path)
