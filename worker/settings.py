@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from orchestrator.kernel import kept_log
 from orchestrator.kernel.errors import ConfigInvalid
@@ -29,6 +29,10 @@ _TOKEN_BYTES: Final = 4096
 def _absolute(path: Path) -> Path:
     """Return the real path: it is compared with what the kernel says later."""
     return Path(os.path.realpath(path))
+
+
+def _or_usual_spool(said: object) -> object:
+    return SPOOL_MAX_BYTES if said is None else said
 
 
 Folder = Annotated[Path, AfterValidator(_absolute)]
@@ -88,8 +92,11 @@ class LiveSettings(BaseModel):
     """What else of our own environment every job gets: names, or patterns with `*`."""
     kill_grace_s: float = Field(default=limits.GRACE_DEFAULT_S, ge=0, le=limits.GRACE_MAX_S)
     """From SIGTERM to SIGKILL, where a job does not say."""
-    spool_max_bytes: int = Field(default=SPOOL_MAX_BYTES, ge=SPOOL_LEAST_BYTES)
-    """How much may wait here for the server; what a job says beyond that is not kept."""
+    spool_max_bytes: Annotated[
+        int, Field(ge=SPOOL_LEAST_BYTES), BeforeValidator(_or_usual_spool)
+    ] = SPOOL_MAX_BYTES
+    """How much may wait here for the server; what a job says beyond that is not kept. `None` is the
+    default."""
     min_free_bytes: int | None = Field(default=None, ge=0)
     """What must be free on the spool's disk before anything is taken; by default 2 GiB, or a tenth
     of a small disk."""

@@ -42,13 +42,16 @@ def init(surroundings: Surroundings, path: Path | None, source: Path | None) -> 
     _refuse_to_replace(target)
     if source is not None:
         return _import(source, target, surroundings)
-    return 0 if set_up(target) else _template(target)
+    if not set_up(target):
+        return _template(target)
+    output.advise("start it with: orchestrator run")
+    return 0
 
 
-def first_run(path: Path) -> int:
-    """Do what a first `run` does without a file: set one up, or write the template (78)."""
+def first_run(path: Path) -> bool:
+    """Set up what a first `run` needs, or write the template; tell whether it can go on."""
     output.say(f"there is no configuration yet ({path})")
-    return 0 if set_up(path) else _template(path) or UNCONFIGURED
+    return set_up(path) or bool(_template(path))
 
 
 def set_up(path: Path) -> bool:
@@ -60,7 +63,6 @@ def set_up(path: Path) -> bool:
     answers = interview()
     _write(path, answers)
     output.say(f"wrote {path}: worker {answers.name!r} is ready to run")
-    output.advise("start it with: orchestrator run")
     return True
 
 

@@ -188,7 +188,9 @@ def give_up_stdout() -> None:
 
 def trouble(message: str, hint: str | None, fields: Iterable[tuple[str, str]] = ()) -> None:
     """Say what went wrong, where exactly, and what a person can do."""
-    say(message)
+    first, *more = message.split("\n")
+    say(first)
+    advise(*more)
     advise(*(f"{place}: {fault}" for place, fault in fields if fault not in message))
     if hint:
         advise(hint)

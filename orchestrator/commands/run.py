@@ -138,9 +138,14 @@ def _run_file(surroundings: Surroundings, options: Options) -> int:
     path = locate(options["config"], surroundings.environ)
     waits = options["wait_config"] or surroundings.notifier.is_heard
     if not waits and not path.exists() and not _was_good_once(path):
-        from orchestrator.commands.init import first_run
+        from orchestrator.commands.init import UNCONFIGURED, first_run
+        from orchestrator.supervisor.succession import own_command
 
-        return first_run(path)
+        if not first_run(path):
+            return UNCONFIGURED
+        # Asking took imports, threads and an event loop, and the launcher must be forked without.
+        command = own_command()
+        os.execve(command[0], command, dict(surroundings.environ))  # noqa: S606 - our own
     warn_root()
     from orchestrator.kernel import delegation, launcher
 

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -48,6 +49,22 @@ def write_private(path: Path, text: str) -> None:
             f"cannot write {path}: {error.strerror}",
             hint="check that the folder exists, is writable and has room",
         ) from error
+
+
+@contextlib.contextmanager
+def undone_if_empty(path: Path) -> Iterator[None]:
+    """Remove a folder that a block has made if the block fails and nothing is in it.
+
+    So are the folders above that were made for it.
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
+        raise
 
 
 def private_dir(path: Path, *, durable: bool = True) -> Path:
@@ -127,10 +144,7 @@ class Lock:
 
         With `wait` it is waited for, so only what never lasts may hold it.
         """
-        try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise StateUnavailable(f"cannot open {self.path}: {error.strerror}") from error
+        descriptor = self._opened()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
@@ -143,6 +157,10 @@ class Lock:
                 f"{what} already runs (pid {holder or 'unknown'}{since}) and holds {self.path}",
                 hint="stop that one first, or give this one a folder of its own",
             ) from error
+        if os.fstat(descriptor).st_nlink == 0:
+            # Its last holder removed it, between our looking for it and locking it.
+            os.close(descriptor)
+            return self.take(what, wait=wait)
         # A full disk has no room for it, and what it says is only for people.
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
@@ -150,8 +168,20 @@ class Lock:
         self._descriptor = descriptor
         return self
 
+    def _opened(self) -> int:
+        try:
+            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StateUnavailable(f"cannot open {self.path}: {error.strerror}") from error
+
+    def remove(self) -> None:
+        """Take the file away, too, while it is held: nothing is left of a start that failed."""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+
     def release(self) -> None:
-        """Give it up. The file stays: removing it would let two processes lock two files."""
+        """Give it up. The file stays, unless it was removed while we held it."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

@@ -123,9 +123,14 @@ def run(
     # Here is every worker's token, and jobs run as the same user.
     linux.hide_memory()
     try:
-        with Lock(settings.state_dir / "lock").take("an orchestrator"):
+        with Lock(settings.state_dir / "lock").take("an orchestrator") as lock:
             _tell_of_limits()
-            return anyio.run(_run, source, settings, launcher, say)
+            try:
+                return anyio.run(_run, source, settings, launcher, say)
+            except BaseException:
+                if [each.name for each in settings.state_dir.iterdir()] == [lock.path.name]:
+                    lock.remove()
+                raise
     except BaseExceptionGroup as group:
         raise cause(group) from group
     finally:

@@ -13,7 +13,7 @@ import anyio
 import click
 
 from orchestrator.kernel import paths
-from orchestrator.kernel.files import private_dir
+from orchestrator.kernel.files import private_dir, undone_if_empty
 from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.supervisor.daemon import run
 from orchestrator.supervisor.fleet import Fleet
@@ -35,6 +35,11 @@ def run_local(
     settings: LocalSettings, launcher: LauncherProcess, say: Callable[[str], None] = click.echo
 ) -> int:
     """Run until stopped, and return the exit code. `launcher` ends with it."""
+    with undone_if_empty(settings.data_dir.absolute()), undone_if_empty(paths.state_dir()):
+        return _run(settings, launcher, say)
+
+
+def _run(settings: LocalSettings, launcher: LauncherProcess, say: Callable[[str], None]) -> int:
     # Children have other working directories, so from here on every path is a whole one.
     data_dir, directory = private_dir(settings.data_dir), settings.directory.resolve()
     settings = dataclasses.replace(settings, data_dir=data_dir, directory=directory)

@@ -5,6 +5,7 @@ directory there, does the reference lead to a token), so an answer may change wh
 not; and it stops this worker alone.
 """
 
+import difflib
 import os
 import stat
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 from orchestrator.client.endpoint import Endpoint
 from orchestrator.kernel.errors import ConfigInvalid
+from orchestrator.protocol.jobs import PARAMS as KINDS
 from orchestrator.protocol.limits import TAGS
 from orchestrator.protocol.tokens import WorkerToken
 from orchestrator.supervisor.config import envfile, tokens
@@ -84,6 +86,8 @@ class _Entry:
         text, token = self._token(url)
         env = self._environment()
         tags = self._tags()
+        self._check_kinds()
+        self._check_concurrency()
         place = self._sheet.place(self._sheet.key_at(self._steps))
         name = self._own.name or (token.worker_id if token else None)
         if name is None and not self._problems:
@@ -270,6 +274,34 @@ class _Entry:
             what = f"with the machine's these are {len(tags)} tags; {TAGS} are allowed"
             self._note(self._where("tags"), "tags", what)
         return tags
+
+    def _check_kinds(self) -> None:
+        """Warn of kinds that no worker of this version has."""
+        for index, kind in enumerate(self._said.kinds or ()):
+            if kind not in KINDS:
+                close = difflib.get_close_matches(kind.lower(), sorted(KINDS), 1, 0.6)
+                guess = f": did you mean {close[0]!r}?" if close else ""
+                self._note(
+                    (*self._where("kinds"), index),
+                    "unknown-kind",
+                    f"no worker of this version has the kind {kind!r}{guess}",
+                    f"there are: {', '.join(sorted(KINDS))}; it gets no jobs of any other",
+                    Level.WARNING,
+                )
+
+    def _check_concurrency(self) -> None:
+        """Warn of more jobs at once than the machine may run."""
+        most = self._file.machine.max_jobs
+        # Of `auto` a file knows nothing: it may be for a larger machine as well.
+        if most != "auto" and self._said.concurrency > most:
+            self._note(
+                self._where("concurrency"),
+                "concurrency",
+                f"at most {most} of these {self._said.concurrency:,} ever run at once, because of "
+                f"machine.max_jobs ({most})",
+                "raise machine.max_jobs, or lower this",
+                Level.WARNING,
+            )
 
 
 def _with_defaults(defaults: Common, own: Worker) -> Worker:

@@ -43,7 +43,7 @@ def at_start(
 
 def live(worker: WorkerWanted, machine: MachineWanted, *, paused: str | None) -> Message:
     """Return all settings that may change while a worker lives."""
-    settings: Message = {
+    return {
         "name": worker.name,
         "slots": worker.concurrency,
         "tags": list(worker.tags),
@@ -55,10 +55,9 @@ def live(worker: WorkerWanted, machine: MachineWanted, *, paused: str | None) ->
         "min_free_bytes": machine.min_free_bytes,
         "log": _log(machine.log),
         "paused": None if paused is None else {"reason": paused},
+        # Also when nothing is said: then it is what it always is again.
+        "spool_max_bytes": machine.spool_max_bytes,
     }
-    if machine.spool_max_bytes is not None:
-        settings["spool_max_bytes"] = machine.spool_max_bytes
-    return settings
 
 
 def _log(wanted: LogWanted) -> Message:

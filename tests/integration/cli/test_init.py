@@ -269,3 +269,28 @@ def test_a_key_enrols_the_worker(home: CommandLine, server: RealServer) -> None:
     path.write_text(token(9) + "\n")
     assert home("check", "--online").returncode == 78
     assert os.environ.get("ORCHESTRATOR_CONFIG") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ("version: 1\nwokers: []\n", ("--config", "x.yaml")),
+        ("", ("--local", "--listen", "0.0.0.0:1")),
+    ],
+)
+def test_a_start_that_is_refused_leaves_nothing(
+    home: CommandLine, text: str, arguments: tuple[str, ...]
+) -> None:
+    """No folder for data that there is none of; what is wrong is told line by line."""
+    before = sorted(home.folder.rglob("*"))
+    path = home.folder / "x.yaml"
+    path.write_text(text)
+    path.chmod(0o600)
+
+    done = home("run", *(str(path) if word == "x.yaml" else word for word in arguments))
+
+    assert done.returncode != 0
+    words = [line for line in done.stderr.splitlines() if not line.startswith(b"{")]
+    assert b"\\n" not in b"".join(words)
+    path.unlink()
+    assert sorted(home.folder.rglob("*")) == before

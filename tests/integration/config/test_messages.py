@@ -244,6 +244,29 @@ def test_an_old_name_is_taken_with_a_warning(config: ConfigFolder) -> None:
     assert "remove it: server_url counts" in words(loaded)
 
 
+def test_a_kind_that_no_worker_has_is_warned_of(config: ConfigFolder) -> None:
+    """With what was meant, if that can be seen; the worker runs with the others."""
+    loaded = config.workers(config.worker(1, kinds="[command, Dellay, zzz]"))
+
+    assert loaded.ok
+    assert (
+        ":7:22: warning: no worker of this version has the kind 'Dellay': did you mean 'delay'?"
+        in (words(loaded))
+    )
+    assert ":7:30: warning: no worker of this version has the kind 'zzz'\n" in words(loaded)
+    assert "there are: command, delay" in words(loaded)
+
+
+def test_more_jobs_than_the_machine_runs_are_warned_of(config: ConfigFolder) -> None:
+    """At the line of the worker that would have them; the number of processors is no matter."""
+    worker = config.worker(1, concurrency="1000")
+    loaded = config.load(f"version: 1\nmachine: {{max_jobs: 3}}\nworkers:\n{worker}")
+
+    assert loaded.ok
+    assert ":8:18: warning: at most 3 of these 1,000 ever run at once" in words(loaded)
+    assert config.workers(worker).problems == ()
+
+
 def test_spaces_around_a_token_are_forgiven(config: ConfigFolder) -> None:
     """What came along when a token was copied is ignored, with a warning."""
     loaded = config.workers(config.worker(1, token=f'" {token(1)}\\n"'))

@@ -2,13 +2,15 @@
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
 from orchestrator.kernel.errors import AlreadyRunning, Forbidden, StateUnavailable
-from orchestrator.kernel.files import Lock, private_dir, write_private
+from orchestrator.kernel.files import Lock, private_dir, undone_if_empty, write_private
 from tests.support.processes import program, python
+from tests.support.waiting import wait_until
 
 HOLDER = (
     "import sys; from pathlib import Path; from orchestrator.kernel.files import Lock;"
@@ -158,3 +160,62 @@ def test_a_released_lock_can_be_taken_again(tmp_path: Path) -> None:
     lock.release()
 
     Lock(tmp_path / "lock").take("the test").release()
+
+
+def _fail(path: Path, within: Path) -> None:
+    """Make a folder and a file in it, or none, and fail."""
+    with undone_if_empty(path):
+        private_dir(path)
+        if within != path:
+            within.touch()
+        raise ZeroDivisionError
+
+
+def test_what_a_block_that_failed_has_made_is_undone(tmp_path: Path) -> None:
+    """With the folders above that were made for it; what was there, or is in use, stays."""
+    path = tmp_path / "a/b"
+    with pytest.raises(ZeroDivisionError):
+        _fail(path, path)
+    assert list(tmp_path.iterdir()) == []
+
+    with undone_if_empty(path):
+        private_dir(path)
+    with pytest.raises(ZeroDivisionError):
+        _fail(path / "c", path / "d")
+    assert [entry.name for entry in path.iterdir()] == ["d"]
+
+    with pytest.raises(ZeroDivisionError):
+        _fail(tmp_path / "e", tmp_path / "e/f")
+    assert (tmp_path / "e/f").exists()
+
+
+def test_a_lock_that_was_removed_is_taken_anew(tmp_path: Path) -> None:
+    """Who found the old file just before it went does not hold what nobody else can see."""
+    path = tmp_path / "lock"
+    first = Lock(path).take("one")
+    found = os.open(path, os.O_RDWR)
+    first.remove()
+
+    with Lock(path).take("another"):
+        first.release()
+        assert os.fstat(found).st_nlink == 0
+        with pytest.raises(AlreadyRunning):
+            Lock(path).take("a third")
+    os.close(found)
+
+
+def test_who_waits_for_a_lock_that_is_removed_gets_the_next_one(tmp_path: Path) -> None:
+    """It locks a file that has no name any more, sees that, and begins anew."""
+    path = tmp_path / "lock"
+    first = Lock(path).take("one")
+    taken: list[Lock] = []
+    waiting = threading.Thread(target=lambda: taken.append(Lock(path).take("two", wait=True)))
+    waiting.start()
+    inode = f":{path.stat().st_ino} "
+    wait_until(lambda: Path("/proc/locks").read_text().count(inode) == 2, what="it waits")
+    first.remove()
+    first.release()
+    waiting.join(10)
+
+    with taken[0], pytest.raises(AlreadyRunning):
+        Lock(path).take("three")

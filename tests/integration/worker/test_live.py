@@ -12,6 +12,7 @@ from tests.support.fake_http import Problem
 from tests.support.fake_server import FakeServer
 from tests.support.waiting import wait_until
 from tests.support.workers import Workplace
+from worker.capacity import SPOOL_MAX_BYTES
 
 WAIT = "while [ ! -e gate ]; do sleep 0.01; done"
 
@@ -272,6 +273,18 @@ def test_the_disk_is_guarded_as_it_is_said_now(place: Workplace) -> None:
 
         _update(parent, min_free_bytes=None)
         assert place.server.end(job).exit_code == 9
+
+
+def test_what_is_not_said_any_more_is_as_it_always_is(place: Workplace) -> None:
+    """A limit of the spool that was taken out of the file does not hold on."""
+    with working(place) as parent:
+        for size in (64 * MIB, None, SPOOL_MAX_BYTES):
+            _update(parent, spool_max_bytes=size)
+        parent.say(do="update", settings={"spool_max_bytes": 0})
+        wait_until(lambda: parent.events("settings.refused"), what="nothing is too little")
+
+        changed = [event.get("changed") for event in parent.events("settings.updated")]
+        assert changed == ["spool_max_bytes", "spool_max_bytes", None]
 
 
 def test_settings_that_cannot_be_are_refused_whole(place: Workplace) -> None:

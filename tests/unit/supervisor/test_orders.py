@@ -10,6 +10,7 @@ from orchestrator.supervisor.logic.wanted import (
     WorkerIdentity,
     WorkerWanted,
 )
+from worker.settings import LiveSettings
 
 WORKER = WorkerWanted(
     name="web",
@@ -81,6 +82,19 @@ def test_all_that_was_said_is_told() -> None:
     assert (told["min_free_bytes"], told["spool_max_bytes"]) == (5, 6)
     started = orders.at_start(worker, machine, PLACE, paused="for lunch")
     assert started.items() >= told.items()
+
+
+def test_what_is_not_said_any_more_is_told_as_well() -> None:
+    """A worker goes on with whatever it is not told."""
+    worker = WorkerWanted(
+        name="a", identity=WorkerIdentity("", "", ""), token=None, working_directory=Path("/")
+    )
+    machine = MachineWanted(server=None, workers=(), name="oak", max_jobs=4)
+
+    told = orders.live(worker, machine, paused=None)
+
+    assert told["spool_max_bytes"] is None
+    assert told.keys() == LiveSettings.model_fields.keys()
 
 
 def test_orders_have_the_words_of_the_lifeline() -> None:
