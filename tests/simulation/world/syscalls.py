@@ -118,6 +118,11 @@ class Os:
         """Cut a file off."""
         self._file(fd).inode.truncate(size)
 
+    def fstat(self, fd: int) -> Any:
+        """Return how many names a file has: nobody here removes one that is locked."""
+        self._file(fd)
+        return SimpleNamespace(st_nlink=1)
+
     def fdatasync(self, fd: int) -> None:
         """Bring a file's bytes to the disk."""
         file = self._file(fd)
