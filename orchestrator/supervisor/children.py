@@ -18,7 +18,7 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup
 
-from orchestrator.kernel import logs
+from orchestrator.kernel import logs, stacks
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.errors import OrchestratorError, PeerBroken
 from orchestrator.kernel.failpoints import reached
@@ -106,7 +106,7 @@ class ChildService:
         self._silent = anyio.Event()
         self._exit = Exit()
         self._inbox: deque[Happening] = deque()
-        self._outbox: deque[Mapping[str, object]] = deque()
+        self._outbox: deque[Mapping[str, object] | signal.Signals] = deque()
         self._came = Bell()
 
     @property
@@ -164,6 +164,15 @@ class ChildService:
         """
         self._outbox.append(message)
         self._came.ring()
+
+    def dump(self) -> None:
+        """Let it write its stacks into its log: by a signal, as its loop may stand still.
+
+        Only one that was ready once is known to survive that.
+        """
+        if self.is_ready:
+            self._outbox.append(stacks.SIGNAL)
+            self._came.ring()
 
     async def run(self) -> None:
         """Keep it until nothing more is to be done."""
@@ -273,7 +282,11 @@ class ChildService:
             await running.line.tell(message)
         while True:
             await self._came.until(lambda: bool(self._outbox))
-            await running.line.tell(self._outbox.popleft())
+            match self._outbox.popleft():
+                case signal.Signals() as number:
+                    await running.process.signal(number)
+                case order:
+                    await running.line.tell(order)
 
     async def _insist(self, running: Running) -> None:
         """Wait no longer than is reasonable to be told of the end of a child that is silent."""

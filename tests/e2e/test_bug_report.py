@@ -30,6 +30,7 @@ def test_a_running_machine_is_told_of_without_its_secrets(tmp_path: Path) -> Non
     assert "child.ready" in events
     assert "Daemon.run" in report.parts["stacks.txt"]
     assert job in report.parts["logs/web.jsonl"]
+    assert "Agent.run" in report.parts["logs/web.jsonl"]
     assert len(secrets) == 3
     for secret in (*secrets, SECRET):
         assert secret not in report.text

@@ -57,6 +57,19 @@ def test_a_process_writes_its_stacks_and_goes_on(here: Installation, who: str) -
     assert [pid(after) for pid in PIDS.values()] == [pid(before) for pid in PIDS.values()]
 
 
+def test_a_dump_lets_all_of_them_write_theirs(here: Installation) -> None:
+    """The supervisor answers with its own, the server and the workers have them in their logs."""
+    known = len(_dumps(here))
+
+    done = here.cli("dump")
+
+    assert b"Daemon.run" in done.stdout
+    wait_until(lambda: len(_dumps(here)) == known + 2, what=f"stacks in {here.log}")
+    told = "\n".join(_dumps(here)[known:])
+    assert "agent.py" in told
+    assert "app.py" in told
+
+
 def test_a_worker_s_stacks_stand_in_its_own_log(here: Installation) -> None:
     """Where `orchestrator logs` finds them."""
     told = _status(here)["workers"][0]

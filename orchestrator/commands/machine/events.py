@@ -37,7 +37,10 @@ def events(
 @click.command()
 @state_dir_option
 def dump(state_dir: Path | None) -> int:
-    """Show what every task of the orchestrator does just now, without stopping it."""
+    """Show what every task of the orchestrator does just now, without stopping it.
+
+    Its server and its workers write the same of themselves into their logs.
+    """
     answer = find(state_dir).post("/v1/dump")
     for line in answer.body.decode("utf-8", "replace").splitlines():
         output.data(line)

@@ -242,8 +242,10 @@ class Routes:
         return Response.of(document(ROUTES))
 
     def dump(self, request: Request, _name: str) -> Response:
-        """Answer with what every task and thread does just now."""
+        """Answer with what every task and thread does, and let the children write theirs down."""
         self._audit(request, "dump", None, None)
+        for child in () if self._daemon.fleet is None else self._daemon.fleet.services:
+            child.dump()
         return Response(body=stacks().encode(), media_type=TEXT)
 
     @property

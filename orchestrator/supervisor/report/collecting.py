@@ -25,13 +25,13 @@ class Collected(NamedTuple):
 def collect(inquiry: Inquiry) -> Collected:
     """Return everything; a machine whose secrets cannot be read gives no report."""
     told = gathering.ask(inquiry.control)
-    if told.process is not None and told.process.uid != inquiry.euid:
-        raise Forbidden(
-            f"the orchestrator runs as user {told.process.uid}: what is secret of it, and must be "
-            "taken out, only that user can read",
-            hint=f"sudo -u '#{told.process.uid}' orchestrator bug-report",
-        )
     facts, loaded = gathering.look(inquiry, told)
+    if (uid := facts.socket.uid) not in {None, inquiry.euid}:
+        raise Forbidden(
+            f"the orchestrator runs as user {uid}: what is secret of it, and must be taken out, "
+            "only that user can read",
+            hint=f"sudo -u '#{uid}' orchestrator bug-report",
+        )
     state_dir = Path(facts.state_dir)
     found = [parts.versions()]
     checks = [finding.as_json() for finding in examine(facts)]

@@ -8,7 +8,8 @@ import collections
 import contextlib
 import json
 import platform
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -26,6 +27,8 @@ from orchestrator.supervisor.service.systemd import Systemd
 
 RECORDS: Final = 2_000
 """Of each log: what was said last, some hundred kilobytes."""
+STACKS_S: Final = 2.0
+_LOOK_S: Final = 0.05
 _PACKAGES: Final = (
     "anyio", "click", "fastapi", "h11", "httptools", "httpx", "platformdirs", "psutil", "pydantic",
     "python-dotenv", "pyyaml", "rich", "starlette", "uvicorn", "watchfiles",
@@ -74,8 +77,41 @@ def running(control: Control) -> Iterator[Part]:
         lines = control.get("/v1/events").body.decode("utf-8", "replace").splitlines()
         about = "the last events of the orchestrator"
         yield Part("events.jsonl", about, [log_files.record(line) for line in lines])
+        written = _Written([Path(it["log_file"]) for it in told["workers"] if it["pid"]])
         stacks = control.post("/v1/dump").body.decode("utf-8", "replace")
         yield Part("stacks.txt", "what each thread and task of it does: places, no values", stacks)
+        written.wait()
+
+
+class _Written:
+    """Waits until workers have written their stacks into their logs, as they were asked to."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._ends = {path: self._size(path) for path in paths}
+
+    @staticmethod
+    def _size(path: Path) -> int:
+        try:
+            return path.stat().st_size
+        except OSError:
+            return 0
+
+    def wait(self) -> None:
+        """Return when all have, or after a while: one may hang, or not be ready yet."""
+        deadline = time.monotonic() + STACKS_S
+        while time.monotonic() < deadline and not all(map(self._has, self._ends)):
+            time.sleep(_LOOK_S)
+
+    def _has(self, path: Path) -> bool:
+        end = self._ends[path]
+        if self._size(path) < end:
+            return True  # it was begun anew
+        try:
+            with path.open("rb") as file:
+                file.seek(end)
+                return b'"stacks.dumped"' in file.read()
+        except OSError:
+            return True
 
 
 def logs(status: MachineStatus | None, loaded: Loaded | None, state_dir: Path) -> Iterator[Part]:
