@@ -19,6 +19,7 @@ from typing import Final
 import anyio
 
 from orchestrator.kernel import descriptors, packets
+from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.errors import LauncherGone, LaunchFailed, invariant
 from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.limits import OUTPUT_CAP_BYTES
@@ -166,10 +167,12 @@ class ShimPool:
         self._shims: set[PooledShim] = set()
         self._idle: list[PooledShim] = []
         self._growing = anyio.Lock()
+        self._grown = Bell()
 
     async def keep(self) -> None:
-        """Look after the shims for ever."""
+        """Look after the shims for ever; as long as there is none, nobody need wake up for it."""
         while True:
+            await self._grown.until(lambda: bool(self._shims))
             await anyio.sleep(LOOK_S)
             now = anyio.current_time()
             for shim in self._shims.difference(self._idle):
@@ -252,6 +255,7 @@ class ShimPool:
                 self._capacity.refused(error, self._at_work)
                 raise
             self._shims.add(shim)
+            self._grown.ring()
             return shim
 
     @property

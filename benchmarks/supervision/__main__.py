@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks.house import Unusable
+from benchmarks.house import Unusable, commit
 from benchmarks.supervision import tree
 from benchmarks.supervision.manager import Manager, Took
 from benchmarks.supervision.ours import Orchestrator
@@ -47,6 +47,7 @@ class Size:
 
 FULL: Final = Size(runs=3, workers=100, kills=9, changes=3, idle_s=20.0)
 QUICK: Final = Size(runs=1, workers=10, kills=2, changes=1, idle_s=3.0)
+ALONE: Final = Size(runs=1, workers=5, kills=0, changes=1, idle_s=1.0)
 
 
 @dataclass
@@ -78,8 +79,7 @@ class Bench:
             self._at_rest(manager)
             if not isinstance(manager, Separate):
                 self._changes(manager)
-                time.sleep(max(0.0, ready_at + manager.healthy_s - time.monotonic()))
-                self._kills(manager)
+                self._kills(manager, ready_at)
         finally:
             manager.stop()
 
@@ -103,7 +103,10 @@ class Bench:
             self._note("one changed", manager, manager.change_one())
             time.sleep(PAUSE_S)
 
-    def _kills(self, manager: Manager) -> None:
+    def _kills(self, manager: Manager, ready_at: float) -> None:
+        if not self.size.kills:
+            return
+        time.sleep(max(0.0, ready_at + manager.healthy_s - time.monotonic()))
         # Those that were there from the beginning, and each once: it is their first restart.
         chosen = random.sample(manager.programs()[: self.size.workers], self.size.kills)
         for pid in chosen:
@@ -148,16 +151,15 @@ def _say(text: str) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-supervisor ARGS=…", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="ten workers: does it work at all?")
+    parser.add_argument("--alone", action="store_true", help="five of ours, nothing is killed")
     parser.add_argument("--runs", type=int, help="how often all of them are measured")
     parser.add_argument("--folder", type=Path, default=Path(), help="measure on the disk of this")
     return parser.parse_args()
 
 
 def _heading() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     return (
-        f"{time.strftime('%Y-%m-%d')}, commit {commit or 'unknown'}, "
+        f"{time.strftime('%Y-%m-%d')}, commit {commit()}, "
         f"Python {sys.version.split()[0]}, {cores()} processors"
     )
 
@@ -174,10 +176,10 @@ def main() -> int:
         return 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGALRM, signal.default_int_handler)
-    kinds, missing = managers()
+    kinds, missing = ([Orchestrator], []) if arguments.alone else managers()
     signal.alarm(LONGEST_S)
     folder = Path(tempfile.mkdtemp(prefix=".bench-", dir=arguments.folder.resolve()))
-    size = QUICK if arguments.quick else FULL
+    size = ALONE if arguments.alone else QUICK if arguments.quick else FULL
     bench = Bench(folder, size)
     loads = [_loads()]
     code = 0

@@ -18,6 +18,7 @@ from orchestrator.kernel import logs
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import NotFound
+from orchestrator.kernel.listening import url_of
 from orchestrator.supervisor.children import ChildService, Running
 from orchestrator.supervisor.connection import connect
 from orchestrator.supervisor.holds import Holds
@@ -92,6 +93,7 @@ class Fleet:
         async def launch(_last_code: int | None) -> Running:
             return await self._launches.launch_server(wanted, listening)
 
+        self._launches.server_will_be_at(url_of(listening))
         server = self.server = ChildService("server", SERVER_POLICY, launch, self.changed)
         group.start_soon(server.run)
         group.start_soon(self._introduce, server, wanted)

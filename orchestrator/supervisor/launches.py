@@ -58,8 +58,16 @@ class Launches:
         self._made: set[Path] = set()
         """Folders that are known to be ours alone."""
 
+    def server_will_be_at(self, url: str) -> None:
+        """Note the address of the embedded server, on which we listen ourselves.
+
+        Who calls it before the server is there waits in the socket's queue, as at its restarts: so
+        workers begin beside it.
+        """
+        self._url = url
+
     def server_is_at(self, url: str) -> None:
-        """Note the address at which the embedded server became ready."""
+        """Note that the embedded server became ready, and its address."""
         self._url = url
         self._server_is_up.set()
 
@@ -125,7 +133,8 @@ class Launches:
 
     async def _url_of_ours(self) -> str:
         """Return the address of the embedded server, waiting until there is one."""
-        await self._server_is_up.wait()
+        if not self._url:
+            await self._server_is_up.wait()
         return self._url
 
     async def _have_folders(self, worker: WorkerWanted) -> Path:
@@ -170,6 +179,7 @@ class Launches:
         token_file = folder / "token"
         if token_file.exists() and not renew:
             return
+        await self._server_is_up.wait()
         # Imported at the first start only: together with httpx it takes longer than all the rest.
         from orchestrator.client.enrolment import enrol  # noqa: PLC0415
 

@@ -2,7 +2,7 @@
 
 It makes its keys at the first start, enrols workers, and keeps a journal of what happened to it.
 A file `exit-code` in its folder makes it end with that code instead of starting, a file `silent`
-keeps it from answering.
+keeps it from answering, and a FIFO `late` from starting before somebody opens it for writing.
 """
 
 import argparse
@@ -27,6 +27,8 @@ def main() -> int:
     folder.mkdir(mode=0o700, exist_ok=True)
     if (folder / "exit-code").exists():
         return int((folder / "exit-code").read_text())
+    if (folder / "late").exists():
+        (folder / "late").read_bytes()
     if not (folder / "enrol.key").exists():
         (folder / "enrol.key").write_text("wak_of_the_test\n")
         (folder / "admin.key").write_text("pak_of_the_test\n")

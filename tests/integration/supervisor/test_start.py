@@ -127,6 +127,22 @@ def test_the_second_start_enrols_nobody(tmp_path: Path) -> None:
     assert len(enrolled) == 1
 
 
+def test_a_known_worker_starts_beside_its_server(tmp_path: Path) -> None:
+    """Its address is ours from the beginning: whoever calls waits until the server answers."""
+    with run(tmp_path) as here:
+        here.wait_until_ready()
+        here.process.signal(2)
+        assert here.process.wait() == 0
+    late = tmp_path / "data/server/late"
+    os.mkfifo(late)
+
+    with run(tmp_path) as here:
+        here.wait_for("worker ready", count=2)
+        assert sum(line.startswith("server ready") for line in here.journal()) == 1
+        late.write_text("now")
+        here.wait_until_ready()
+
+
 def test_a_refused_token_is_replaced(tmp_path: Path) -> None:
     """A worker that ends because its token is refused gets a new one, as the same worker."""
     with run(tmp_path) as here:
