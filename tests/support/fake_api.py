@@ -5,6 +5,7 @@ misbehave on request: connections that are cut, answers that are lost, servers t
 """
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -97,7 +98,7 @@ class _Connection(BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         try:
             super().handle_one_request()
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):
             self.close_connection = True
 
     def do_GET(self) -> None:
@@ -151,17 +152,23 @@ class _Listener(ThreadingHTTPServer):
 class FakeApi:
     """The server; `on` says what it answers, once for each handler and then the last for ever."""
 
-    def __init__(self) -> None:
+    def __init__(self, encryption: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
         self._handlers: dict[tuple[str, str], list[Handler]] = {}
         self._lock = threading.Lock()
         self._server = _Listener(self._reply_to)
+        self._scheme = "http"
+        if encryption is not None:
+            self._scheme = "https"
+            self._server.socket = encryption.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     @property
     def url(self) -> str:
         """Return its address."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def env(self) -> dict[str, str]:
@@ -203,9 +210,9 @@ def _always(reply: Reply) -> Handler:
 
 
 @contextmanager
-def fake_api() -> Iterator[FakeApi]:
-    """Give a running server."""
-    server = FakeApi()
+def fake_api(encryption: ssl.SSLContext | None = None) -> Iterator[FakeApi]:
+    """Give a running server, encrypted if that is wanted."""
+    server = FakeApi(encryption)
     server.start()
     try:
         yield server

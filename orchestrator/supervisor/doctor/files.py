@@ -49,6 +49,14 @@ def _entries(places: Iterable[tuple[str, Path]]) -> Iterator[Entry]:
             )
 
 
+def is_dir(path: Path) -> bool:
+    """Tell whether there is such a folder, as far as this user may know."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return False
+
+
 def directories(wanted: MachineWanted | None) -> tuple[Directory, ...]:
     """Return where jobs run; what is not there is the configuration's trouble."""
     return tuple(
@@ -58,7 +66,7 @@ def directories(wanted: MachineWanted | None) -> tuple[Directory, ...]:
             is_writable=os.access(worker.working_directory, os.W_OK | os.X_OK),
         )
         for worker in (() if wanted is None else wanted.workers)
-        if worker.enabled and worker.working_directory.is_dir()
+        if worker.enabled and is_dir(worker.working_directory)
     )
 
 
@@ -74,12 +82,11 @@ def disks(
 
 
 def _disk(what: str, path: Path, floor: int | None) -> Disk | None:
-    place = path
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    try:
-        seen = os.statvfs(place)
-    except OSError:
+    for place in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            seen = os.statvfs(place)
+            break
+    else:
         return None
     size = seen.f_blocks * seen.f_frsize
     return Disk(

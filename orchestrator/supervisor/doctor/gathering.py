@@ -14,7 +14,7 @@ from typing import Final
 
 from orchestrator import __version__
 from orchestrator.client.control import Control
-from orchestrator.kernel.errors import NotFound, NotRunning, OrchestratorError
+from orchestrator.kernel.errors import NotRunning, OrchestratorError
 from orchestrator.protocol.machine import MachineStatus
 from orchestrator.protocol.process import ProcessFacts
 from orchestrator.supervisor.config.loader import Loaded, load
@@ -101,7 +101,7 @@ def ask(control: Control) -> Asked:
     except OrchestratorError as error:
         return Asked(fault=error.message)
     process = None
-    with contextlib.suppress(NotFound):  # an older one
+    with contextlib.suppress(OrchestratorError):  # it may be of another version
         process = control.get("/v1/doctor").read(ProcessFacts)
     return Asked(status, process)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from orchestrator.supervisor.doctor.files import is_dir
 from orchestrator.supervisor.doctor.process import folders
 from orchestrator.supervisor.logic.doctor.facts import Programs
 from orchestrator.supervisor.logic.doctor.programs import ASKED
@@ -31,7 +32,7 @@ def look(environ: Mapping[str, str], service: Sequence[str] | None, whose: str) 
         shell=tuple(shell),
         service=None if service is None else tuple(service),
         whose=whose,
-        present=frozenset(path for path in (*shell, *searched) if Path(path).is_dir()),
+        present=frozenset(path for path in (*shell, *searched) if is_dir(Path(path))),
         found=found,
         versions=versions,
     )

@@ -4,16 +4,20 @@ A secret that cannot be read cannot be found in a report; whoever may not read t
 """
 
 import contextlib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 from orchestrator.supervisor.config.loader import Loaded, load
 from orchestrator.supervisor.last_good import LastGood
 from orchestrator.supervisor.logic.redaction import SECRET_KEY
 from orchestrator.supervisor.report.source import source, suspicions
 
-KEYS = ("admin.key", "enrol.key")
-OWN = ("token", "fingerprint")
+_PASSWORD: Final = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
+"""Of an address, as for a database."""
+KEYS: Final = ("admin.key", "enrol.key")
+OWN: Final = ("token", "fingerprint")
 
 
 def known(
@@ -31,6 +35,7 @@ def known(
     for each in (loaded, before):
         found |= set() if each is None else _of(each, environ)
     found |= {value for name, value in environ.items() if SECRET_KEY.fullmatch(name)}
+    found |= {password for value in environ.values() for password in _PASSWORD.findall(value)}
     files = [state_dir / "workers" / name for name in _workers(state_dir)]
     paths = [folder / name for folder in files for name in OWN]
     paths += [] if server_dir is None else [server_dir / name for name in KEYS]

@@ -13,8 +13,20 @@ from tests.support.reports import Report
 
 SECRET = "planted-one-4711"
 OTHER = "planted-two-4712"
-ENVIRONMENT = {"GITHUB_TOKEN": "planted-three-4713"}
-PLANTED = (SECRET, OTHER, *ENVIRONMENT.values(), "planted-four", "planted-five", "planted-key")
+PASSWORD = "planted-six-4714"
+ENVIRONMENT = {
+    "GITHUB_TOKEN": "planted-three-4713",
+    "ORCHESTRATOR_DATABASE": f"postgresql://o:{PASSWORD}@db/o",
+}
+PLANTED = (
+    SECRET,
+    OTHER,
+    PASSWORD,
+    ENVIRONMENT["GITHUB_TOKEN"],
+    "planted-four",
+    "planted-five",
+    "planted-key",
+)
 
 
 class Reporter:
@@ -68,7 +80,7 @@ def person(cli: CommandLine, tmp_path: Path) -> Reporter:
     server.mkdir(parents=True, mode=0o700)
     (server / "admin.key").write_text("planted-key-of-nobody\n")
     made.said_by_a_worker(why=f"asked with {SECRET} and {token(1)}", token=token(2))
-    made.said_by_a_worker(why=f"{OTHER}, {ENVIRONMENT['GITHUB_TOKEN']}")
+    made.said_by_a_worker(why=f"{OTHER}, {ENVIRONMENT['GITHUB_TOKEN']}, {PASSWORD}")
     return made
 
 

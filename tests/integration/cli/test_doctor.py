@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from orchestrator.supervisor.service import unit
 from orchestrator.supervisor.service.wanted import Reach, Role, ServiceWanted
 from tests.integration.cli.commands import CommandLine
 from tests.support.configs import ConfigFolder, token
-from tests.support.fake_api import Asked, FakeApi, Reply, answer, problem
+from tests.support.fake_api import Asked, FakeApi, Reply, answer, fake_api, problem
 from tests.support.processes import plain_user
 
 ASKED = "/api/worker/v1/files/" + "0" * 64
@@ -145,6 +146,36 @@ def test_how_far_one_gets_to_a_server(doctor: Doctor) -> None:
         assert why in seen, found
 
 
+def test_a_certificate_is_looked_at(doctor: Doctor, tmp_path: Path) -> None:
+    """Nobody vouches for it; somebody does, and it ends soon."""
+    key, certificate = tmp_path / "key", tmp_path / "crt"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-subj", "/CN=localhost", "-days", "3"),
+            *("-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with fake_api(context) as fake:
+        fake.on("GET", HEALTH, answer({"ok": True}))
+        fake.on("GET", ASKED, problem(404, "not_found", "there is no session"))
+        doctor.write(doctor.worker(server_url=fake.url))
+
+        (refused,) = doctor.problems()
+        trusted = doctor.said("server", {"SSL_CERT_FILE": str(certificate)})
+
+    assert "its encryption is refused: self-signed certificate" in refused["seen"]
+    assert "openssl s_client -connect 127.0.0.1:" in refused["remedy"]
+    assert [grade for grade, _ in trusted] == ["ok", "warning"]
+    assert "answers over TLS" in trusted[0][1]
+    assert trusted[1][1].endswith("ends in 3 days")
+
+
 def test_open_and_foreign_files_are_told(doctor: Doctor) -> None:
     """Each with the command; they hold tokens, and a start would refuse them."""
     doctor.state.mkdir(parents=True, mode=0o700)
@@ -177,6 +208,23 @@ def test_a_directory_that_cannot_be_written_is_a_warning(doctor: Doctor) -> None
     doctor.cli.program = (*user, *doctor.cli.program)
 
     assert [grade for grade, _ in doctor.said("directories")] == ["warning"]
+
+
+def test_a_folder_that_may_not_be_entered_is_not_there(doctor: Doctor) -> None:
+    """A PATH may name what its user must not see; that is no fault of anybody."""
+    closed = doctor.cli.folder / "closed"
+    (closed / "bin").mkdir(parents=True)
+    closed.chmod(0)
+    doctor.cli.program = (*plain_user(), *doctor.cli.program)
+    try:
+        path = f"{closed}/bin:{os.environ['PATH']}"
+        _install(doctor, path)
+
+        said = doctor.said("path", {"PATH": path})
+    finally:
+        closed.chmod(0o700)
+
+    assert said[0][0] == "ok"
 
 
 def test_a_token_file_that_others_read_is_told(doctor: Doctor) -> None:
