@@ -131,6 +131,37 @@ class Comment(click.ParamType[str]):
         return text
 
 
+class Reason(click.ParamType[str]):
+    """Why something is done to a worker: a line that stands in its status."""
+
+    name = "text"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the text."""
+        text = str(value)
+        if not text.strip() or not text.isprintable():
+            self.fail(f"{text[:100]!r} is no line of text; write a few words", param, ctx)
+        if len(text) > limits.REASON_CHARS:
+            rule = f"write at most {limits.REASON_CHARS}"
+            self.fail(f"it has {len(text):,} characters; {rule}", param, ctx)
+        return text
+
+
+class HoldTime(Duration):
+    """For how long a worker is held."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return seconds."""
+        seconds = super().convert(value, param, ctx)
+        if not 0 < seconds <= limits.HOLD_MAX_S:
+            self.fail(f"{str(value)!r} is not between 1ms and 366d", param, ctx)
+        return seconds
+
+
 job_argument = click.argument("job_id", metavar="ID", type=JobId())
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the API's JSON instead of words."

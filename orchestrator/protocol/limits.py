@@ -92,3 +92,8 @@ SMALL_DISK: Final = 10
 """Of a disk that is so small that `MIN_FREE_BYTES` is more than this part of it, this part."""
 
 IDEMPOTENCY_KEY_CHARS: Final = 200
+
+REASON_CHARS: Final = 500
+"""Why a worker is held, or begins anew: a sentence or two, in every line of its status."""
+HOLD_MAX_S: Final = 366 * 24 * 3600.0
+"""A hold that is to last longer has no end, and needs none."""

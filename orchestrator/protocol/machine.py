@@ -8,12 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
+from orchestrator.protocol import limits
 from orchestrator.protocol.base import Label, Reply, Request
 
-REASON_CHARS = 500
-HOLD_MAX_S = 366 * 24 * 3600.0
-
-Reason = Annotated[Label, StringConstraints(min_length=1, max_length=REASON_CHARS)]
+Reason = Annotated[Label, StringConstraints(min_length=1, max_length=limits.REASON_CHARS)]
 
 
 class RunningJob(Reply):
@@ -165,7 +163,7 @@ class HoldRequest(Request):
     """Why a worker is to take nothing, and for how long; `None`: until it is resumed."""
 
     reason: Reason | None = None
-    for_s: float | None = Field(default=None, gt=0, le=HOLD_MAX_S)
+    for_s: float | None = Field(default=None, gt=0, le=limits.HOLD_MAX_S)
 
 
 class UpgradeRequest(Request):

@@ -113,6 +113,27 @@ def test_a_pause_ends_by_itself(here: Installation) -> None:
     wait_until(lambda: _worker(here)["state"] == "ready")
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--reason", "x" * 501, "it has 501 characters; write at most 500"),
+        ("--reason", "two\nlines", "is no line of text"),
+        ("--reason", " ", "is no line of text"),
+        ("--for", "0", "'0' is not between 1ms and 366d"),
+        ("--for", "367d", "'367d' is not between 1ms and 366d"),
+    ],
+)
+def test_what_cannot_be_a_reason_or_a_time_is_told(
+    here: Installation, option: str, value: str, told: str
+) -> None:
+    """It is a mistake of who typed it: which option, what is right, and nothing is held."""
+    code, _, err = _said(here, "pause", "local", option, value)
+
+    assert (code, option in err, told in err) == (2, True, True), err
+    assert "Traceback" not in err
+    assert _worker(here)["state"] == "ready"
+
+
 def test_a_drain_waits_for_what_runs_and_can_be_undone(here: Installation, tmp_path: Path) -> None:
     """Draining, then drained; the process stays, so a resume is at once."""
     go_on = tmp_path / "go-on"

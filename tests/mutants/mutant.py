@@ -14,7 +14,8 @@ class Mutant:
 
     name: str
     breaks: tuple[str, ...]
-    """The numbers of the sentences in `docs/reliability.md` that it makes untrue."""
+    """The numbers of the sentences, in `docs/reliability.md` or `docs/machine.md`, that it makes
+    untrue."""
     file: str
     old: str
     new: str

@@ -36,6 +36,8 @@ SENTENCES: Final = {
     "G21": 2,
 }
 """How many there are of each guarantee, so that none is dropped from the table."""
+GOALS: Final = (*range(3, 11), *range(12, 26), *range(27, 30), *range(34, 39), 43, 45, 46)
+"""The goals of one machine, by number. The others are of other parts."""
 ELSEWHERE: Final = {
     "sim": set(SIMULATED),
     "crash": set(POWER_CUTS),
@@ -66,18 +68,22 @@ def _read(row: list[str]) -> Sentence:
     return Sentence(number, words, set(documents.quoted(tests)), set(named), openly is not None)
 
 
-TABLE: Final = [
-    _read(row)
-    for row in documents.rows(documents.section("docs/reliability.md", "Guarantees"))
-    if re.fullmatch(r"G\d+\.\d+", row[0])
-]
+def _rows(document: str, section: str, number: str) -> list[Sentence]:
+    rows = documents.rows(documents.section(document, section))
+    return [_read(row) for row in rows if re.fullmatch(number, row[0])]
+
+
+GUARANTEES: Final = _rows("docs/reliability.md", "Guarantees", r"G\d+\.\d+")
+OF_A_MACHINE: Final = _rows("docs/machine.md", "Goal by goal", r"M\d+")
+TABLE: Final = GUARANTEES + OF_A_MACHINE
 
 
 def test_every_sentence_has_its_row() -> None:
     """They are numbered without a gap, and as many as there are."""
     wanted = [f"{name}.{n}" for name, count in SENTENCES.items() for n in range(1, count + 1)]
 
-    assert [sentence.number for sentence in TABLE] == wanted
+    assert [sentence.number for sentence in GUARANTEES] == wanted
+    assert [int(sentence.number[1:]) for sentence in OF_A_MACHINE] == list(GOALS)
     assert all(len(sentence.words.split()) > 2 for sentence in TABLE)
 
 

@@ -9,7 +9,7 @@ import click
 
 from orchestrator.commands import output
 from orchestrator.commands.machine.finding import find, state_dir_option, worker_argument
-from orchestrator.commands.options import Duration, json_option
+from orchestrator.commands.options import Duration, HoldTime, Reason, json_option
 from orchestrator.kernel.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ HELD: Final = frozenset({"paused", "draining", "drained"})
 LOOK_S: Final = 0.2
 SOON_S: Final = 15.0
 """A worker hears of an order at once; one that hangs is replaced in half a minute."""
-_reason = click.option("--reason", help="Why, for those who look at it later.")
-_for = click.option("--for", "for_s", type=Duration(), help="Resume by itself after this time.")
+_reason = click.option("--reason", type=Reason(), help="Why, for those who look at it later.")
+_for = click.option("--for", "for_s", type=HoldTime(), help="Resume by itself after this time.")
 _wait = click.option(
     "--timeout",
     "timeout_s",

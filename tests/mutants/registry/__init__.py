@@ -1,4 +1,4 @@
-"""Every planted mistake, by name. Whoever adds one names it in a row of `docs/reliability.md`."""
+"""Every planted mistake, by name. Whoever adds one names it in a row of a table."""
 
 from typing import Final
 
@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.registry import (
     attempts,
     ends,
+    goals,
     jobs,
     leases,
     machines,
@@ -17,6 +18,6 @@ from tests.mutants.registry import (
 
 MUTANTS: Final[dict[str, Mutant]] = {
     mutant.name: mutant
-    for family in (jobs, attempts, ends, outputs, leases, workers, machines, sites, versions)
+    for family in (jobs, attempts, ends, outputs, leases, workers, machines, sites, versions, goals)
     for mutant in family.MUTANTS
 }

@@ -11,7 +11,7 @@ _FLEET: Final = "orchestrator/supervisor/fleet.py"
 MUTANTS: Final = (
     Mutant(
         name="refused-file-ends-the-watch",
-        breaks=("G14.4",),
+        breaks=("G14.4", "M9"),
         file=_WATCHER,
         old='                self._reject(loaded, "it changes nothing")\n',
         new='                self._reject(loaded, "it changes nothing")\n                return\n',
@@ -22,7 +22,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         name="refused-file-restarts-workers",
-        breaks=("G14.4",),
+        breaks=("G14.4", "M9"),
         file=_WATCHER,
         old='                self._reject(loaded, "it changes nothing")\n',
         new='                self._reject(loaded, "it changes nothing")\n'
@@ -35,7 +35,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         name="last-good-not-kept",
-        breaks=("G14.4",),
+        breaks=("G14.4", "M9"),
         file=_WATCHER,
         old="        self._applied.keep(self._settings.state_dir)\n",
         new="",
@@ -46,7 +46,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         name="crash-restarts-everybody",
-        breaks=("G14.1",),
+        breaks=("G14.1", "M4"),
         file=_FLEET,
         old="            for gone in [post for post in self.posts if post.is_gone]:\n",
         new="            if any(post.service and post.service.ended for post in self.posts):\n"
@@ -56,7 +56,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         name="limit-of-the-machine-forgotten",
-        breaks=("G14.1",),
+        breaks=("G14.1", "M23"),
         file="orchestrator/supervisor/logic/share.py",
         old="        self.limit = limit\n",
         new="        self.limit = limit + 1\n",
