@@ -20,7 +20,7 @@ from orchestrator.protocol.process import ProcessFacts
 from orchestrator.supervisor.config.loader import Loaded, load
 from orchestrator.supervisor.config.location import locate
 from orchestrator.supervisor.config.problem import Level, Problem
-from orchestrator.supervisor.doctor import files, programs, routes, services
+from orchestrator.supervisor.doctor import files, packages, programs, routes, services
 from orchestrator.supervisor.doctor.process import describe
 from orchestrator.supervisor.logic.doctor.facts import Configuration, Facts, Kernel, Programs, Said
 from orchestrator.supervisor.logic.wanted import MachineWanted, WorkerIdentity, WorkerWanted
@@ -88,6 +88,7 @@ def look(inquiry: Inquiry, told: Asked) -> tuple[Facts, Loaded | None]:
         disks=files.disks(state_dir, kept_at, wanted),
         units=units,
         no_units=no_units,
+        packages=packages.needed(),
     )
     return facts, loaded
 

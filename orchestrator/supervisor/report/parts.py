@@ -10,7 +10,6 @@ import json
 import platform
 import time
 from collections.abc import Iterator, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,6 +20,7 @@ from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.protocol.machine import MachineStatus
 from orchestrator.supervisor.config.loader import Loaded
 from orchestrator.supervisor.config.text.masking import shown
+from orchestrator.supervisor.doctor import packages
 from orchestrator.supervisor.report.source import Source
 from orchestrator.supervisor.service.manager import ask
 from orchestrator.supervisor.service.systemd import Systemd
@@ -29,10 +29,6 @@ RECORDS: Final = 2_000
 """Of each log: what was said last, some hundred kilobytes."""
 STACKS_S: Final = 2.0
 _LOOK_S: Final = 0.05
-_PACKAGES: Final = (
-    "anyio", "click", "fastapi", "h11", "httptools", "httpx", "platformdirs", "psutil", "pydantic",
-    "python-dotenv", "pyyaml", "rich", "starlette", "uvicorn", "watchfiles",
-)  # fmt: skip
 
 
 class Part(NamedTuple):
@@ -45,16 +41,12 @@ class Part(NamedTuple):
 
 def versions() -> Part:
     """Return which versions of what are here."""
-    packages = {}
-    for name in _PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            packages[name] = metadata.version(name)
     told = {
         "orchestrator": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "libc": " ".join(platform.libc_ver()),
-        "packages": packages,
+        "packages": {package.name: package.version for package in packages.needed()},
     }
     return Part("versions.json", "versions of the program, of Python and of the system", told)
 

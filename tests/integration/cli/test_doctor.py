@@ -354,6 +354,20 @@ def test_a_program_tells_its_version_and_nobody_its_login(doctor: Doctor, tmp_pa
     assert f"codex: {own}/codex, whose version it does not tell; {unlooked}" in said
 
 
+def test_a_package_that_is_too_old_is_told(doctor: Doctor, tmp_path: Path) -> None:
+    """By what the installation says that it needs; older ones have known holes."""
+    old = tmp_path / "old/h11-0.9.0.dist-info"
+    old.mkdir(parents=True)
+    (old / "METADATA").write_text("Metadata-Version: 2.1\nName: h11\nVersion: 0.9.0\n")
+
+    (found,) = doctor.problems(env={"PYTHONPATH": str(old.parent)})
+
+    assert (found["check"], found["seen"]) == (
+        "packages",
+        "h11 0.9.0 is installed; 0.16 or newer is needed",
+    )
+
+
 def test_a_unit_of_another_version_is_told(doctor: Doctor) -> None:
     """Line by line, also where no service manager runs; a stop must leave time for a drain."""
     file = _install(doctor, os.environ["PATH"], drain_timeout_s=30.0)

@@ -155,6 +155,17 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """Something that we are built upon."""
+
+    name: str
+    least: str
+    """The version that it has to have at least."""
+    version: str | None
+    """The one that is here; `None`: none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
     """What the system allows processes of one user to do to each other."""
 
@@ -196,6 +207,7 @@ class Facts:
     units: tuple[Unit, ...] = ()
     no_units: str = ""
     """Why no service was looked for."""
+    packages: tuple[Package, ...] = ()
 
     @property
     def around(self) -> tuple[ProcessFacts, str]:

@@ -9,6 +9,7 @@ from typing import Final
 from orchestrator.supervisor.logic.doctor import (
     files,
     kernel,
+    packages,
     programs,
     resources,
     running,
@@ -38,6 +39,7 @@ RULES: Final[tuple[Rule, ...]] = (
     programs.path,
     programs.own_paths,
     programs.programs,
+    packages.packages,
     service.service,
     kernel.offers,
     kernel.root,

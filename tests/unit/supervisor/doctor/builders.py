@@ -13,6 +13,7 @@ from orchestrator.supervisor.logic.doctor.facts import (
     Entry,
     Facts,
     Kernel,
+    Package,
     Programs,
     Route,
     Socket,
@@ -155,6 +156,7 @@ def facts(**more: Any) -> Facts:
         "tokens": (TokenAnswer(worker="web", place=f"{FILE}:3:5", url=URL, verdict="accepted"),),
         "disks": (Disk(what="the state directory", path="/s", free=3 << 30, floor=2 << 30),),
         "units": (unit(),),
+        "packages": (Package(name="h11", least="0.16", version="0.16.0"),),
         **more,
     }
     return Facts(**given)

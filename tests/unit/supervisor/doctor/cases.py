@@ -9,6 +9,7 @@ from orchestrator.supervisor.logic.doctor.facts import (
     Disk,
     Facts,
     Kernel,
+    Package,
     Said,
     Socket,
     TokenAnswer,
@@ -270,6 +271,20 @@ CASES = {
         b.facts(programs=b.programs(found={})), "program", W, "git is not found", "install git"
     ),
     "no agents": Case(b.facts(), "program", OK, "not here: claude, codex, gemini"),
+    "old package": Case(
+        b.facts(packages=(Package(name="h11", least="0.16", version="0.9.1rc3"),)),
+        "packages", P, "h11 0.9.1rc3 is installed; 0.16 or newer is needed",
+        "pip install 'h11>=0.16'",
+    ),
+    "no package": Case(
+        b.facts(packages=(Package(name="h11", least="0.16", version=None),)),
+        "packages", P, "h11 is not installed", "pip install 'h11>=0.16'",
+    ),
+    "newer package": Case(
+        b.facts(packages=(Package(name="h11", least="1.16.0", version="1.16"),)),
+        "packages", OK, "1 are as new",
+    ),
+    "packages unknown": Case(b.facts(packages=()), "packages", U, "not installed as a package"),
     "no services": Case(b.facts(no_units="launchd"), "service", U, "launchd"),
     "no service": Case(b.facts(units=()), "service", OK, "none is installed"),
     "no manager": Case(
