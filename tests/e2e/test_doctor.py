@@ -93,6 +93,25 @@ def test_an_open_socket_is_told(here: Configured) -> None:
     assert (found["check"], found["remedy"]) == ("socket", f"chmod 600 {path}")
 
 
+def test_who_holds_jobs_to_their_limits_is_told(here: Configured) -> None:
+    """As was found out at the start; a limit that nobody holds is told with its worker."""
+    held = json.loads(here.cli("status", "--json").stdout)["limits"]["controllers"]
+    here.save({"name": "web", "limits": {"pids": 50, "cpus": 1, "open_files": 100}})
+    try:
+        wait_until(lambda: here.cli("plan", str(here.file)).stdout == b"nothing changes\n")
+        said = _said(_report(here), "limits")
+    finally:
+        here.save({"name": "web"})
+
+    by_shim = "memory: its shim, by looking"
+    by_kernel = "memory: the kernel (control group)"
+    assert said[0][1].startswith(by_kernel if "memory" in held else by_shim)
+    missing = [name for name, needs in (("pids", "pids"), ("cpus", "cpu")) if needs not in held]
+    named = " and ".join(f"limits.{name}" for name in missing)
+    assert [grade for grade, _ in said[1:]] == ["warning"] * bool(missing)
+    assert all(seen.startswith(f"web: {named} hold nobody here: ") for _, seen in said[1:])
+
+
 def test_a_broken_file_is_told_with_its_line(here: Configured) -> None:
     """It is not what runs."""
     here.save({"name": "web", "concurency": 4})
