@@ -25,6 +25,7 @@ from orchestrator.kernel.errors import OrchestratorError, StateUnavailable
 from orchestrator.protocol.tokens import WorkerToken
 from orchestrator.protocol.wire import GoodbyeRequest, Host, Offer, SessionRequest
 from worker.attempts import Attempts, Quota
+from worker.canary import Canary, without_canaries
 from worker.capacity import Capacity, Disk
 from worker.contact import BACKOFF, BACKOFF_HERE, Contact
 from worker.faults import die_after_a_start
@@ -110,6 +111,15 @@ class Agent:
             self._capacity,
             spool_max_bytes=settings.spool_max_bytes,
         )
+        self._canary = Canary(
+            settings,
+            terms=self.terms,
+            spool=around.spool,
+            channel=around.channel,
+            capacity=self._capacity,
+            clock=around.clock,
+            changed=self._changed,
+        )
         kinds: Kinds = {
             "command": Command(self._pool, self.terms),
             "delay": Delay(around.clock),
@@ -132,14 +142,16 @@ class Agent:
 
     async def run(self, overseer: Overseer) -> int:
         """Work until told to end, and return the exit code."""
-        found = await self._spool.reattach()
+        found, canaries = without_canaries(await self._spool.reattach())
         try:
-            await self._serve(found, overseer)
+            await self._serve(found, canaries, overseer)
         finally:
             self._pool.close()
         return self._code
 
-    async def _serve(self, found: list[AttemptLog], overseer: Overseer) -> None:
+    async def _serve(
+        self, found: list[AttemptLog], canaries: list[AttemptLog], overseer: Overseer
+    ) -> None:
         """Start the services, top to bottom; they end together."""
         async with anyio.create_task_group() as group:
             quota = Quota(self._settings.most_jobs, self._settings.job_id)
@@ -160,6 +172,13 @@ class Agent:
             for number in range(UPLOADERS):
                 group.start_soon(self._courier.upload, attempts, name=f"uploads {number}")
             group.start_soon(claimer.run, name="claims")
+
+            def reconsider() -> None:
+                self._keeper.introduce(self._offered())
+                heart.beat()
+                claimer.reconsider(heart.beat)
+
+            group.start_soon(self._canary.keep, canaries, reconsider, name="canary")
             group.start_soon(self._greet, overseer.opened, name="greeting")
             group.start_soon(herald.run, name="standing")
             group.start_soon(self._tidy, leftovers, name="leftovers")
@@ -180,6 +199,7 @@ class Agent:
 
     async def _greet(self, opened: Callable[[], Awaitable[None]]) -> None:
         await self._keeper.current()
+        await self._changed.until(lambda: self._capacity.unproven is None)
         await opened()
 
     async def _obey(self, orders: AsyncIterator[Order], ending: "_Ending") -> None:
@@ -218,6 +238,7 @@ class Agent:
             ending.heart.beat()
         ending.claimer.reconsider(ending.heart.beat)
         names = [name for name in dict(now) if getattr(now, name) != getattr(before, name)]
+        self._canary.reconsider(names)
         logs.event(LOGGER, logging.INFO, "settings.updated", changed=", ".join(names) or None)
 
     def _identify(self, order: Identify) -> None:
@@ -244,7 +265,8 @@ class Agent:
     def _offered(self) -> Offer:
         terms = self.terms.now
         kinds = self._kinds if terms.kinds is None else self._kinds.intersection(terms.kinds)
-        slots = terms.slots if terms.paused is None else 0
+        takes = terms.paused is None and self._capacity.unproven is None
+        slots = terms.slots if takes else 0
         return Offer(slots=slots, kinds=sorted(kinds), tags=list(terms.tags))
 
     async def _only_some(self, most: int, ending: "_Ending") -> None:

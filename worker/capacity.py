@@ -97,11 +97,13 @@ class Capacity:
         self._try_at = -math.inf
         self.shortage: Shortage | None = None
         """Why nothing at all may be started now."""
+        self.unproven: Shortage | None = None
+        """Why nobody knows whether jobs can run here at all."""
 
     @property
     def now(self) -> int:
         """Return how many attempts there may be at once, those that are here among them."""
-        if self.paused or self.shortage is not None:
+        if self.paused or self.shortage is not None or self.unproven is not None:
             return 0
         return min(self._bearable, self.slots if self.allowed is None else self.allowed)
 

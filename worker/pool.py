@@ -235,6 +235,11 @@ class ShimPool:
         self.let_go(shim)
         self._spool.retire(shim.segment)
 
+    def dismiss_idle(self) -> None:
+        """Hang up on all that run nothing: nobody needs them any more."""
+        while self._idle:
+            self._dismiss(self._idle.pop())
+
     def close(self) -> None:
         """Hang up on all: the idle ones end, the others when their attempt has."""
         for shim in self._shims:

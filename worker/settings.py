@@ -103,6 +103,8 @@ class LiveSettings(BaseModel):
     paused: Pause | None = None
     limits: JobLimits = JobLimits()
     log: LogSettings = LogSettings()
+    canary: bool = False
+    """Run a small job of our own before any other, and when what jobs get has changed."""
 
 
 class WorkerSettings(LiveSettings):

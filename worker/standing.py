@@ -62,12 +62,14 @@ class Standing:
     def _facts(self) -> Facts:
         keeper, contact = self.keeper, self.keeper.contact
         paused, short = self.terms.now.paused, self.capacity.shortage
+        unproven = self.capacity.unproven
         return Facts(
             in_session=keeper.claims is not None,
             rival=keeper.rival,
             unreached=_matter(contact.unreached or (keeper.refusal if not keeper.claims else None)),
             draining=self.claimer.draining,
             paused=None if paused is None else Matter(paused.reason),
+            unproven=None if unproven is None else Matter(unproven.reason, unproven.hint or None),
             short=None if short is None else Matter(*short),
             put_off=_matter(contact.put_off),
             running=len(self.attempts.running()),

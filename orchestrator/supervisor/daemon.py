@@ -327,7 +327,7 @@ class Daemon:
         if not succession.began_anew:
             return
         with anyio.move_on_after(PROVE_S if succession.predecessor else math.inf) as patience:
-            while self.fleet is None or not self._summary().answered:
+            while self.fleet is None or not (now := self._summary()).answered or now.suspect:
                 await self.changed.next(deadline=anyio.current_time() + 1)
         if patience.cancelled_caught:
             logs.event(LOGGER, logging.ERROR, "run.not_proven", why=self._summary().text)

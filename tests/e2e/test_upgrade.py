@@ -33,6 +33,23 @@ def die(*_):
     raise RuntimeError("a fault of the new version")
 local.run = die
 """
+BREAKS_JOBS = """
+from worker import canary
+from orchestrator.supervisor import daemon, local
+daemon.PROVE_S = 4.0
+async def fails(log):
+    async for _ in log.records():
+        pass
+    return "no job runs here"
+canary._heard = fails
+wanted = local.wanted
+def with_canary(settings):
+    import dataclasses
+    machine = wanted(settings)
+    workers = tuple(dataclasses.replace(one, canary=True) for one in machine.workers)
+    return dataclasses.replace(machine, workers=workers)
+local.wanted = with_canary
+"""
 DOES_NOT_START = "raise ImportError('a missing package')"
 
 
@@ -90,7 +107,9 @@ def test_it_becomes_another_installation(home: Path) -> None:
         _finished(house, job, go)
 
 
-@pytest.mark.parametrize("fault", [NEVER_READY, DIES], ids=["never ready", "dies"])
+@pytest.mark.parametrize(
+    "fault", [NEVER_READY, DIES, BREAKS_JOBS], ids=["never ready", "dies", "breaks jobs"]
+)
 def test_a_version_that_does_not_get_ready_is_left_again(home: Path, fault: str) -> None:
     """The old one is back in the same process, says so with 70, and the job never noticed."""
     with installed(home) as house:

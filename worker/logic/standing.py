@@ -24,6 +24,8 @@ class StandingState(StrEnum):
     """It takes nothing more, and ends when nothing runs."""
     PAUSED = "paused"
     """Somebody wants it to take nothing."""
+    SUSPECT = "suspect"
+    """It takes nothing, because nobody knows whether jobs can run here."""
     HELD = "held"
     """It takes nothing, or less, because something is short."""
     BUSY = "busy"
@@ -49,6 +51,8 @@ class Facts:
     """Why nobody answers, or why no session was opened."""
     draining: bool = False
     paused: Matter | None = None
+    unproven: Matter | None = None
+    """Why its canary has not run to a good end."""
     short: Matter | None = None
     put_off: Matter | None = None
     """Why the server takes some calls and not others: it has too much to do."""
@@ -70,6 +74,8 @@ def standing(facts: Facts) -> tuple[StandingState, Matter]:
         return StandingState.DRAINING, Matter()
     if facts.paused is not None:
         return StandingState.PAUSED, facts.paused
+    if facts.unproven is not None:
+        return StandingState.SUSPECT, facts.unproven
     if (why := facts.short or facts.put_off) is not None:
         return StandingState.HELD, why
     state = StandingState.BUSY if facts.running else StandingState.READY

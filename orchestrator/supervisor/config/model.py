@@ -286,6 +286,8 @@ class Common(Part):
     """Names of the orchestrator's own variables that jobs get as well, such as SSH_AUTH_SOCK."""
     limits: Limits = Limits()
     """What a job may use."""
+    canary: bool = False
+    """Run a small job of its own before it takes any other, and when what jobs get has changed."""
     kill_grace: Annotated[float, *duration(0, GRACE_MAX_S)] = GRACE_DEFAULT_S
     """From SIGTERM to SIGKILL, where a job does not say."""
     drain_timeout: DrainTimeout | None = None

@@ -113,6 +113,7 @@ class _Entry:
             create_working_directory=self._said.create_working_directory,
             allow_insecure=self._said.allow_insecure,
             drain_timeout_s=self._said.drain_timeout or self._file.machine.drain_timeout,
+            canary=self._said.canary,
             kill_grace_s=self._said.kill_grace,
         )
 

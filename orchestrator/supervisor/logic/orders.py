@@ -51,6 +51,7 @@ def live(worker: WorkerWanted, machine: MachineWanted, *, paused: str | None) ->
         "env": dict(worker.env),
         "env_pass": list(worker.env_pass),
         "limits": dataclasses.asdict(worker.limits),
+        "canary": worker.canary,
         "kill_grace_s": worker.kill_grace_s,
         "min_free_bytes": machine.min_free_bytes,
         "log": _log(machine.log),

@@ -50,6 +50,7 @@ OF_WORKERS: Final[Mapping[str, When | None]] = MappingProxyType(
         "env": When.NEXT_JOB,
         "env_pass": When.NEXT_JOB,
         "limits": When.NEXT_JOB,
+        "canary": When.NOW,
         "kill_grace_s": When.NEXT_JOB,
         "drain_timeout_s": When.NOW,
     }

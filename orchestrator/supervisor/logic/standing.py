@@ -29,6 +29,7 @@ class WorkerState(StrEnum):
     READY = "ready"
     BUSY = "busy"
     PAUSED = "paused"
+    SUSPECT = "suspect"
     HELD = "held"
     DRAINING = "draining"
     DRAINED = "drained"

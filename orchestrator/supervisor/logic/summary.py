@@ -21,6 +21,8 @@ class Summary:
     text: str
     answered: bool
     """Whether nobody is waited for without a reason that a person can read."""
+    suspect: bool = False
+    """Whether a worker does not know yet whether jobs can run on it, or knows that they cannot."""
     jobs: str = "no jobs"
     """How many run, in words: all that matters once the run ends."""
 
@@ -47,7 +49,8 @@ def summary(
     if wrong is not None:
         text += f"; configuration: {wrong}"
     waits = not server_is_up or any(_is_starting(stands) for _, stands in wanted)
-    return Summary(text, answered=not waits, jobs=count)
+    suspect = any(stands.state is WorkerState.SUSPECT for _, stands in wanted)
+    return Summary(text, answered=not waits, suspect=suspect, jobs=count)
 
 
 def _is_starting(stands: Standing) -> bool:

@@ -86,6 +86,8 @@ class WorkerWanted:
     env_pass: tuple[str, ...] = ()
     """Names, or patterns with `*`, of the supervisor's own environment that jobs get as well."""
     limits: JobLimits = JobLimits()
+    canary: bool = False
+    """Run a small job of its own before it takes any other."""
     kill_grace_s: float = 10.0
     """From SIGTERM to SIGKILL, where a job does not say."""
     drain_timeout_s: float = 600.0

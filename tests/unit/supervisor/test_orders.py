@@ -49,6 +49,7 @@ def test_all_that_was_said_is_told() -> None:
         env={"A": "b"},
         env_pass=("LC_*",),
         limits=JobLimits(pids=9),
+        canary=True,
         kill_grace_s=2.0,
     )
     machine = MachineWanted(

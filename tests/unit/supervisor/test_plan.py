@@ -60,6 +60,7 @@ OTHER: dict[str, Any] = {
     "env": {"A": "b"},
     "env_pass": ("LC_*",),
     "limits": JobLimits(pids=5),
+    "canary": True,
     "kill_grace_s": 3.0,
     "drain_timeout_s": 60.0,
     "name": "shop",

@@ -37,6 +37,17 @@ def test_one_with_a_reason_holds_up_nobody() -> None:
     assert _told(UNREACHED)[1] is True
 
 
+def test_one_whose_canary_fails_holds_up_no_service_and_proves_no_version() -> None:
+    """Its reason is told, so nobody waits for it; whether jobs run here is another question."""
+    suspect = Standing(WorkerState.SUSPECT, "its canary job failed: no echo")
+
+    found = summary([("web", suspect), ("api", READY)], jobs=0, server_is_up=True)
+
+    assert (found.answered, found.suspect) == (True, True)
+    assert "web: its canary job failed" in found.text
+    assert not summary([("api", READY)], jobs=0, server_is_up=True).suspect
+
+
 def test_a_reason_comes_before_what_only_takes_time() -> None:
     """Of several, the one with a reason is named, and how many more there are."""
     text, answered = _told(STARTING, REFUSED, REFUSED)
