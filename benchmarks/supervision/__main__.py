@@ -73,8 +73,9 @@ class Bench:
                 self.add("all ready at the first start ever, s", manager, first_s)
                 manager.stop()
                 first_s = manager.start()
+            ready_at, used = time.monotonic(), tree.cpu_s(tree.family(manager.root))
             self.add("all ready, s", manager, first_s)
-            ready_at = time.monotonic()
+            self.add("all ready: processor time of all, s", manager, used)
             time.sleep(SETTLE_S)
             self._at_rest(manager)
             if not isinstance(manager, Separate):
