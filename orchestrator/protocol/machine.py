@@ -70,13 +70,14 @@ class MetricsStatus(Reply):
 
 
 class ServerStatus(Reply):
-    """How the embedded server stands."""
+    """How the embedded server stands; the problem says why it is not as the file wants it."""
 
     state: str
     since: datetime
     url: str | None = None
     pid: int | None = None
     starts: int = 0
+    problem: str | None = None
 
 
 class Banner(Reply):

@@ -40,7 +40,6 @@ from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.kernel.launching import Launcher
 from orchestrator.supervisor import control
 from orchestrator.supervisor.address import listen
-from orchestrator.supervisor.connection import disconnect
 from orchestrator.supervisor.fleet import Fleet
 from orchestrator.supervisor.launches import Launches
 from orchestrator.supervisor.logic.child import Wanted
@@ -198,14 +197,13 @@ class Daemon:
         wanted = await self.source.first()
         listening = None
         if (server := wanted.server) is not None:
-            listening = stack.enter_context(
-                await listen(server.host, server.port, insecure_http=server.insecure_http)
-            )
-            stack.callback(disconnect, server.data_dir.parent)
+            listening = await listen(server.host, server.port, insecure_http=server.insecure_http)
+            stack.callback(listening.close)
         if self._phase is not Phase.RUNNING:
             return
         launches = Launches(self._settings, self._launcher)
         fleet = self.fleet = Fleet(wanted, launches, self._settings, self.changed, self._clock)
+        stack.callback(fleet.close)
         fleet.start(tasks, listening)
         tasks.start_soon(self.source.run, fleet)
         await self.changed.until(lambda: fleet.are_all_up)

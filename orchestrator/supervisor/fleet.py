@@ -5,7 +5,6 @@ and no signal. The workers know nothing of each other, and whatever becomes of o
 with in its own tasks: the only thing that they share is the machine's limit of jobs.
 """
 
-import dataclasses
 import logging
 import socket
 from collections import deque
@@ -18,23 +17,19 @@ from orchestrator.kernel import logs
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import NotFound
-from orchestrator.kernel.listening import url_of
-from orchestrator.supervisor.children import ChildService, Running
-from orchestrator.supervisor.connection import connect
+from orchestrator.supervisor.children import ChildService
+from orchestrator.supervisor.embedded import Client, Embedded, Place
 from orchestrator.supervisor.holds import Holds
 from orchestrator.supervisor.launches import Launches
 from orchestrator.supervisor.logic.child import Wanted
 from orchestrator.supervisor.logic.hold import Hold
-from orchestrator.supervisor.logic.patience import ChildPolicy
 from orchestrator.supervisor.logic.plan import Plan, WorkerPlan, plan
 from orchestrator.supervisor.logic.share import Share
-from orchestrator.supervisor.logic.wanted import MachineWanted, ServerWanted, WorkerWanted
+from orchestrator.supervisor.logic.wanted import MachineWanted, WorkerWanted
 from orchestrator.supervisor.post import Around, Post
 from orchestrator.supervisor.settings import DaemonSettings
 
 LOGGER: Final = logging.getLogger(__name__)
-SERVER_POLICY: Final = ChildPolicy(stop_s=10.0, ready_s=120.0)
-"""A start may have a migration to do; a stop has nothing that a restart could not repeat."""
 TOLD_TO_ALL: Final = frozenset({"min_free", "spool_max", "log"})
 """Keys of the machine that are settings of every worker."""
 LOOK_S: Final = 1.0
@@ -55,8 +50,7 @@ class Fleet:
         clock: Clock,
     ) -> None:
         self.wanted = wanted
-        """What is applied now. Of what waits for the next run it has the old."""
-        self.server: ChildService | None = None
+        """What is applied now."""
         self.posts: list[Post] = []
         self.changed = changed
         self._launches = launches
@@ -65,8 +59,22 @@ class Fleet:
         self._share: Share[Post] = Share(wanted.max_jobs)
         self._holds = Holds(settings.state_dir / "holds.json")
         self._around: Around | None = None
+        self._embedded = Embedded(launches, changed, self._clients)
         self._ever_worked = False
         self._lags: deque[float] = deque(maxlen=LAGS)
+
+    @property
+    def server(self) -> ChildService | None:
+        """Return the embedded server, if there is one."""
+        return self._embedded.service
+
+    @property
+    def server_problem(self) -> str | None:
+        """Return why the embedded server is not as it is wanted."""
+        return self._embedded.problem
+
+    def _clients(self) -> list[Client]:
+        return [post for post in self.posts if post.needs_our_server and not post.is_gone]
 
     def start(self, group: TaskGroup, listening: socket.socket | None) -> None:
         """Start everything at once. Who needs the embedded server waits for it by itself."""
@@ -79,31 +87,14 @@ class Fleet:
             stop_s=self._settings.worker_stop_s,
         )
         _log_as(self.wanted)
-        if self.wanted.server is not None and listening is not None:
-            self._start_server(group, self.wanted.server, listening)
+        server = self.wanted.server
+        first = None if server is None or listening is None else Place(server, listening)
+        self._embedded.start(group, first)
         for worker in self.wanted.workers:
             self._add(worker)
         group.start_soon(self._launches.prepare)
         group.start_soon(self._deal)
         group.start_soon(self._look)
-
-    def _start_server(
-        self, group: TaskGroup, wanted: ServerWanted, listening: socket.socket
-    ) -> None:
-        async def launch(_last_code: int | None) -> Running:
-            return await self._launches.launch_server(wanted, listening)
-
-        self._launches.server_will_be_at(url_of(listening))
-        server = self.server = ChildService("server", SERVER_POLICY, launch, self.changed)
-        group.start_soon(server.run)
-        group.start_soon(self._introduce, server, wanted)
-
-    async def _introduce(self, server: ChildService, wanted: ServerWanted) -> None:
-        """Tell workers and command line of the server, once it is ready."""
-        await self.changed.until(lambda: server.is_ready)
-        url = str(server.news["url"])
-        connect(wanted.data_dir.parent, url=url, server_dir=wanted.data_dir)
-        self._launches.server_is_at(url)
 
     def _add(self, worker: WorkerWanted) -> None:
         if self._around is not None:
@@ -118,12 +109,14 @@ class Fleet:
     def apply(self, wanted: MachineWanted) -> Plan:
         """Make what is from what is wanted now, and return what that changes."""
         found = plan(self.wanted, wanted)
-        self.wanted = _with_server_of(self.wanted, wanted)
+        self.wanted = wanted
         _log_as(wanted)
         if self._share.limit != wanted.max_jobs:
             self._share.limit = wanted.max_jobs
         for one in found.workers:
             self._apply(one)
+        # Also without a change: what could not be had may be there by now.
+        self._embedded.want(wanted.server)
         if any(change.key in TOLD_TO_ALL for change in found.machine):
             for post in self.posts:
                 post.tell_settings()
@@ -209,9 +202,11 @@ class Fleet:
 
     async def stop_server(self, wanted: Wanted) -> None:
         """End the embedded server, last of all."""
-        if (server := self.server) is not None:
-            server.want(wanted)
-            await self.changed.until(lambda: server.is_settled)
+        await self._embedded.stop(wanted)
+
+    def close(self) -> None:
+        """Give up the server's address."""
+        self._embedded.close()
 
     @property
     def are_all_up(self) -> bool:
@@ -251,8 +246,3 @@ class Fleet:
 def _log_as(wanted: MachineWanted) -> None:
     level = logging.getLevelNamesMapping()[wanted.log.level.upper()]
     logs.adjust(level=level, form=logs.Form(wanted.log.format))
-
-
-def _with_server_of(old: MachineWanted, new: MachineWanted) -> MachineWanted:
-    """Return the new one with the old server: that is only begun and ended with the run."""
-    return dataclasses.replace(new, server=old.server)

@@ -71,6 +71,10 @@ class Launches:
         self._url = url
         self._server_is_up.set()
 
+    def server_is_away(self) -> None:
+        """Note that it will be ready again, perhaps elsewhere: who is launched waits for that."""
+        self._url, self._server_is_up = "", anyio.Event()
+
     def folder(self, worker: WorkerWanted) -> Path:
         """Return where a worker's memory is: it goes by its id, as its name may change."""
         return self._settings.state_dir / "workers" / (worker.identity.worker_id or worker.name)

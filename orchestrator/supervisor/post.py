@@ -243,6 +243,17 @@ class Post:
             self._leaving = why
             self.service.want(Wanted.DRAIN)
 
+    def move(self, why: str) -> None:
+        """Let the process begin anew at once; jobs run on in their shims."""
+        if self.service is not None and self._runs:
+            self._leaving = why
+            self.service.want(Wanted.LEAVE)
+
+    @property
+    def lives(self) -> bool:
+        """Tell whether it has a process."""
+        return self.service is not None and self.service.pid is not None
+
     def close(self, wanted: Wanted, why: str) -> None:
         """End for good, as the whole machine does."""
         self._closed = True

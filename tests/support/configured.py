@@ -2,8 +2,9 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -14,6 +15,9 @@ from tests.support.waiting import wait_until
 
 class Configured(Installation):
     """One machine with its file. Use `configured()` to get one."""
+
+    server: Mapping[str, Any] = MappingProxyType({})
+    """What else the file says of the server."""
 
     @property
     def file(self) -> Path:
@@ -34,7 +38,7 @@ class Configured(Installation):
         """Write the file as an editor does: beside it, then over it."""
         document = {
             "version": 1,
-            "server": {"listen": f"127.0.0.1:{self.port}"},
+            "server": {"listen": f"127.0.0.1:{self.port}", **self.server},
             "machine": machine,
             "defaults": {"working_directory": str(self.project)},
             "workers": list(workers),

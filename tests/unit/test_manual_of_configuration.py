@@ -49,7 +49,6 @@ WHENS: Final = {
     "next job": When.NEXT_JOB,
     "next start": When.NEXT_START,
     "drains and restarts": When.RESTARTS,
-    "orchestrator": When.RUN_AGAIN,
 }
 ROWS: Final = {
     row[0].strip("`"): row[1:]
@@ -111,7 +110,7 @@ def test_when_a_change_applies_is_told(key: str) -> None:
     }
     whens = every[prefix]
     if name == "embedded":
-        whens["embedded"] = When.RUN_AGAIN
+        whens["embedded"] = When.NOW
 
     told = ROWS[key][2].partition(";")[0]
 

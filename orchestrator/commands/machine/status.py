@@ -97,6 +97,7 @@ def facts(told: "MachineStatus", *, now: datetime) -> list[tuple[str, str]]:
         ("config", _applied(told.config)),
         ("BROKEN", "" if told.config.banner is None else told.config.banner.message),
         ("server", "" if server is None else f"{server.state} {server.url or ''}".strip()),
+        ("", "" if server is None or server.problem is None else f"NOT CHANGED: {server.problem}"),
         ("metrics", _metrics(told.metrics)),
         ("jobs", f"{told.running_count} running, at most {told.max_jobs}"),
         ("limits", limits(told.limits)),

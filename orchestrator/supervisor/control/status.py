@@ -62,7 +62,9 @@ class Status:
                 controllers=sorted(self._delegation.controllers),
                 reason=self._delegation.reason or None,
             ),
-            server=None if fleet is None or fleet.server is None else self._server(fleet.server),
+            server=None
+            if fleet is None or fleet.server is None
+            else self._server(fleet.server, fleet.server_problem),
             loop_lag_s=None if fleet is None else round(fleet.loop_lag_s, 4),
             workers=sorted(workers, key=lambda worker: worker.name),
         )
@@ -122,7 +124,7 @@ class Status:
             configured_at=str(first.get("place", entry.place)),
         )
 
-    def _server(self, server: ChildService) -> ServerStatus:
+    def _server(self, server: ChildService, problem: str | None) -> ServerStatus:
         url = server.news.get("url")
         return ServerStatus(
             state=str(server.child.state),
@@ -130,6 +132,7 @@ class Status:
             url=url if isinstance(url, str) else None,
             pid=server.pid,
             starts=server.launches,
+            problem=problem,
         )
 
     def _wall(self, moment: float) -> datetime:
@@ -146,6 +149,8 @@ def health(status: MachineStatus) -> Health:
         reasons.append("it waits for its configuration")
     if status.server is not None and status.server.state != "ready":
         reasons.append(f"the server is {status.server.state}")
+    if status.server is not None and status.server.problem is not None:
+        reasons.append(f"the server is not as it is wanted: {status.server.problem}")
     if status.config.banner is not None:
         reasons.append(status.config.banner.message)
     if status.metrics is not None and status.metrics.problem is not None:

@@ -30,7 +30,7 @@ class When(StrEnum):
     NEXT_JOB = "next job"
     NEXT_START = "next start"
     RESTARTS = "drains, then restarts"
-    RUN_AGAIN = "when the orchestrator is started again"
+    ENDS = "drains, then ends"
 
 
 OF_WORKERS: Final[Mapping[str, When | None]] = MappingProxyType(
@@ -72,11 +72,10 @@ OF_MACHINES: Final[Mapping[str, When | None]] = MappingProxyType(
 )
 OF_SERVERS: Final[Mapping[str, When | None]] = MappingProxyType(
     {
-        # Its address is held by the supervisor, and every enrolled worker was told of it.
-        "host": When.RUN_AGAIN,
-        "port": When.RUN_AGAIN,
-        "insecure_http": When.RUN_AGAIN,
-        "data_dir": When.RUN_AGAIN,
+        "host": When.RESTARTS,
+        "port": When.RESTARTS,
+        "insecure_http": When.RESTARTS,
+        "data_dir": When.RESTARTS,
     }
 )
 _SHOWN: Final = (bool, int, float)
@@ -235,7 +234,7 @@ def _of_server(old: ServerWanted | None, new: ServerWanted | None) -> Iterator[C
     if old is not None and new is not None:
         yield from _changes(old, new, OF_SERVERS)
     elif old is not new:
-        yield Change("added" if old is None else "removed", When.RUN_AGAIN)
+        yield Change("added", When.NOW) if old is None else Change("removed", When.ENDS)
 
 
 def _changes(

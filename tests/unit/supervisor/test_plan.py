@@ -164,16 +164,17 @@ def test_disabled_workers_come_and_go_quietly() -> None:
     assert str(plan(_machine(_worker()), _machine(off))) == "web: disabled (now)"
 
 
-def test_what_concerns_the_server_waits_for_the_next_run() -> None:
-    """It is said, and not done."""
+def test_what_concerns_the_server_restarts_it() -> None:
+    """And one that is not wanted any more goes when nobody needs it."""
     server = ServerWanted(data_dir=Path("/data"))
     moved = dataclasses.replace(server, port=8800)
 
     assert str(plan(_machine(server=server), _machine(server=moved))) == (
-        "server: port 8700→8800 (when the orchestrator is started again)"
+        "server: port 8700→8800 (drains, then restarts)"
     )
-    assert "server: added" in str(plan(_machine(), _machine(server=server)))
-    assert "server: removed" in str(plan(_machine(server=server), _machine()))
+    assert str(plan(_machine(), _machine(server=server))) == "server: added (now)"
+    removed = plan(_machine(server=server), _machine())
+    assert str(removed) == "server: removed (drains, then ends)"
 
 
 WORDS = {
@@ -182,7 +183,6 @@ WORDS = {
     "next start": When.NEXT_START,
     "drains and restarts": When.RESTARTS,
     "drains and restarts; now, if it is the same worker's": When.NOW,
-    "orchestrator": When.RUN_AGAIN,
 }
 
 
@@ -197,5 +197,8 @@ def test_the_manual_says_when_a_change_applies() -> None:
             assert told[key] is when, key
     limits = {when for key, when in told.items() if key.startswith("workers[].limits.")}
     assert limits == {module.OF_WORKERS["limits"]}
-    assert {when for key, when in told.items() if key.startswith("server.")} == {When.RUN_AGAIN}
+    assert {when for key, when in told.items() if key.startswith("server.")} == {
+        When.RESTARTS,
+        When.NOW,
+    }
     assert {when for key, when in told.items() if key.startswith("machine.")} == {When.NOW}

@@ -1,0 +1,207 @@
+"""The server that a machine keeps beside its workers: its address, its process, and who is told.
+
+It may be wanted otherwise while everything runs: at another address, with other data, or not at
+all. Then its process is ended and another one begins; it is the same to a job, which runs on in its
+shim. The address is held here over all processes of the server. What cannot be had (an address that
+is taken) is told, and the server goes on as it was.
+"""
+
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from anyio.abc import TaskGroup
+
+from orchestrator.kernel import logs
+from orchestrator.kernel.bell import Bell
+from orchestrator.kernel.errors import OrchestratorError
+from orchestrator.kernel.listening import url_of
+from orchestrator.supervisor.address import listen
+from orchestrator.supervisor.children import ChildService, Running
+from orchestrator.supervisor.connection import connect, disconnect
+from orchestrator.supervisor.launches import Launches
+from orchestrator.supervisor.logic.child import Wanted
+from orchestrator.supervisor.logic.patience import ChildPolicy
+from orchestrator.supervisor.logic.wanted import ServerWanted
+
+LOGGER: Final = logging.getLogger(__name__)
+POLICY: Final = ChildPolicy(stop_s=10.0, ready_s=120.0)
+"""A start may have a migration to do; a stop has nothing that a restart could not repeat."""
+
+
+class Client(Protocol):
+    """A worker of this machine that works for this server."""
+
+    def leave(self, why: str) -> None:
+        """Let its process finish what it does, and begin anew."""
+        ...
+
+    def move(self, why: str) -> None:
+        """Let its process begin anew at once; jobs run on."""
+        ...
+
+    @property
+    def lives(self) -> bool:
+        """Tell whether it has a process."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a server has that is here."""
+
+    wanted: ServerWanted
+    listening: socket.socket
+
+
+class Embedded:
+    """One server after the other, as they are wanted."""
+
+    def __init__(
+        self, launches: Launches, changed: Bell, clients: Callable[[], list[Client]]
+    ) -> None:
+        self.service: ChildService | None = None
+        self.problem: str | None = None
+        """Why it is not as it is wanted."""
+        self._launches = launches
+        self._changed = changed
+        self._clients = clients
+        self._target: ServerWanted | None = None
+        self._place: Place | None = None
+        self._closing = False
+
+    def start(self, group: TaskGroup, first: Place | None) -> None:
+        """Have one from now on, if one is wanted, and become whatever is wanted later."""
+        if first is not None:
+            self._target = first.wanted
+            self._begin(group, first)
+        group.start_soon(self._follow, group)
+
+    def want(self, wanted: ServerWanted | None) -> None:
+        """Become this."""
+        self._target, self.problem = wanted, None
+        self._changed.ring()
+
+    @property
+    def applied(self) -> ServerWanted | None:
+        """Return what there is."""
+        return None if self._place is None else self._place.wanted
+
+    async def stop(self, wanted: Wanted) -> None:
+        """End it for good."""
+        self._closing = True
+        if (service := self.service) is not None:
+            service.want(wanted)
+            await self._changed.until(lambda: service.is_settled)
+
+    def close(self) -> None:
+        """Give up the address, and take back what the command line was told."""
+        if (place := self._place) is not None:
+            place.listening.close()
+            disconnect(place.wanted.data_dir.parent)
+            self._place = None
+
+    def _begin(self, group: TaskGroup, place: Place) -> None:
+        async def launch(_last_code: int | None) -> Running:
+            return await self._launches.launch_server(place.wanted, place.listening)
+
+        self._place = place
+        self._launches.server_will_be_at(url_of(place.listening))
+        service = self.service = ChildService("server", POLICY, launch, self._changed)
+        group.start_soon(service.run)
+        group.start_soon(self._introduce, service, place.wanted)
+
+    async def _introduce(self, service: ChildService, wanted: ServerWanted) -> None:
+        """Tell workers and command line of the server, once it is ready."""
+        await self._changed.until(lambda: service.is_ready or self.service is not service)
+        if service.is_ready:
+            url = str(service.news["url"])
+            connect(wanted.data_dir.parent, url=url, server_dir=wanted.data_dir)
+            self._launches.server_is_at(url)
+
+    async def _follow(self, group: TaskGroup) -> None:
+        while True:
+            await self._changed.until(lambda: self._target != self.applied and not self.problem)
+            try:
+                await self._become(group, self._target)
+            except OrchestratorError as error:
+                self.problem = error.message
+                logs.event(
+                    LOGGER,
+                    logging.ERROR,
+                    "server.not_changed",
+                    why=error.message,
+                    hint=error.hint,
+                    next="it goes on as it was; tried again when the configuration changes",
+                )
+                self._changed.ring()
+
+    async def _become(self, group: TaskGroup, target: ServerWanted | None) -> None:
+        old = self._place
+        if target is None:
+            await self._remove()
+        elif old is None:
+            self._begin(group, Place(target, await _listen(target)))
+        else:
+            await self._replace(group, old, target)
+
+    async def _remove(self) -> None:
+        """End it when nobody needs it: a mistake in the file must not end what works."""
+        await self._changed.until(lambda: not self._clients() or self._target is not None)
+        if self._target is None:
+            await self._end()
+            self.close()
+            self.service = None
+
+    async def _replace(self, group: TaskGroup, old: Place, target: ServerWanted) -> None:
+        """End the one that is there, and begin the one that is wanted."""
+        new_port, was = target.port != old.wanted.port, old.wanted
+        moves = new_port or target.host != was.host
+        # First what may fail, as long as nothing is lost.
+        listening = await _listen(target) if new_port else old.listening
+        self._launches.server_is_away()
+        if was.data_dir != target.data_dir:
+            # What runs is known to the old one alone.
+            await self._without_clients("the server gets other data")
+        await self._end()
+        if moves and not new_port:
+            listening = await self._listen_elsewhere(group, old, target)
+        elif moves:
+            old.listening.close()
+        if self._closing:
+            return
+        if was.data_dir != target.data_dir:
+            disconnect(was.data_dir.parent)
+        self._begin(group, Place(target, listening))
+        if moves:
+            for client in self._clients():
+                client.move("its server is elsewhere")
+
+    async def _listen_elsewhere(
+        self, group: TaskGroup, old: Place, target: ServerWanted
+    ) -> socket.socket:
+        """Give up the address for another one with the same port; take it back if that fails."""
+        old.listening.close()
+        try:
+            return await _listen(target)
+        except OrchestratorError:
+            self._begin(group, Place(old.wanted, await _listen(old.wanted)))
+            raise
+
+    async def _end(self) -> None:
+        if (service := self.service) is not None:
+            service.want(Wanted.STOP)
+            await self._changed.until(lambda: service.is_settled)
+
+    async def _without_clients(self, why: str) -> None:
+        for client in self._clients():
+            client.leave(why)
+        await self._changed.until(
+            lambda: self._closing or not any(client.lives for client in self._clients())
+        )
+
+
+async def _listen(wanted: ServerWanted) -> socket.socket:
+    return await listen(wanted.host, wanted.port, insecure_http=wanted.insecure_http)
