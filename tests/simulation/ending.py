@@ -10,6 +10,7 @@ from orchestrator.protocol.frames import OUTPUT_TYPES, decode
 from orchestrator.server.output_log import OutputFiles
 from tests.simulation.checkers import FINAL
 from tests.simulation.parts.server import OUTPUTS
+from tests.simulation.world.process import Process
 
 if TYPE_CHECKING:
     from tests.simulation.scene import Scene
@@ -247,12 +248,18 @@ class Ending:
 
     def _check_machines(self) -> None:
         """I11: nobody is left, and nothing that nobody needs."""
-        for host in self._scene.hosts:
-            if host.spools_lost:
-                continue  # what nobody remembers nobody can find
-            for process in host.machine.processes.values():
-                if process.name.startswith(("job", "left")) and process.environment:
-                    self._world.violated("I11", f"{process} is left")
+        for process in self.left_behind():
+            self._world.violated("I11", f"{process} is left")
+
+    def left_behind(self) -> list[Process]:
+        """Return what runs of jobs, but for what nobody remembers, so that nobody can find it."""
+        return [
+            process
+            for host in self._scene.hosts
+            if not host.spools_lost
+            for process in host.machine.processes.values()
+            if process.name.startswith(("job", "left")) and process.environment
+        ]
 
 
 def _own(frames: bytes) -> bytes:

@@ -25,9 +25,11 @@ from tests.simulation.world.world import World
 Plant = Callable[[Patches], None]
 SETTLE_S: Final = 900.0
 """Longer than the longest job with all its tries, and then a lease and a reaper's round."""
-QUIET_S: Final = 13.0
-"""For what comes after the last end: acknowledgements, the spool's tidying, and the longest grace
-of a command that nobody wants any more."""
+QUIET_S: Final = 8.0
+"""For what comes after the last end: acknowledgements, the spool's tidying."""
+LEFT_S: Final = 120.0
+"""For commands that nobody wants any more: until their worker's last unanswered call is given up,
+it has paused, it is told, and their grace is over."""
 LATECOMERS: Final = 3
 """How often a request that the network repeats may begin something when all has settled."""
 COLLECT: Final = 100
@@ -168,8 +170,10 @@ class Laboratory:
             world.run(QUIET_S)
             if not checkers.open:
                 break
+        ending = Ending(scene)
+        world.run(LEFT_S, lambda: not ending.left_behind())
         if not world.violations:
-            Ending(scene).at_the_end()
+            ending.at_the_end()
 
     @staticmethod
     def _order(scene: Scene, options: Options) -> None:
