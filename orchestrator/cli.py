@@ -89,7 +89,7 @@ root.members = {
     "schema": f"{_COMMANDS}.schema:schema",
     "status": f"{_MACHINE}.status:status",
     "why": f"{_MACHINE}.why:why",
-    "top": f"{_MACHINE}.top.loop:top",
+    "top": f"{_MACHINE}.top.command:top",
     "logs": f"{_MACHINE}.logs:logs",
     "events": f"{_MACHINE}.events:events",
     "reload": f"{_MACHINE}.reload:reload",

@@ -12,19 +12,14 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
-
-import click
 
 from orchestrator.client.control import Control
 from orchestrator.commands import output
-from orchestrator.commands.machine.finding import find, state_dir_option
 from orchestrator.commands.machine.records import words
 from orchestrator.commands.machine.top import screen, terminal
 from orchestrator.commands.machine.top.screen import View
 from orchestrator.commands.machine.top.usage import Sampler, Usage
-from orchestrator.commands.options import json_option
 from orchestrator.commands.surroundings import Surroundings
 from orchestrator.kernel.clock import SystemClock
 from orchestrator.kernel.errors import OrchestratorError
@@ -41,14 +36,8 @@ REASON: Final = "orchestrator top"
 HELD: Final = frozenset({"paused", "draining", "drained"})
 
 
-@click.command()
-@click.option("--once", is_flag=True, help="Show it once as text; so it is without a terminal.")
-@state_dir_option
-@json_option
-@click.pass_obj
-def top(surroundings: Surroundings, state_dir: Path | None, *, once: bool, as_json: bool) -> int:
-    """Watch this machine: its workers, what their jobs use, and its log. Keys act on a worker."""
-    control = find(state_dir)
+def run(surroundings: Surroundings, control: Control, *, once: bool, as_json: bool) -> int:
+    """Show it once, or until somebody has seen enough; return the exit code."""
     seen = _Seen(control)
     if as_json or once or not terminal.is_one(surroundings.environ):
         return _snapshot(seen, as_json=as_json)
