@@ -92,8 +92,9 @@ def test_nothing_else_is_told_by_tcp(tmp_path: Path) -> None:
             assert _asked(port, path)[0] == 404, path
         assert _asked(port, "/v1/workers/a:pause", method="POST")[0] == 404
         assert _asked(port, method="POST")[0] == 404
-        assert _asked(port, "/v1/health/live") == (200, '{"ok": true}\n')
-        assert _asked(port, "/v1/health/ready") == (503, '{"ok": false}\n')
+        for name, code, well in (("live", 200, True), ("ready", 503, False)):
+            status, told = _asked(port, f"/v1/health/{name}")
+            assert (status, json.loads(told)) == (code, {"ok": well})
         assert _asked(port, host="evil.example.com")[0] == 421
         assert _asked(port, host=f"evil.example.com:{port}")[0] == 421
         assert _asked(port, host=f"localhost:{port}")[0] == 200
