@@ -48,15 +48,17 @@ MUTANTS: Final = (
         file="orchestrator/supervisor/config/complaints.py",
         old='.replace("-", "_"), known, 1, 0.6)',
         new='.replace("-", "_"), known, 1, 0.99)',
-        tests=tests_in("integration/config/test_messages.py", "test_what_is_wrong_with_a_key"),
+        tests=tests_in(
+            "integration/config/test_loading.py", "test_everything_that_is_wrong_is_told_at_once"
+        ),
     ),
     Mutant(
         name="directory-not-looked-for",
         breaks=("M7",),
-        file="orchestrator/supervisor/post.py",
-        old="                self._misses_directory = True\n",
-        new="                self._misses_directory = False\n",
-        tests=tests_in(_FLEET, "test_a_directory_that_comes_back_brings_its_worker_back"),
+        file="orchestrator/supervisor/config/workers.py",
+        old="                self._references.files.add(path)  # when it appears",
+        new="                # when it appears",
+        tests=tests_in(_FLEET, "test_bad_entries_stop_only_themselves"),
     ),
     Mutant(
         name="more-slots-restart-a-worker",
@@ -72,7 +74,9 @@ MUTANTS: Final = (
         file="orchestrator/supervisor/watcher.py",
         old="        self.banner = Banner(message, self._clock.now(), loaded.problems)\n",
         new="        Banner(message, self._clock.now(), loaded.problems)\n",
-        tests=tests_in(_RELOAD, "test_a_broken_file_changes_nothing_until_it_is_mended"),
+        tests=tests_in(
+            "e2e/test_machine_verbs.py", "test_a_machine_with_a_file_is_reloaded_by_word"
+        ),
     ),
     Mutant(
         name="file-that-the-group-reads-taken",
@@ -168,8 +172,8 @@ MUTANTS: Final = (
         name="second-orchestrator-runs",
         breaks=("M38",),
         file="orchestrator/supervisor/daemon.py",
-        old='        with Lock(settings.state_dir / "lock").take("an orchestrator"):\n',
-        new="        with contextlib.suppress(OSError):\n",
+        old='        with Lock(settings.state_dir / "lock").take("an orchestrator") as lock:\n',
+        new='        with Lock(settings.state_dir / f"lock-{os.getpid()}").take("us") as lock:\n',
         tests=tests_in(_FLEET, "test_a_machine_has_one_orchestrator"),
     ),
 )
