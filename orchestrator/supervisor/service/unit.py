@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from types import MappingProxyType
 from typing import Final
 
+from orchestrator.kernel.delegation import SUBGROUP
 from orchestrator.supervisor.service.wanted import Reach, Role, ServiceWanted, check_text
 
 MARK: Final = "# Written by `orchestrator service install`"
@@ -125,7 +126,7 @@ def _life(wanted: ServiceWanted, version: int) -> Iterator[tuple[str, str]]:
         yield "OOMPolicy", "continue"
         yield "Delegate", "cpu memory pids"
         if version >= STEPS:
-            yield "DelegateSubgroup", "orchestrator"
+            yield "DelegateSubgroup", SUBGROUP
 
 
 def _files(wanted: ServiceWanted) -> Iterator[tuple[str, str]]:
