@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.registry.naming import tests_in
 
 _FLEET: Final = "integration/supervisor/test_fleet.py"
+_DELEGATION: Final = "integration/kernel/test_delegation.py"
 _RELOAD: Final = "integration/supervisor/test_reload.py"
 _ROUTES: Final = "orchestrator/supervisor/control/routes.py"
 
@@ -175,5 +176,45 @@ MUTANTS: Final = (
         old='        with Lock(settings.state_dir / "lock").take("an orchestrator") as lock:\n',
         new='        with Lock(settings.state_dir / f"lock-{os.getpid()}").take("us") as lock:\n',
         tests=tests_in(_FLEET, "test_a_machine_has_one_orchestrator"),
+    ),
+    Mutant(
+        name="limit-of-processes-not-told",
+        breaks=("M24",),
+        file="worker/shim/cell.py",
+        old='words["pids.max"] = str(grant.pids + 1)',
+        new='words["pids.max"] = "max"',
+        tests=tests_in("unit/worker/test_cell.py", "test_what_a_cell_is_told"),
+    ),
+    Mutant(
+        name="shim-steps-where-nobody-may-live",
+        breaks=("M24",),
+        file="orchestrator/kernel/cgroups.py",
+        old="places = (above, above / SUBGROUP)",
+        new="places = (above,)",
+        tests=tests_in(_DELEGATION, "test_groups_beside_one_that_hands_on_controllers"),
+    ),
+    Mutant(
+        name="service-that-cannot-be-started-again",
+        breaks=("M24",),
+        file="orchestrator/kernel/delegation.py",
+        old="is_ours = own.name == SUBGROUP or",
+        new="is_ours = own.name != SUBGROUP or",
+        tests=tests_in(_DELEGATION, "test_in_a_service_without_a_subgroup_nothing_is_handed_on"),
+    ),
+    Mutant(
+        name="another-job-than-the-named-one",
+        breaks=("M35",),
+        file="orchestrator/server/operations/claim.py",
+        old="    if request.job_id is not None:\n",
+        new="    if request.job_id == worker_id:\n",
+        tests=tests_in("integration/store/test_wish.py", "test_only_the_wished_job_is_given"),
+    ),
+    Mutant(
+        name="held-job-waited-for",
+        breaks=("M35",),
+        file="orchestrator/core/wish.py",
+        old="    if state is JobState.HELD:\n",
+        new="    if state is JobState.BLOCKED:\n",
+        tests=tests_in("integration/store/test_wish.py", "test_a_job_that_will_not_come_is_told"),
     ),
 )
