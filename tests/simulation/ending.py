@@ -118,7 +118,8 @@ class Ending:
             if outcome is None:
                 violated("I10", f"{job_id} {number} has no end")
                 continue
-            if reason != "restored":
+            by_force = outcome == "indeterminate" and reason == "cancelled_by_user"
+            if reason != "restored" and not by_force:  # else nobody waited for how it ended
                 self._check_end(job_id, number, outcome, (exit_code, signal))
             self._check_declared((job_id, number), outcome, declared, missing)
         if rows and state == "succeeded" and rows[-1][1] != "succeeded":
