@@ -10,6 +10,7 @@ from orchestrator.kernel.cgroups import Cgroup
 from tests.support import groups
 from tests.support.processes import clean_environment, python
 from tests.support.source import ROOT
+from tests.support.waiting import wait_until
 
 HEAD = """
 import os, sys
@@ -119,12 +120,14 @@ def test_a_group_goes_only_with_its_cell(inhabited: str) -> None:
         place = group.path.with_name(group.path.name + inhabited)
         with subprocess.Popen(["sleep", "60"]) as program:
             (place / "cgroup.procs").write_text(str(program.pid))
-
-            assert not group.remove()
-            assert group.cell.exists()
-            assert group.is_populated
-
-            group.kill()
+            try:
+                assert not group.remove()
+                assert group.cell.exists()
+                assert group.is_populated
+            finally:
+                group.kill()
+                program.kill()
+        wait_until(lambda: not group.is_populated)
         assert group.remove()
         assert not group.path.exists()
         assert not group.cell.exists()
