@@ -34,6 +34,8 @@ JOB: Final = "canary"
 WORD: Final = "the canary sings"
 RUN_S: Final = 30.0
 GRACE_S: Final = 1.0
+PATIENCE_S: Final = RUN_S + GRACE_S + 5.0
+"""How long its end is waited for: a shim that hangs counts nothing, and would tell nothing."""
 AGAIN: Final = Backoff(initial_s=5.0, factor=2.0, max_s=300.0)
 HINT: Final = "no job could run here; it is tried again, and after each change of its settings"
 _CONCERNED: Final = frozenset({"canary", "env", "env_pass", "limits"})
@@ -113,14 +115,7 @@ class Canary:
         """Return why it does not sing; nothing, if it does."""
         pool = ShimPool(self._spool, self._channel.dup(), Capacity(1, lambda: 1.0))
         try:
-            log = await pool.start(self._order())
-            try:
-                return await _heard(log)
-            except BaseException:
-                log.cancel(Cause.CANCELLED, 0.0)  # nobody will be there to hear how it ends
-                raise
-            finally:
-                log.settle()
+            return await sung(pool, self._order())
         except LaunchFailed as error:
             return error.message
         finally:
@@ -140,6 +135,21 @@ class Canary:
             grace_s=GRACE_S,
             limits=self._terms.now.limits,
         )
+
+
+async def sung(pool: ShimPool, order: ShimOrder, patience_s: float = PATIENCE_S) -> str | None:
+    """Let it sing; return what is wrong with that, if anything is."""
+    log = await pool.start(order)
+    try:
+        with anyio.move_on_after(patience_s):
+            return await _heard(log)
+        pool.kill()
+        return f"its end was not heard of within {patience_s:g} s, so its shim was killed"
+    except BaseException:
+        log.cancel(Cause.CANCELLED, 0.0)  # nobody will be there to hear how it ends
+        raise
+    finally:
+        log.settle()
 
 
 async def _heard(log: AttemptLog) -> str | None:

@@ -6,18 +6,15 @@ what has begun goes on as it was begun.
 
 import logging
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
+from orchestrator.core.enforcement import not_held
 from orchestrator.kernel import logs
 from orchestrator.kernel.delegation import delegated
 from worker.logic.environment import common
 from worker.settings import LiveSettings
 
 LOGGER: Final = logging.getLogger(__name__)
-_BY_KERNEL: Final = MappingProxyType({"pids": "pids", "cpus": "cpu"})
-"""What only a control group of the kernel's can hold a job to, by its controller: nothing that can
-be looked at from time to time, and nothing that a process has for itself alone."""
 
 
 class Terms:
@@ -34,12 +31,7 @@ class Terms:
         self.now = settings
         self.environment = common(self._surroundings, settings.env_pass, settings.env)
         """What every job finds, before its own."""
-        ignored = [
-            name
-            for name, controller in _BY_KERNEL.items()
-            if getattr(settings.limits, name) is not None
-            and controller not in self._delegation.controllers
-        ]
+        ignored = not_held(settings.limits, self._delegation.controllers)
         if ignored and ignored != self._warned:
             logs.event(
                 LOGGER,

@@ -56,10 +56,12 @@ def delegated() -> Delegation:
             "version 1 has them)"
         )
     if kept:
-        reasons.append(
-            f"{', '.join(kept)}: not handed on to the groups below {folder}, in which somebody "
-            "lives (a service needs DelegateSubgroup, of systemd 254)"
+        why = (
+            "in which somebody lives (a service needs DelegateSubgroup, of systemd 254)"
+            if _words(folder / "cgroup.procs")
+            else "the kernel refused it"
         )
+        reasons.append(f"{', '.join(kept)}: not handed on to the groups below {folder}, {why}")
     return Delegation(folder, controllers, "; ".join(reasons))
 
 
@@ -76,7 +78,7 @@ def settle() -> Delegation:
     wanted -= _words(_handed_on(folder))
     # A service manager starts us in this group again, which it cannot where controllers are on.
     is_ours = own.name == SUBGROUP or own.suffix == ".scope" or not _has_group(own.parent)
-    if wanted and is_ours and _hand_on(folder, wanted) == errno.EBUSY and own == folder:
+    if is_ours and errno.EBUSY in _hand_on(folder, wanted).values() and own == folder:
         _step_aside(folder, wanted)
     return delegated()
 
@@ -87,19 +89,20 @@ def _step_aside(folder: Path, wanted: frozenset[str]) -> None:
     with contextlib.suppress(OSError):
         aside.mkdir(_MODE, exist_ok=True)
         write(aside / "cgroup.procs", b"0")
-        if _hand_on(folder, wanted):
+        if len(_hand_on(folder, wanted)) == len(wanted):
             write(folder / "cgroup.procs", b"0")
             aside.rmdir()
 
 
-def _hand_on(folder: Path, controllers: frozenset[str]) -> int:
-    """Hand on one after the other; return the first error's number, or 0."""
+def _hand_on(folder: Path, controllers: frozenset[str]) -> dict[str, int | None]:
+    """Hand on each of them that can be; return those that cannot, with the error's number."""
+    errors = {}
     for name in sorted(controllers):
         try:
             write(_handed_on(folder), f"+{name}".encode())
         except OSError as error:
-            return error.errno or errno.EIO
-    return 0
+            errors[name] = error.errno
+    return errors
 
 
 def write(path: Path, word: bytes) -> None:

@@ -57,9 +57,9 @@ def run(grant: Grant, office: Office) -> bool:
         pid = _start(grant, output, office, cell)
     except NotStarted as error:
         output.close()
-        if cell is not None:
-            cell.remove()
-        return _finish(grant, office, {"cause": Cause.SPAWN_ERROR, "message": str(error)})
+        is_free = _removed(cell)
+        outcome: Record = {"cause": Cause.SPAWN_ERROR, "message": str(error)}
+        return _finish(grant, office, outcome) and is_free
     try:
         reached("shim.spawned")
         office.journal.began(pid, started_us)
@@ -67,29 +67,43 @@ def run(grant: Grant, office: Office) -> bool:
         output.stop_writing(error)
     escort = Escort(Started(pid, began, cell), grant=grant, output=output, office=office)
     outcome = escort.see_out()
-    if cell is not None:
-        cell.remove()
-    return _finish(grant, office, {"started_us": started_us, **outcome}) and not escort.stuck
+    is_free = _removed(cell) and not escort.stuck
+    return _finish(grant, office, {"started_us": started_us, **outcome}) and is_free
+
+
+def _removed(cell: Cell | None) -> bool:
+    """Remove a cell; tell whether this shim is free, because it is not in it any more."""
+    if cell is None:
+        return True
+    is_out = cell.left()
+    cell.remove()
+    return is_out
 
 
 def _start(grant: Grant, output: Output, office: Office, cell: Cell | None) -> int:
     stdin = office.null if grant.stdin is None else grant.stdin
     given: list[int] = []
     try:
-        given.append(stdout := output.pipe(FrameType.OUT))
-        given.append(stderr := output.pipe(FrameType.ERR))
+        stdout, stderr = _pipes(output, given)
         with inside(cell):
             return start(
                 grant, stdin=stdin, stdout=stdout, stderr=stderr, inheritance=office.inheritance
             )
+    finally:
+        for fd in (grant.stdin, *given):
+            _close(fd)
+
+
+def _pipes(output: Output, given: list[int]) -> tuple[int, int]:
+    try:
+        given.append(stdout := output.pipe(FrameType.OUT))
+        given.append(stderr := output.pipe(FrameType.ERR))
     except OSError as error:
         raise NotStarted(
             f"there were no pipes for the command's output ({error.strerror}): "
             "run fewer jobs here, or raise the limit of open files"
         ) from error
-    finally:
-        for fd in (grant.stdin, *given):
-            _close(fd)
+    return stdout, stderr
 
 
 def _close(fd: int | None) -> None:

@@ -12,6 +12,7 @@ import signal
 import time
 from typing import Final, NamedTuple
 
+from orchestrator.kernel.cgroups import Cgroup
 from worker.records import PREEMPT_GRACE_S, Cause
 from worker.shim import layout, tree
 from worker.shim.cell import Cell
@@ -72,7 +73,7 @@ class Escort:
         # First those that ended by themselves: they are nobody's leftovers.
         self._reap()
         if not self._alone:
-            self._stuck = tree.sweep(self._swept, self._office.group)
+            self._stuck = tree.sweep(self._swept, self._group())
         self._output.read_rest()
         return self._outcome()
 
@@ -171,6 +172,10 @@ class Escort:
     def _group_alive(self) -> bool:
         return tree.in_group(self._pid)
 
+    def _group(self) -> Cgroup | None:
+        """Return the group to kill; none if this shim could not step out of the cell in it."""
+        return self._office.group if self._cell is None or self._cell.left() else None
+
     def _reaped(self, pid: int, status: int, usage: resource.struct_rusage) -> None:
         if pid == self._pid:
             self._status, self._usage = status, usage
@@ -203,8 +208,8 @@ class Escort:
 
     def _remark(self, too_much: str | None) -> str | None:
         remarks = [] if too_much is None else [too_much]
-        if self._cell is not None and (refused := self._cell.remark()) is not None:
-            remarks.append(refused)
+        if self._cell is not None:
+            remarks += self._cell.remarks()
         if self._output.full is not None:
             remarks.append(
                 "the disk of the worker's spool is full, so the command was ended and its last "

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 
 from orchestrator import __version__
+from orchestrator.core.enforcement import not_held
 from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.delegation import delegated
 from orchestrator.protocol.machine import (
@@ -102,7 +103,7 @@ class Status:
             ends={str(cause): count for cause, count in post.ends.items()},
             attempts=_counts(said.get("ended")),
             leftovers=_number(said, "leftovers"),
-            not_held=wanted.limits.not_held(self._delegation.controllers),
+            not_held=not_held(wanted.limits, self._delegation.controllers),
         )
 
     def parked(self, name: str, config: Mapping[str, object]) -> WorkerStatus | None:

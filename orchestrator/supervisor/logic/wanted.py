@@ -7,7 +7,6 @@ two of them.
 """
 
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -51,11 +50,6 @@ class JobLimits:
     open_files: int | None = None
     output_bytes: int = OUTPUT_CAP_BYTES
     nice: int = 0
-
-    def not_held(self, controllers: AbstractSet[str]) -> list[str]:
-        """Return the limits that are wanted, and that nothing but an absent controller holds."""
-        by_kernel = (("cpus", self.cpus, "cpu"), ("pids", self.pids, "pids"))
-        return [name for name, most, it in by_kernel if most is not None and it not in controllers]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,9 +26,9 @@ print(delegation._own_folder().relative_to(folder), after.reason.split(":")[0])
 """
 
 
-def _said(script: str, folder: Path, controller: str) -> list[str]:
+def _said(script: str, folder: Path, controller: str, *more: str) -> list[str]:
     done = subprocess.run(
-        python("-c", HEAD + script, str(folder), controller),
+        python("-c", HEAD + script, str(folder), controller, *more),
         check=True,
         env=clean_environment(PYTHONPATH=str(ROOT)),
         capture_output=True,
@@ -58,6 +58,27 @@ def test_whoever_is_alone_in_a_scope_moves_aside() -> None:
     """It is started once and never again."""
     with groups.some_controller() as name, groups.service("one.scope") as folder:
         assert _said(SETTLE, folder, name) == [f"[] ['{name}'] True", "orchestrator "]
+
+
+HAND_ON = """
+from pathlib import Path
+names = frozenset(("absent", sys.argv[2]))
+if sys.argv[3] == "aside":
+    delegation._step_aside(folder, names)
+else:
+    folder.joinpath("orchestrator").mkdir()
+    folder.joinpath("orchestrator", "cgroup.procs").write_text("0")
+    print(sorted(delegation._hand_on(folder, names)))
+print(delegation._own_folder().relative_to(folder), sorted(delegation.delegated().controllers))
+"""
+
+
+def test_one_that_is_refused_takes_no_other_along() -> None:
+    """Each controller is tried, and what can be had is kept."""
+    with groups.some_controller() as name, groups.service("one.scope") as folder:
+        assert _said(HAND_ON, folder, name, "") == ["['absent']", f"orchestrator ['{name}']"]
+    with groups.some_controller() as name, groups.service("one.scope") as folder:
+        assert _said(HAND_ON, folder, name, "aside") == [f"orchestrator ['{name}']"]
 
 
 def test_whoever_is_not_alone_stays_where_it_was() -> None:

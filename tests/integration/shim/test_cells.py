@@ -96,7 +96,7 @@ async def test_everybody_is_ended_where_controllers_are_handed_on(
 
 
 ENTER = """
-import os, subprocess, sys
+import os, resource, subprocess, sys
 from pathlib import Path
 from orchestrator.kernel.cgroups import Cgroup
 from worker.shim.cell import Cell
@@ -106,8 +106,11 @@ group.enter()
 group.cell.mkdir()
 words = dict.fromkeys("job attempt argv env cwd root timeout_s silence_s grace_s".split())
 cell = Cell(group, Grant(**words, durable=False, stdin=None), frozenset())
+files = resource.getrlimit(resource.RLIMIT_NOFILE)
 with cell.entered():
     child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), files[1]))
+resource.setrlimit(resource.RLIMIT_NOFILE, files)
 own = Path("/proc/self/cgroup").read_text().splitlines()[-1]
 other = Path(f"/proc/{child.pid}/cgroup").read_text().splitlines()[-1]
 print(own.endswith(group.path.name), other.endswith(group.cell.name))
@@ -120,14 +123,15 @@ group.remove()
 """
 
 
-def test_only_the_command_is_in_the_cell() -> None:
-    """The shim goes in to start it, and out again: it is not held to anything."""
+@pytest.mark.parametrize("files", [64, 0])
+def test_only_the_command_is_in_the_cell(files: int) -> None:
+    """The shim goes in to start it, and out again: also when not a file can be opened any more."""
     with groups.service() as folder:
         group = Cgroup(folder / "orch-7.7.0")
         group.path.mkdir()
 
         done = subprocess.run(
-            python("-c", ENTER, str(group.path)),
+            python("-c", ENTER, str(group.path), str(files)),
             check=True,
             env=clean_environment(PYTHONPATH=str(ROOT)),
             capture_output=True,
@@ -136,6 +140,48 @@ def test_only_the_command_is_in_the_cell() -> None:
         )
 
         assert done.stdout.split() == ["True", "True", "-9", "False"]
+
+
+NO_FILES = """
+import os, sys
+from pathlib import Path
+from orchestrator.kernel.cgroups import Cgroup
+from worker.shim.cell import Cell
+from worker.shim.line import Grant
+group = Cgroup(Path(sys.argv[1]))
+group.enter()
+words = dict.fromkeys("job attempt argv env cwd root timeout_s silence_s grace_s".split())
+words |= {"memory_bytes": 1 << 30, "pids": 20, "cpus": 1}
+grant = Grant(**words, durable=False, stdin=None)
+cell = Cell.made(group, grant, frozenset(("cpu", "memory", "pids")))
+with cell.entered():
+    own = Path("/proc/self/cgroup").read_text().splitlines()[-1]
+print(own.endswith(group.cell.name), cell.left(), cell.holds_memory, cell.remarks())
+cell.remove()
+print(group.cell.exists())
+group.leave()
+group.remove()
+"""
+
+
+def test_words_that_the_kernel_has_not_are_told() -> None:
+    """It has no such files in this cell, which holds what it starts all the same."""
+    with groups.service() as folder:
+        group = Cgroup(folder / "orch-7.7.0")
+        group.path.mkdir()
+
+        done = subprocess.run(
+            python("-c", NO_FILES, str(group.path)),
+            check=True,
+            env=clean_environment(PYTHONPATH=str(ROOT)),
+            capture_output=True,
+            text=True,
+            timeout=15,
+        )
+
+    why = "its control group could not be used (No such file or directory)"
+    remarks = [f"it was not held to limits.{limit}: {why}" for limit in ("pids", "cpus")]
+    assert done.stdout.splitlines() == [f"True True False {remarks}", "False"]
 
 
 async def test_the_kernel_ends_a_job_for_its_memory(tmp_path: Path, all_three: Path) -> None:

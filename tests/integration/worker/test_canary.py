@@ -10,10 +10,12 @@ import pytest
 
 from orchestrator.protocol.wire import SessionRequest
 from orchestrator.protocol.words import Outcome
+from tests.integration.shim.workshop import come_true, order, workshop
 from tests.integration.worker.parent import Parent, parented, working
 from tests.support.fake_server import FakeServer
 from tests.support.waiting import wait_until
 from tests.support.workers import Workplace
+from worker.canary import sung
 
 WAIT = "while [ ! -e gate ]; do sleep 0.01; done"
 NOWHERE = {"PATH": "/nowhere"}
@@ -106,6 +108,18 @@ def test_a_change_of_what_jobs_get_is_tried_first(place: Workplace) -> None:
         assert place.server.end(waiting).exit_code == 5
         _update(parent, env=NOWHERE, canary=False)
         parent.stands(lambda it: it["state"] == "ready", "nobody asks for it any more")
+
+
+async def test_one_whose_end_is_not_heard_of_has_a_reason(tmp_path: Path) -> None:
+    """Whoever watches it counts nothing any more: it is ended with all of it, and that is said."""
+    async with workshop(tmp_path) as shop:
+        wanted = order("sh", "-c", "touch began; sleep 600", cwd=str(tmp_path), timeout_s=600.0)
+
+        why = await sung(shop.pool, wanted, 1.0)
+
+        assert why == "its end was not heard of within 1 s, so its shim was killed"
+        assert (tmp_path / "began").exists()
+        await come_true(lambda: not shop.shims, "its shim is gone")
 
 
 @pytest.mark.parametrize("who", ["worker", "parent"])

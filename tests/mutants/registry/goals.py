@@ -181,8 +181,8 @@ MUTANTS: Final = (
         name="limit-of-processes-not-told",
         breaks=("M24",),
         file="worker/shim/cell.py",
-        old='words["pids.max"] = str(grant.pids + 1)',
-        new='words["pids.max"] = "max"',
+        old='after["pids"] = {"pids.max": str(grant.pids)}',
+        new='after["pids"] = {"pids.max": "max"}',
         tests=tests_in("unit/worker/test_cell.py", "test_what_a_cell_is_told"),
     ),
     Mutant(

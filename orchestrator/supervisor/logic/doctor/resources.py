@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from shlex import quote
 from typing import Final
 
+from orchestrator.core.enforcement import BY_KERNEL, not_held
 from orchestrator.protocol.limits import MIB
 from orchestrator.supervisor.logic.doctor.facts import Facts
 from orchestrator.supervisor.logic.doctor.finding import Finding, ok, problem, unseen, warning
-from orchestrator.supervisor.logic.wanted import JobLimits, MachineWanted
+from orchestrator.supervisor.logic.wanted import MachineWanted
 
 FILES_SPARE: Final = 64
 FILES_OF_A_CHILD: Final = 4
@@ -19,8 +20,6 @@ TASKS_OF_A_JOB: Final = 4
 """Its shim, its command, and a little of what that starts."""
 ENTRIES: Final = 1_000
 _UNKNOWN: Final = "nobody knows what is wanted of this machine"
-_KERNEL: Final = {"pids": "pids", "cpus": "cpu"}
-"""Which limit needs which controller of the kernel."""
 
 
 def disks(facts: Facts) -> Iterator[Finding]:
@@ -102,8 +101,7 @@ def limits(facts: Facts) -> Iterator[Finding]:
     yield ok("limits", _who_holds(controllers))
     wanted = facts.wanted
     for worker in () if wanted is None else wanted.workers:
-        missing = [it for it in ("pids", "cpus") if _is_ignored(worker.limits, it, controllers)]
-        if missing:
+        if missing := not_held(worker.limits, controllers):
             which = " and ".join(f"limits.{name}" for name in missing)
             yield warning(
                 "limits",
@@ -112,14 +110,10 @@ def limits(facts: Facts) -> Iterator[Finding]:
             )
 
 
-def _is_ignored(limits: JobLimits, name: str, controllers: frozenset[str]) -> bool:
-    return getattr(limits, name) is not None and _KERNEL[name] not in controllers
-
-
 def _who_holds(controllers: frozenset[str]) -> str:
     memory = "the kernel (control group)" if "memory" in controllers else "its shim, by looking"
-    both = [name for name in ("pids", "cpus") if _KERNEL[name] in controllers]
-    none = [name for name in ("pids", "cpus") if _KERNEL[name] not in controllers]
+    both = [name for name, controller in BY_KERNEL.items() if controller in controllers]
+    none = [name for name in BY_KERNEL if name not in both]
     parts = [
         f"memory: {memory}",
         *([f"{' and '.join(both)}: the kernel (control group)"] if both else []),
