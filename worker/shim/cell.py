@@ -137,8 +137,7 @@ class Cell:
         try:
             for name, value in words.items():
                 # Where there is nowhere to swap to there is no such file.
-                absent = FileNotFoundError if name == _SWAP else ()
-                with contextlib.suppress(absent):
+                if name != _SWAP or (self._path / name).exists():
                     write(self._path / name, value.encode())
         except OSError as error:
             self._refused[limit] = error
