@@ -87,9 +87,11 @@ def _unavailable(host: str, port: int, error: OSError) -> StateUnavailable:
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        # A name that cannot be one is no OSError: getaddrinfo encodes it first.
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise ConfigInvalid(
-            f"{host!r} is not an address of this machine: {error.strerror}",
+            f"{host!r} is not an address of this machine: {why}",
             hint="give an address such as 127.0.0.1:8700",
         ) from error
     # IPv4 first, so that `localhost` means the same address everywhere.

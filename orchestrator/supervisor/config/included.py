@@ -5,14 +5,16 @@ one name in two files, a directory that is not there) is told with the right pla
 having to ask which file it was. Such a file says `workers`, and nothing else.
 """
 
+import fnmatch
 import glob
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from orchestrator.supervisor.config import modes
-from orchestrator.supervisor.config.model import VERSION, WORKERS
+from orchestrator.supervisor.config.model import INCLUDES, VERSION, WORKERS, is_path
 from orchestrator.supervisor.config.places import Folders, PathFault
 from orchestrator.supervisor.config.problem import Problem
 from orchestrator.supervisor.config.text import document
@@ -21,7 +23,18 @@ from orchestrator.supervisor.config.text.sheet import Sheet
 
 FILES: Final = WORKERS
 """More files than there may be workers say nothing."""
+NAMES: Final = 10_000
+"""So many names of a folder are looked at: it is read at each change, while everything runs."""
 Texts = tuple[tuple[Path, bytes], ...]
+
+
+class PatternFault(Exception):
+    """A pattern by which nothing can be found: why, and what to do."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
 
 
 @dataclass(slots=True)
@@ -67,10 +80,10 @@ def gather(sheet: Sheet, environ: Mapping[str, str], kept: Texts | None = None) 
 
 
 def _said(sheet: Sheet) -> list[Leaf]:
-    """Return what is named; what is no list of texts the model will complain of."""
+    """Return what is named; what is no list of paths the model will complain of."""
     entry = sheet.root.entries.get("include") if isinstance(sheet.root, Keys) else None
     nodes = entry.node.nodes if entry is not None and isinstance(entry.node, Items) else []
-    return [node for node in nodes if isinstance(node, Leaf) and isinstance(node.value, str)]
+    return [node for node in nodes[:INCLUDES] if isinstance(node, Leaf) and is_path(node.value)]
 
 
 def _kept(kept: Texts, first: Leaf) -> Iterator[tuple[Mark, Path, modes.Taken]]:
@@ -89,11 +102,13 @@ def _on_disk(
         except PathFault as fault:
             included.problems.append(sheet.problem(leaf.at, "path", fault.message))
             continue
-        if glob.has_magic(str(pattern.parent)):
-            what = "a pattern may stand in the name of the file alone"
-            included.problems.append(sheet.problem(leaf.at, "include", what))
+        try:
+            found = _matching(pattern, included)
+        except PatternFault as fault:
+            problem = sheet.problem(leaf.at, "include", fault.message, hint=fault.hint)
+            included.problems.append(problem)
             continue
-        for path in _matching(pattern, included):
+        for path in found:
             if path in met:
                 continue
             met.add(path)
@@ -107,11 +122,34 @@ def _on_disk(
 
 def _matching(pattern: Path, included: Included) -> list[Path]:
     """Return the files of a pattern; of a plain name that one, whether or not it is there."""
+    folder = pattern.parent
+    if glob.has_magic(str(folder)):
+        raise PatternFault("a pattern may stand in the name of the file alone")
     if not glob.has_magic(pattern.name):
         return [pattern]
-    included.watched.add(pattern.parent)
+    if "**" in pattern.name:
+        raise PatternFault("'**' is not understood: folders below are not looked at", "write one *")
+    included.watched.add(folder)
     # Hidden ones are what editors leave while they write.
-    return sorted(path for path in pattern.parent.glob(pattern.name) if path.name[0] != ".")
+    names = [name for name in _names(folder) if not name.startswith(".")]
+    return [folder / name for name in sorted(fnmatch.filter(names, pattern.name))]
+
+
+def _names(folder: Path) -> list[str]:
+    """Return what is in a folder; nothing, if it is not there, as it may come."""
+    names = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if len(names) == NAMES:
+                    hint = "give the configuration a folder of its own"
+                    raise PatternFault(f"{folder} holds more than {NAMES:,} names", hint)
+                names.append(entry.name)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise PatternFault(f"{folder} cannot be read: {(error.strerror or '').lower()}") from None
+    return names
 
 
 def _workers(sheet: Sheet, path: Path, raw: bytes, problems: list[Problem]) -> list[document.Node]:

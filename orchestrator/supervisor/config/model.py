@@ -6,7 +6,7 @@ read. A key is here only when something is done with it.
 """
 
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeGuard
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -40,6 +40,11 @@ LEAST_LOG: Final = 64 * KIB
 """A few lines may be as long as this."""
 RETAIN_MAX_S: Final = 10 * 366 * 86_400.0
 TERABYTE: Final = 2**40
+INCLUDES: Final = 100
+LABEL: Final = 63
+"""Of a part of a host's name, as in the DNS."""
+PATH_LENGTH: Final = 4096
+"""What the kernel takes."""
 SECRET_NAME: Final = re.compile(
     r"(?:.*_)?(?:TOKEN|SECRET|PASSWORD|PASSWD|KEY|CREDENTIALS?)", re.IGNORECASE
 )
@@ -63,6 +68,14 @@ def _path(text: str) -> str:
     if not text.strip():
         raise wrong("this is empty", "write a path; ~ and ${HOME} are understood")
     return text
+
+
+def is_path(value: object) -> TypeGuard[str]:
+    """Tell whether something can be a path, for those who need it before all else is known."""
+    try:
+        return isinstance(value, str) and len(value) <= PATH_LENGTH and bool(_path(value))
+    except ValueError:
+        return False
 
 
 def _variable(name: str) -> str:
@@ -91,7 +104,10 @@ def address(text: object) -> tuple[str, int]:
     found = _ADDRESS.fullmatch(text) if isinstance(text, str) else None
     if found is None or int(found[3]) > 65_535:
         raise wrong("this is no address", "write 127.0.0.1:8700, [::1]:8700 or 0.0.0.0:8700")
-    return found[1] or found[2], int(found[3])
+    host = found[1] or found[2]
+    if not found[1] and not all(0 < len(label) <= LABEL for label in host.rstrip(".").split(".")):
+        raise wrong(f"a name of a host has 1 to {LABEL} characters between its dots")
+    return host, int(found[3])
 
 
 def _count_or_auto(value: object) -> int | Literal["auto"]:
@@ -115,7 +131,7 @@ def _a_list(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-Path = Annotated[str, Field(max_length=4096), AfterValidator(_path)]
+Path = Annotated[str, Field(max_length=PATH_LENGTH), AfterValidator(_path)]
 Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": f"^{_NAME}$"})]
 Title = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(printable)]
 Variable = Annotated[str, AfterValidator(_variable)]
@@ -310,7 +326,7 @@ class File(Part):
     version: Annotated[Literal[1], BeforeValidator(_version)]
     """The version of this format: 1."""
     include: Annotated[tuple[Path, ...], BeforeValidator(_a_list)] = Field(
-        default=(), max_length=100
+        default=(), max_length=INCLUDES
     )
     """Files with more workers, such as workers.d/*.yaml."""
     server: Server | None = None

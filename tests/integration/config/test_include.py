@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestrator.supervisor.config import included
 from orchestrator.supervisor.config.loader import Loaded, load
 from tests.support.configs import ConfigFolder, token, words
 
@@ -76,6 +77,16 @@ def test_what_is_wrong_in_a_file_is_told_there(config: ConfigFolder, text: str, 
         ("workers.d", "workers.d is a directory"),
         ("'*/a.yaml'", "a pattern may stand in the name of the file alone"),
         ("~nobody-here/x", "there is no user"),
+        ("'/**'", "'**' is not understood"),
+        ("'~/**'", "'**' is not understood"),
+        ("'a**.yaml'", "'**' is not understood"),
+        ('"a\\0b.yaml"', "must not contain NUL"),
+        ('"*\\0.yaml"', "must not contain NUL"),
+        ("' '", "this is empty"),
+        ("/", "/ is a directory"),
+        ("a" * 4097, "characters"),
+        ("a" * 300, "file name too long"),
+        ("workers.d/a.yaml/*.yaml", "not a directory"),
     ],
 )
 def test_what_cannot_be_included_is_told_where_it_is_named(
@@ -89,6 +100,19 @@ def test_what_cannot_be_included_is_told_where_it_is_named(
     assert loaded.wanted is None
     assert f"{config.path}:2:11: " in words(loaded)
     assert told in words(loaded)
+
+
+def test_a_folder_with_too_many_names_is_told(
+    config: ConfigFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read at each change, so it is not read without end."""
+    monkeypatch.setattr(included, "NAMES", 3)
+    for number in range(4):
+        (config.home / f"note{number}").touch()
+
+    told = words(config.load("version: 1\ninclude: ['*.yaml']\n"))
+
+    assert f"{config.path}:2:11: {config.home} holds more than 3 names" in told
 
 
 def test_a_token_is_there_once(config: ConfigFolder) -> None:

@@ -36,6 +36,8 @@ FILE = [
     ("version: 1\nmachine: {disk: {min_free: 110%}}", "this is neither a size nor a share"),
     ("version: 1\nmachine: {disk: {spool_max: 1MiB}}", "this is 1MiB; it must be from 32MiB to"),
     ("version: 1\nmachine: {disk: {spool_max: 2G}}", "write it with its unit: 512MiB, 2GiB"),
+    (f"version: 1\nserver: {{listen: '{'a' * 64}:1'}}", "2:18: a name of a host has 1 to 63"),
+    ("version: 1\nserver: {listen: 'a..b:1'}", "2:18: a name of a host has 1 to 63"),
     ("version: 1\nmachine: {metrics: {listen: 9464}}", "2:29: this is no address"),
     ("version: 1\nmachine: {metrics: {listen: '127.0.0.1:0'}}", "2:29: nobody would know the po"),
     ("version: 1\nmachine: {metrics: {listen: '0.0.0.0:9464'}}", "2:29: everybody on the netw"),

@@ -53,3 +53,10 @@ def test_what_is_no_listening_socket_is_refused(tmp_path: Path) -> None:
         for fd in (os.dup(file.fileno()), os.dup(idle.fileno()), 999):
             with pytest.raises(ConfigInvalid, match=f"descriptor {fd} is no"):
                 from_fd(fd, insecure_http=False)
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a..b", "\udc80"])
+def test_what_can_be_no_name_is_refused(host: str) -> None:
+    """The look-up raises no OSError over it, as it never begins."""
+    with pytest.raises(ConfigInvalid, match="is not an address of this machine"):
+        bind(host, 0, insecure_http=True)
