@@ -6,9 +6,11 @@ would be refused. It would also find out only after a second of imports that it 
 
 import errno
 import socket
+import threading
 from typing import Final
 
 import anyio
+from anyio import to_thread
 
 from orchestrator.kernel import listening
 from orchestrator.kernel.errors import StateUnavailable
@@ -23,9 +25,35 @@ async def listen(host: str, port: int, *, insecure_http: bool) -> socket.socket:
     deadline = anyio.current_time() + _PATIENCE_S
     while True:
         try:
-            return listening.bind(host, port, insecure_http=insecure_http)
+            return await bind(host, port, insecure_http=insecure_http)
         except StateUnavailable as error:
             taken = isinstance(error.__cause__, OSError) and error.__cause__.errno
             if taken != errno.EADDRINUSE or anyio.current_time() > deadline:
                 raise
         await anyio.sleep(_CHECK_S)
+
+
+async def bind(host: str, port: int, *, insecure_http: bool) -> socket.socket:
+    """Return a listening socket; a name is looked up, which may take as long as others like.
+
+    Meanwhile everything else goes on. Who is cancelled waits no longer, and a socket that comes
+    later is closed.
+    """
+    lock, given_up, bound = threading.Lock(), threading.Event(), list[socket.socket]()
+
+    def in_thread() -> None:
+        ours = listening.bind(host, port, insecure_http=insecure_http)
+        with lock:
+            if given_up.is_set():
+                ours.close()
+            bound.append(ours)
+
+    try:
+        await to_thread.run_sync(in_thread, abandon_on_cancel=True)
+    except BaseException:
+        with lock:
+            given_up.set()
+            for ours in bound:
+                ours.close()
+        raise
+    return bound[0]

@@ -201,7 +201,7 @@ class Daemon:
             stack.callback(listening.close)
         if self._phase is not Phase.RUNNING:
             return
-        launches = Launches(self._settings, self._launcher)
+        launches = Launches(self._settings, self._launcher, self.changed)
         fleet = self.fleet = Fleet(wanted, launches, self._settings, self.changed, self._clock)
         stack.callback(fleet.close)
         fleet.start(tasks, listening)

@@ -3,7 +3,8 @@
 It may be wanted otherwise while everything runs: at another address, with other data, or not at
 all. Then its process is ended and another one begins; it is the same to a job, which runs on in its
 shim. The address is held here over all processes of the server. What cannot be had (an address that
-is taken) is told, and the server goes on as it was.
+is taken) is told, and the server goes on as it was; if even that cannot be, there is none until
+something else is wanted.
 """
 
 import logging
@@ -12,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import anyio
 from anyio.abc import TaskGroup
 
 from orchestrator.kernel import logs
 from orchestrator.kernel.bell import Bell
-from orchestrator.kernel.errors import OrchestratorError
+from orchestrator.kernel.errors import OrchestratorError, StateUnavailable
 from orchestrator.kernel.listening import url_of
 from orchestrator.supervisor.address import listen
 from orchestrator.supervisor.children import ChildService, Running
@@ -65,11 +67,15 @@ class Embedded:
         self.service: ChildService | None = None
         self.problem: str | None = None
         """Why it is not as it is wanted."""
+        self.problem_since = 0.0
+        """Since when that is so, by the clock of the event loop."""
         self._launches = launches
         self._changed = changed
         self._clients = clients
         self._target: ServerWanted | None = None
         self._place: Place | None = None
+        self._url: str | None = None
+        """Where clients were sent the last time."""
         self._closing = False
 
     def start(self, group: TaskGroup, first: Place | None) -> None:
@@ -107,11 +113,18 @@ class Embedded:
         async def launch(_last_code: int | None) -> Running:
             return await self._launches.launch_server(place.wanted, place.listening)
 
-        self._place = place
-        self._launches.server_will_be_at(url_of(place.listening))
+        if self._closing:
+            place.listening.close()
+            return
+        self._place, url = place, url_of(place.listening)
+        self._launches.server_will_be_at(url)
         service = self.service = ChildService("server", POLICY, launch, self._changed)
         group.start_soon(service.run)
         group.start_soon(self._introduce, service, place.wanted)
+        was, self._url = self._url, url
+        if was not in {None, url}:
+            for client in self._clients():
+                client.move("its server is elsewhere")
 
     async def _introduce(self, service: ChildService, wanted: ServerWanted) -> None:
         """Tell workers and command line of the server, once it is ready."""
@@ -123,20 +136,25 @@ class Embedded:
 
     async def _follow(self, group: TaskGroup) -> None:
         while True:
-            await self._changed.until(lambda: self._target != self.applied and not self.problem)
+            await self._changed.until(lambda: self._has_to_change)
             try:
                 await self._become(group, self._target)
             except OrchestratorError as error:
-                self.problem = error.message
+                self.problem, self.problem_since = error.message, anyio.current_time()
+                now = "there is none now" if self._place is None else "it goes on as it was"
                 logs.event(
                     LOGGER,
                     logging.ERROR,
                     "server.not_changed",
                     why=error.message,
                     hint=error.hint,
-                    next="it goes on as it was; tried again when the configuration changes",
+                    next=f"{now}; tried again when the configuration changes",
                 )
                 self._changed.ring()
+
+    @property
+    def _has_to_change(self) -> bool:
+        return self._target != self.applied and not self.problem and not self._closing
 
     async def _become(self, group: TaskGroup, target: ServerWanted | None) -> None:
         old = self._place
@@ -151,6 +169,7 @@ class Embedded:
         """End it when nobody needs it: a mistake in the file must not end what works."""
         await self._changed.until(lambda: not self._clients() or self._target is not None)
         if self._target is None:
+            self._launches.server_is_away()
             await self._end()
             self.close()
             self.service = None
@@ -170,14 +189,9 @@ class Embedded:
             listening = await self._listen_elsewhere(group, old, target)
         elif moves:
             old.listening.close()
-        if self._closing:
-            return
         if was.data_dir != target.data_dir:
             disconnect(was.data_dir.parent)
         self._begin(group, Place(target, listening))
-        if moves:
-            for client in self._clients():
-                client.move("its server is elsewhere")
 
     async def _listen_elsewhere(
         self, group: TaskGroup, old: Place, target: ServerWanted
@@ -186,8 +200,16 @@ class Embedded:
         old.listening.close()
         try:
             return await _listen(target)
-        except OrchestratorError:
-            self._begin(group, Place(old.wanted, await _listen(old.wanted)))
+        except OrchestratorError as error:
+            # From here on there is none: what is wanted now is not what was wanted then.
+            self._place = self.service = None
+            try:
+                listening = await _listen(old.wanted)
+            except OrchestratorError as lost:
+                disconnect(old.wanted.data_dir.parent)
+                both = f"{error.message}; nor can it go back: {lost.message}"
+                raise StateUnavailable(both, hint=error.hint) from error
+            self._begin(group, Place(old.wanted, listening))
             raise
 
     async def _end(self) -> None:

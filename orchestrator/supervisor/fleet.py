@@ -73,6 +73,11 @@ class Fleet:
         """Return why the embedded server is not as it is wanted."""
         return self._embedded.problem
 
+    @property
+    def server_problem_since(self) -> float:
+        """Return since when that is so, by the clock of the event loop."""
+        return self._embedded.problem_since
+
     def _clients(self) -> list[Client]:
         return [post for post in self.posts if post.needs_our_server and not post.is_gone]
 

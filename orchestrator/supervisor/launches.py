@@ -15,6 +15,7 @@ import anyio
 from anyio import to_thread
 
 from orchestrator.kernel import lifeline, packets
+from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.errors import LauncherGone, LaunchFailed, StateUnavailable
 from orchestrator.kernel.files import private_dir, write_private
 from orchestrator.kernel.launching import Launcher
@@ -43,15 +44,26 @@ def _new_lifeline() -> Iterator[tuple[ParentEnd, socket.socket]]:
         raise
 
 
+def _have_folder(folder: Path) -> Path:
+    """Have a worker's folder, and the one of all workers.
+
+    That one, too, each time: where a start died between making and syncing it, nobody else would
+    sync it, and the power would take all spools with it.
+    """
+    private_dir(folder.parent)
+    return private_dir(folder)
+
+
 class Launches:
     """Launches the children of one machine."""
 
-    def __init__(self, settings: DaemonSettings, launcher: Launcher) -> None:
+    def __init__(self, settings: DaemonSettings, launcher: Launcher, changed: Bell) -> None:
         self._settings = settings
         self._launcher = launcher
+        self._changed = changed
         self._url = ""
         self._server_dir = Path()
-        self._server_is_up = anyio.Event()
+        self._server_is_up = False
         self._nursery: Launcher | None = None
         self._one_at_a_time = anyio.Lock()
         self._enrolling = anyio.Lock()
@@ -65,15 +77,16 @@ class Launches:
         workers begin beside it.
         """
         self._url = url
+        self._changed.ring()
 
     def server_is_at(self, url: str) -> None:
         """Note that the embedded server became ready, and its address."""
-        self._url = url
-        self._server_is_up.set()
+        self._url, self._server_is_up = url, True
+        self._changed.ring()
 
     def server_is_away(self) -> None:
-        """Note that it will be ready again, perhaps elsewhere: who is launched waits for that."""
-        self._url, self._server_is_up = "", anyio.Event()
+        """Note that it ends: who is launched waits for the next one, perhaps elsewhere."""
+        self._url, self._server_is_up = "", False
 
     def folder(self, worker: WorkerWanted) -> Path:
         """Return where a worker's memory is: it goes by its id, as its name may change."""
@@ -137,8 +150,7 @@ class Launches:
 
     async def _url_of_ours(self) -> str:
         """Return the address of the embedded server, waiting until there is one."""
-        if not self._url:
-            await self._server_is_up.wait()
+        await self._changed.until(lambda: bool(self._url))
         return self._url
 
     async def _have_folders(self, worker: WorkerWanted) -> Path:
@@ -147,7 +159,7 @@ class Launches:
         # Making sure waits for the disk, and a worker that died is to be back in milliseconds. The
         # disk syncs for many in the time of one, so nobody else has to wait for it either.
         if folder not in self._made or not folder.is_dir():
-            folder = await to_thread.run_sync(private_dir, folder)
+            folder = await to_thread.run_sync(_have_folder, folder)
             self._made.add(folder)
         if worker.create_working_directory:
             try:
@@ -183,11 +195,11 @@ class Launches:
         token_file = folder / "token"
         if token_file.exists() and not renew:
             return
-        await self._server_is_up.wait()
         # Imported at the first start only: together with httpx it takes longer than all the rest.
         from orchestrator.client.enrolment import enrol  # noqa: PLC0415
 
         async with self._enrolling:
+            await self._changed.until(lambda: self._server_is_up)
             key_file = self._server_dir / "enrol.key"
             token = await enrol(url=self._url, key_file=key_file, name=name, folder=folder)
         write_private(token_file, f"{token}\n")

@@ -137,7 +137,7 @@ def _matching(pattern: Path, included: Included) -> list[Path]:
 
 def _names(folder: Path) -> list[str]:
     """Return what is in a folder; nothing, if it is not there, as it may come."""
-    names = []
+    names: list[str] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:

@@ -13,13 +13,13 @@ from http import HTTPStatus
 from typing import Final
 
 import anyio
-from anyio import to_thread
 
 from orchestrator.kernel import listening, logs
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.kernel.unix_socket import Peer
 from orchestrator.protocol.machine import MetricsStatus
+from orchestrator.supervisor.address import bind
 from orchestrator.supervisor.control import http
 from orchestrator.supervisor.control.http import Handler, Request, Response, problem
 from orchestrator.supervisor.logic.wanted import MetricsWanted
@@ -30,7 +30,7 @@ AGAIN_S: Final = 5.0
 PATHS: Final = frozenset({"/metrics", "/v1/health/live", "/v1/health/ready"})
 ANYBODY: Final = Peer(None, -1)
 """Who calls by TCP is nobody in particular."""
-_LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 class Exposition:
@@ -67,10 +67,7 @@ class Exposition:
 
     async def _bound(self, wanted: MetricsWanted) -> socket.socket | None:
         try:
-            # A name is looked up, and that may take as long as somebody else likes.
-            return await to_thread.run_sync(
-                lambda: listening.bind(wanted.host, wanted.port, insecure_http=wanted.insecure_http)
-            )
+            return await bind(wanted.host, wanted.port, insecure_http=wanted.insecure_http)
         except OrchestratorError as error:
             if error.message != self._trouble:
                 hint = "choose another machine.metrics.listen, or stop what listens there"
@@ -87,7 +84,9 @@ class Exposition:
             logs.event(LOGGER, logging.INFO, "metrics.exposed", url=self._url)
             try:
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(http.serve, ours, self._limited(wanted), lambda _: ANYBODY)
+                    names = LOCAL_NAMES | {_written(wanted.host), _written(ours.getsockname()[0])}
+                    limited = self._limited(None if wanted.insecure_http else names)
+                    tasks.start_soon(http.serve, ours, limited, lambda _: ANYBODY)
                     await self._until_not(wanted)
                     tasks.cancel_scope.cancel()
             finally:
@@ -96,11 +95,13 @@ class Exposition:
     async def _until_not(self, wanted: MetricsWanted, deadline: float = float("inf")) -> None:
         await self._changed.until(lambda: self._wanted() != wanted, deadline=deadline)
 
-    def _limited(self, wanted: MetricsWanted) -> Handler:
+    def _limited(self, names: frozenset[str] | None) -> Handler:
+        """Return the handler for these names of ours; without them, for any."""
+
         async def answer(request: Request) -> Response:
             if request.method not in {"GET", "HEAD"} or request.path not in PATHS:
                 return problem(HTTPStatus.NOT_FOUND, "not_found", "only /metrics is told here")
-            if not wanted.insecure_http and _named(request.host) not in _LOCAL_NAMES:
+            if names is not None and _named(request.host) not in names:
                 # A page of the web may have its own name lead to us, but cannot name us so.
                 told = f"the host {request.host!r} is not this machine"
                 return problem(HTTPStatus.MISDIRECTED_REQUEST, "wrong_host", told)
@@ -111,6 +112,11 @@ class Exposition:
             return response
 
         return answer
+
+
+def _written(host: str) -> str:
+    """Return a host as a Host header has it."""
+    return f"[{host}]" if ":" in host else host.lower()
 
 
 def _named(host: str) -> str:

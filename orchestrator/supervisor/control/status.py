@@ -24,8 +24,8 @@ from orchestrator.protocol.machine import (
     ServerStatus,
     WorkerStatus,
 )
-from orchestrator.supervisor.children import ChildService
 from orchestrator.supervisor.fleet import Fleet
+from orchestrator.supervisor.logic.child import ChildState
 from orchestrator.supervisor.logic.standing import WORKING
 from orchestrator.supervisor.post import Post
 
@@ -63,9 +63,7 @@ class Status:
                 controllers=sorted(self._delegation.controllers),
                 reason=self._delegation.reason or None,
             ),
-            server=None
-            if fleet is None or fleet.server is None
-            else self._server(fleet.server, fleet.server_problem),
+            server=None if fleet is None else self._server(fleet),
             loop_lag_s=None if fleet is None else round(fleet.loop_lag_s, 4),
             workers=sorted(workers, key=lambda worker: worker.name),
         )
@@ -125,7 +123,13 @@ class Status:
             configured_at=str(first.get("place", entry.place)),
         )
 
-    def _server(self, server: ChildService, problem: str | None) -> ServerStatus:
+    def _server(self, fleet: Fleet) -> ServerStatus | None:
+        server, problem = fleet.server, fleet.server_problem
+        if server is None and problem is None:
+            return None
+        if server is None:
+            since = self._wall(fleet.server_problem_since)
+            return ServerStatus(state=str(ChildState.DOWN), since=since, problem=problem)
         url = server.news.get("url")
         return ServerStatus(
             state=str(server.child.state),

@@ -18,6 +18,7 @@ from orchestrator.supervisor.settings import Programs
 from orchestrator.supervisor.watcher import FileSettings
 
 PROGRAMS = Programs(
+    server=("-m", "tests.integration.supervisor.small_server"),
     worker="tests.integration.supervisor.fleet_worker:run_forked",
     worker_modules=("tests.integration.supervisor.fleet_worker",),
     shim="tests.integration.launcher.entries:outlive",

@@ -2,7 +2,8 @@
 
 It makes its keys at the first start, enrols workers, and keeps a journal of what happened to it.
 A file `exit-code` in its folder makes it end with that code instead of starting, a file `silent`
-keeps it from answering, and a FIFO `late` from starting before somebody opens it for writing.
+keeps it from answering, a file `slow` from ending, and a FIFO `late` from starting before somebody
+opens it for writing.
 """
 
 import argparse
@@ -22,6 +23,7 @@ def main() -> int:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--listen-fd", type=int)
     parser.add_argument("--lifeline-fd", type=int)
+    parser.add_argument("--insecure-http", action="store_true")
     options = parser.parse_args()
     folder: Path = options.data_dir
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -44,6 +46,8 @@ def main() -> int:
     line.send(json.dumps({"state": "ready", "url": url}).encode())
     order = line.recv(1000)
     note(folder.parent, f"server heard {order.decode() or 'the end'}")
+    while (folder / "slow").exists():
+        threading.Event().wait(0.02)
     server.shutdown()
     return 0
 

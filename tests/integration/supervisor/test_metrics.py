@@ -21,9 +21,14 @@ CALL_S = 5.0
 
 
 def _asked(
-    port: int, path: str = "/metrics", *, method: str = "GET", host: str | None = None
+    port: int,
+    path: str = "/metrics",
+    *,
+    method: str = "GET",
+    host: str | None = None,
+    at: str = "127.0.0.1",
 ) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=CALL_S)
+    connection = http.client.HTTPConnection(at, port, timeout=CALL_S)
     try:
         connection.request(method, path, headers={} if host is None else {"Host": host})
         answer = connection.getresponse()
@@ -99,6 +104,17 @@ def test_nothing_else_is_told_by_tcp(tmp_path: Path) -> None:
         assert _asked(port, host=f"evil.example.com:{port}")[0] == 421
         assert _asked(port, host=f"localhost:{port}")[0] == 200
         assert _status(machine).workers[0].state == "auth_failed"
+
+
+def test_the_address_itself_is_a_name_of_ours(tmp_path: Path) -> None:
+    """Whoever scrapes it names it as the file does, whichever of this machine's it is."""
+    machine, port = Machine(tmp_path), free_port()
+    machine.save(worker("a", 0), machine={"metrics": {"listen": f"127.0.0.2:{port}"}})
+    with machine.run():
+        machine.wait_for_event("metrics.exposed")
+
+        assert _asked(port, at="127.0.0.2")[0] == 200
+        assert _asked(port, at="127.0.0.2", host="evil.example.com")[0] == 421
 
 
 def _asks(port: int) -> bool:

@@ -1,0 +1,103 @@
+"""The embedded server becomes what the file says, also when little of that goes as it should."""
+
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+from tests.integration.supervisor.fleets import Machine
+from tests.support.installation import free_port
+from tests.support.waiting import wait_until
+
+WEB = {"name": "web", "working_directory": "."}
+
+
+def _server(machine: Machine, port: int, host: str = "127.0.0.1", **more: Any) -> dict[str, Any]:
+    folder = machine.state / "server"
+    return {"server": {"listen": f"{host}:{port}", "data_dir": str(folder), **more}}
+
+
+def _held(host: str, port: int) -> socket.socket:
+    """Take an address as soon as nobody else has it."""
+
+    def attempt() -> list[socket.socket]:
+        ours = socket.socket()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            ours.bind((host, port))
+            ours.listen()
+        except OSError:
+            ours.close()
+            return []
+        return [ours]
+
+    return wait_until(attempt, timeout_s=15, what=f"{host}:{port} is free")[0]
+
+
+def test_who_waits_for_a_server_gets_the_one_that_follows(tmp_path: Path) -> None:
+    """The first one never came up before it was to be another one."""
+    machine, port = Machine(tmp_path), free_port()
+    (machine.folder(0).parents[1] / "server").mkdir(mode=0o700)
+    code = machine.state / "server/exit-code"
+    code.write_text("1")
+    machine.save(WEB, **_server(machine, port))
+    with machine.run():
+        machine.wait_for_event("child.ended", child="server")
+
+        machine.save(WEB, **_server(machine, port, insecure_http=True))
+        machine.wait_for_event("config.applied", generation=2)
+        code.unlink()
+
+        machine.wait_for("server ready")
+        machine.wait_for("web ready")
+        assert machine.told("web")["server_url"] == f"http://127.0.0.1:{port}"
+
+
+def test_a_server_that_lost_its_address_comes_back_with_the_file(tmp_path: Path) -> None:
+    """The new address is taken, and then the old one is, too: `status` and the log say so."""
+    machine, port = Machine(tmp_path), free_port()
+    machine.save(WEB, **_server(machine, port))
+    with machine.run():
+        machine.wait_for("web ready")
+        with _held("127.0.0.2", port):
+            machine.save(WEB, **_server(machine, port, "0.0.0.0", insecure_http=True))
+            with _held("127.0.0.1", port):
+                told = machine.wait_for_event("server.not_changed")
+                assert f"0.0.0.0:{port}: the address is in use; nor can it go back" in told["why"]
+                assert told["next"].startswith("there is none now")
+
+        machine.save(WEB, **_server(machine, port))
+
+        machine.wait_for("server ready", count=2)
+        assert len(machine.pids()["web"]) == 1
+
+
+def test_an_end_beside_a_change_comes(tmp_path: Path) -> None:
+    """A server that is to be another one while everything ends is none of both."""
+    machine, port = Machine(tmp_path), free_port()
+    machine.save(WEB, **_server(machine, port))
+    with machine.run() as daemon:
+        machine.wait_for("web ready")
+        (machine.state / "server/slow").touch()
+        daemon.signal(signal.SIGINT)
+        machine.wait_for("server heard")
+        machine.save(WEB, **_server(machine, port, insecure_http=True))
+        machine.wait_for_event("config.applied", generation=2)
+
+        (machine.state / "server/slow").unlink()
+
+        assert daemon.wait() == 0
+        assert [line for line in machine.journal() if line.startswith("server ready")] == [
+            f"server ready on 127.0.0.1:{port}"
+        ]
+
+
+def test_the_folder_of_all_workers_is_ours_alone(tmp_path: Path) -> None:
+    """Otherwise somebody else could put another spool into it."""
+    machine = Machine(tmp_path)
+    machine.folder(0).parent.chmod(0o755)
+    machine.save(WEB, **_server(machine, free_port()))
+    with machine.run():
+        told = machine.wait_for_event("child.launch_failed", child="worker:web")
+
+        assert "is open to other users" in told["why"]
