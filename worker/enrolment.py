@@ -4,6 +4,7 @@ The key stays where it was written. The token is with the folder's other memory,
 alone; it is taken as long as the server knows it, and only at the server that it came from.
 """
 
+import json
 import re
 from typing import Final
 
@@ -19,8 +20,8 @@ from orchestrator.protocol.tokens import WorkerToken, is_well_formed
 from worker.dotenv_file import TOKEN, URL, Told
 
 PREFIX: Final = "wak"
-_SERVER: Final = "token.server"
-"""Beside the token: whose it is."""
+FILE: Final = "enrolled.json"
+"""A token and the server that it is of: in one file, so that neither is ever beside another's."""
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -39,12 +40,10 @@ def with_token(told: Told) -> Told:
     # Nobody answers: then it is as good as it was.
     if token is None or inquiry.ask(url, token).verdict is Verdict.REFUSED:
         token = enrolled(told, key)
-        # In this order: a token is never sent to a server that it is not of.
-        write_private(folder / _SERVER, f"{url}\n")
-        write_private(folder / "token", f"{token}\n")
+        write_private(folder / FILE, json.dumps({"url": url, "token": token}) + "\n")
         worker = WorkerToken.parse(token)
         name = "a worker" if worker is None else worker.worker_id
-        click.echo(f"worker: enrolled as {name}; its token is in {folder / 'token'}", err=True)
+        click.echo(f"worker: enrolled as {name}; its token is in {folder / FILE}", err=True)
     return Told(told.folder, {**told.values, TOKEN[0]: token})
 
 
@@ -69,9 +68,9 @@ def enrolled(told: Told, key: str) -> str:
 
 def _kept(told: Told) -> str | None:
     """Return the token that this folder's worker got from the same server."""
-    server, token = told.state_dir() / _SERVER, told.state_dir() / "token"
-    if not (server.exists() and token.exists()):
-        return None
-    if server.read_text(encoding="utf-8").strip() != told.get(URL):
-        return None
-    return token.read_text(encoding="ascii").strip() or None
+    try:
+        kept = json.loads((told.state_dir() / FILE).read_text(encoding="utf-8"))
+        url, token = kept["url"], kept["token"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # the key brings another one
+    return token if url == told.get(URL) and isinstance(token, str) else None

@@ -31,7 +31,7 @@ class Logbook:
         wanted = settings.log
         level = logging.getLevelNamesMapping()[wanted.level.upper()]
         logs.adjust(level=level, form=wanted.format)
-        folder = wanted.directory or paths.log_dir()
+        folder = wanted.directory or paths.worker_log_dir()
         if folder is not None:
             self._keep(folder / f"{settings.name}.log", wanted)
         elif self._state_dir is not None:

@@ -30,6 +30,12 @@ def log_dir() -> Path | None:
     return _said(LOG_DIR)
 
 
+def worker_log_dir() -> Path | None:
+    """Return where workers keep theirs then: apart, as one may be called as a program is."""
+    folder = log_dir()
+    return None if folder is None else folder / "workers"
+
+
 def state_dir() -> Path:
     """Return where a machine keeps what can be made again."""
     return user_state_path(_APPLICATION)

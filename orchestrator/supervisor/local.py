@@ -78,7 +78,7 @@ def wanted(settings: LocalSettings) -> MachineWanted:
         name=platform.node() or "here",
         max_jobs=settings.slots,
         drain_timeout_s=settings.drain_timeout_s,
-        log=LogWanted(directory=paths.log_dir()),
+        log=LogWanted(directory=paths.worker_log_dir()),
     )
 
 

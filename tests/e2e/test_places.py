@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.kernel.paths import DATA_DIR, LOG_DIR
 from tests.support.installation import homely, installed
 
-LOGS = {"orchestrator.log": "run.", "server.log": "server.started", "local.log": "worker."}
+LOGS = {"orchestrator.log": "run.", "server.log": "server.started", "workers/local.log": "worker."}
 
 
 def test_data_and_logs_are_where_somebody_wants_them(home: Path) -> None:

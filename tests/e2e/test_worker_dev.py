@@ -230,7 +230,8 @@ def test_a_key_enrols_the_folders_worker_once(house: Installation, desk: Path) -
         assert "enrolled" not in worker.stderr
         assert (state / "token").read_text() == first
 
-    (state / "token").write_text(_token(house, "nobody").replace("secret_", "secret_0")[:-1])
+    unknown = _token(house, "nobody").replace("secret_", "secret_0")[:-1]
+    (state / "enrolled.json").write_text(json.dumps({"url": house.url, "token": unknown}))
     with dev(house, desk) as worker:
         assert f"enrolled as {first.split(':')[1]}" in worker.stderr
     assert (desk / ".env").read_text().count(key) == 1

@@ -238,7 +238,9 @@ class _Reading:
         return LogWanted(
             level=said.level,
             format=said.format,
-            directory=paths.log_dir() if said.directory is None else folders.path(said.directory),
+            directory=paths.worker_log_dir()
+            if said.directory is None
+            else folders.path(said.directory),
             file_bytes=said.max_size,
             files=said.max_files,
             keep_s=said.retain,
@@ -252,6 +254,11 @@ class _Reading:
             path = folders.path(said)
         except PathFault as fault:
             self._note(self._sheet.value_at(steps), "path", fault.message)
+            return
+        if path == paths.log_dir():
+            what = f"the orchestrator and the server keep their own logs in {path}"
+            hint = f"name another folder, such as {path / 'workers'}"
+            self._note(self._sheet.value_at(steps), "directory", what, hint)
             return
         there = next(each for each in (path, *path.parents) if each.exists())
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):

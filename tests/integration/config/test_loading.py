@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from orchestrator.supervisor.logic.wanted import WorkerIdentity
 from tests.support.configs import ConfigFolder, token, words
 
@@ -104,3 +106,19 @@ def test_everything_that_is_wrong_is_told_at_once(config: ConfigFolder) -> None:
         "        working_directry: …\n"
         "        ^\n" in words(loaded)
     )
+
+
+def test_logs_of_workers_are_apart_from_those_of_the_programs(
+    config: ConfigFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is called `server` writes into no file of the server's."""
+    monkeypatch.setenv("ORCHESTRATOR_LOG_DIR", str(config.home))
+    text = "version: 1\nworkers:\n" + config.worker(name="server")
+    wanted = config.load(text).wanted
+    assert wanted is not None
+    assert wanted.log.directory == config.home / "workers"
+
+    told = words(config.load(f"{text}machine: {{log: {{directory: {config.home}}}}}\n"))
+
+    assert f"keep their own logs in {config.home}" in told
+    assert f"such as {config.home}/workers" in told
