@@ -5,6 +5,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from orchestrator.client.control import Control
+from orchestrator.protocol.machine import MachineStatus
 from tests.integration.supervisor.fleets import Machine
 from tests.support.installation import free_port
 from tests.support.waiting import wait_until
@@ -65,6 +67,10 @@ def test_a_server_that_lost_its_address_comes_back_with_the_file(tmp_path: Path)
                 told = machine.wait_for_event("server.not_changed")
                 assert f"0.0.0.0:{port}: the address is in use; nor can it go back" in told["why"]
                 assert told["next"].startswith("there is none now")
+                status = Control(machine.state / "control.sock").get("/v1/status")
+                server = status.read(MachineStatus).server
+                assert server is not None
+                assert (server.state, server.problem, server.pid) == ("down", told["why"], None)
 
         machine.save(WEB, **_server(machine, port))
 
