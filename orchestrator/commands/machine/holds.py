@@ -11,13 +11,13 @@ from orchestrator.commands import output
 from orchestrator.commands.machine.finding import find, state_dir_option, worker_argument
 from orchestrator.commands.options import Duration, HoldTime, Reason, json_option
 from orchestrator.kernel.errors import Unavailable
+from orchestrator.protocol.standing import HELD
 
 if TYPE_CHECKING:
     from orchestrator.client.answers import Answer
     from orchestrator.client.control import Control
     from orchestrator.protocol.machine import WorkerStatus
 
-HELD: Final = frozenset({"paused", "draining", "drained"})
 LOOK_S: Final = 0.2
 SOON_S: Final = 15.0
 """A worker hears of an order at once; one that hangs is replaced in half a minute."""

@@ -24,15 +24,10 @@ from orchestrator.protocol.machine import (
     ServerStatus,
     WorkerStatus,
 )
+from orchestrator.protocol.standing import AT_EASE, HELD
 from orchestrator.supervisor.fleet import Fleet
 from orchestrator.supervisor.logic.child import ChildState
-from orchestrator.supervisor.logic.standing import WORKING
 from orchestrator.supervisor.post import Post
-
-HELD = frozenset({"paused", "draining", "drained"})
-"""In these somebody holds it."""
-AT_EASE = WORKING | HELD | {"disabled"}
-"""States of a worker that is as somebody wants it."""
 
 
 class Status:

@@ -1,7 +1,8 @@
 """The way to a server, step by step: name, address, connection, encryption, answer.
 
-Not through the client of everybody else, which says only that it did not get there. Nobody's token
-is sent; no proxy is asked, because none is used otherwise.
+Not through the client of everybody else, which says only that it did not get there. On the way
+nobody's token is sent: only a server to which it led is asked about those of its own workers. No
+proxy is asked, because none is used otherwise.
 """
 
 import contextlib

@@ -24,6 +24,7 @@ from orchestrator.commands.surroundings import Surroundings
 from orchestrator.kernel.clock import SystemClock
 from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.protocol.machine import HoldRequest, MachineStatus, RestartRequest
+from orchestrator.protocol.standing import HELD
 
 LOOK_S: Final = 1.0
 AGAIN_S: Final = 0.2
@@ -33,7 +34,6 @@ GLANCE_S: Final = 0.5
 LOG_LINES: Final = 200
 SNAPSHOT_LINES: Final = 10
 REASON: Final = "orchestrator top"
-HELD: Final = frozenset({"paused", "draining", "drained"})
 
 
 def run(surroundings: Surroundings, control: Control, *, once: bool, as_json: bool) -> int:

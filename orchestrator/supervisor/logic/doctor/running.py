@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from shlex import quote
 from typing import Final
 
+from orchestrator.protocol.machine import WorkerStatus
+from orchestrator.protocol.standing import AT_EASE
 from orchestrator.supervisor.logic.doctor.facts import Facts
 from orchestrator.supervisor.logic.doctor.finding import Finding, ok, problem, unseen, warning
 
-AT_EASE: Final = frozenset({"ready", "busy", "paused", "draining", "drained", "disabled"})
-"""States of a worker that is as somebody wants it."""
 ON_ITS_WAY: Final = frozenset({"starting", "connecting", "backoff"})
 """States that may be over in a moment."""
 
@@ -94,10 +94,16 @@ def workers(facts: Facts) -> Iterator[Finding]:
         yield problem(name, seen, "orchestrator events")
     trouble = [worker for worker in status.workers if worker.state not in AT_EASE]
     for worker in trouble:
-        make = warning if worker.state in ON_ITS_WAY else problem
+        make = warning if _on_its_way(worker) else problem
         why = f": {worker.reason}" if worker.reason else ""
         seen = f"{worker.name} is {worker.state}{why}"
         yield make(name, seen, f"orchestrator why {worker.name}")
     if not trouble and status.workers:
         count = len(status.workers)
         yield ok(name, f"{'all ' * (count > 1)}{count} as wanted, {status.running_count} jobs run")
+
+
+def _on_its_way(worker: WorkerStatus) -> bool:
+    """Tell what may be over in a moment: while its canary only runs, nothing comes of it yet."""
+    sings = worker.state == "suspect" and worker.next_action is None
+    return sings or worker.state in ON_ITS_WAY
