@@ -1,6 +1,8 @@
 """`orchestrator add`, `remove`, `set`, `unset`: edit workers.yaml, and keep its comments."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -92,32 +94,66 @@ def add(  # noqa: PLR0913 - one for each option
 ) -> int:
     """Add a worker to workers.yaml; a running orchestrator starts it within two seconds."""
     from orchestrator.supervisor.config import edits
-    from orchestrator.supervisor.config.first.writing import write_token
 
     if token is not None and (token_stdin or not token.startswith("${")):
         raise click.UsageError(
             "--token takes a reference such as ${file:tokens/web}, because every user of this "
             "machine can read what is typed here; pass the token itself with --token-stdin"
         )
-    path, kept = _path(config, surroundings), None
-    if token_stdin and not dry_run:
+    path, read = _path(config, surroundings), None
+    edits.check_name(worker)
+    if token_stdin:
         if (path.parent / "tokens" / worker).exists():
             raise click.UsageError(f"{path.parent / 'tokens' / worker} is there already")
-        kept = write_token(path.parent, worker, sys.stdin.readline(TOKEN_CHARS).strip())
+        read = _token_of_stdin()
     keys: list[tuple[str, str | int | None]] = [
-        ("token", f"${{file:tokens/{worker}}}" if token_stdin else token),
+        ("token", edits.kept_token(worker) if token_stdin else token),
         ("working_directory", directory),
         ("server_url", server_url),
         ("concurrency", concurrency),
     ]
     said = [(key, value) for key, value in keys if value is not None]
-    try:
-        edited = edits.add(path, surroundings.environ, worker, said)
+    edited = edits.add(path, surroundings.environ, worker, said, token=read)
+    if read is None or dry_run:
         return _told(edited, dry_run=dry_run)
+    with _keeping(read, path, worker):
+        return _told(edited, dry_run=False)
+
+
+def _token_of_stdin() -> str:
+    from orchestrator.kernel.errors import ConfigInvalid
+    from orchestrator.protocol.tokens import WorkerToken
+    from orchestrator.supervisor.config import tokens
+
+    read = sys.stdin.readline(TOKEN_CHARS).strip()
+    if WorkerToken.parse(read) is None:
+        message, hint = tokens.fault(read)
+        raise ConfigInvalid(f"standard input: {message}", hint=hint)
+    return read
+
+
+@contextmanager
+def _keeping(token: str, path: Path, worker: str) -> Iterator[None]:
+    """Keep the token beside the file; if that does not come to refer to it, it goes again."""
+    from orchestrator.supervisor.config import edits
+    from orchestrator.supervisor.config.first.writing import write_token
+
+    kept = write_token(path.parent, worker, token)
+    try:
+        yield
     except BaseException:
-        if kept is not None:
-            kept.unlink()  # nobody refers to it
+        # Whatever was raised, and wherever: the file alone tells whether it was replaced.
+        if not _has(path, edits.kept_token(worker)):
+            kept.unlink()
         raise
+
+
+def _has(path: Path, text: str) -> bool:
+    """Tell whether a file has that text in it, or may have, because nobody can look."""
+    try:
+        return text.encode() in path.read_bytes()
+    except OSError:
+        return True
 
 
 def _path(config: Path | None, surroundings: Surroundings) -> Path:

@@ -2,9 +2,10 @@
 
 The text is changed by `text/editing.py` and read again: unless exactly the wanted thing has become
 another one, and nothing is wrong that was not wrong before, the file stays as it is. It is replaced
-as a whole, only if it still holds what was read, and it keeps its mode.
+as a whole, only if it still holds what was read, and it keeps its owner, its group and its mode.
 """
 
+import contextlib
 import copy
 import difflib
 import fcntl
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import TypeAdapter, ValidationError
 from yaml import YAMLError
 
 from orchestrator.kernel.errors import (
@@ -28,6 +30,7 @@ from orchestrator.kernel.errors import (
 from orchestrator.kernel.files import sync_dir
 from orchestrator.supervisor.config import modes
 from orchestrator.supervisor.config.loader import Loaded, load
+from orchestrator.supervisor.config.model import Name
 from orchestrator.supervisor.config.problem import errors
 from orchestrator.supervisor.config.text import document, editing
 from orchestrator.supervisor.config.text.document import Mark
@@ -57,13 +60,19 @@ class Edited:
     def write(self) -> None:
         """Replace the file, unless somebody else did so meanwhile."""
         target = self.path.resolve()
-        with _alone(target.parent):
-            if target.read_bytes() != self.before:
-                raise Refused(
-                    f"{self.path} was changed meanwhile, and stays as it is",
-                    hint="look at it, then say this again",
-                )
-            _replace(target, self.after)
+        try:
+            with _alone(target.parent):
+                if target.read_bytes() != self.before:
+                    raise Refused(
+                        f"{self.path} was changed meanwhile, and stays as it is",
+                        hint="look at it, then say this again",
+                    )
+                _replace(target, self.after)
+        except OSError as error:
+            raise StateUnavailable(
+                f"cannot write {target}: {error.strerror}",
+                hint="check that it is there, and that its folder is writable and has room",
+            ) from error
 
 
 def put(path: Path, environ: Mapping[str, str], name: str, value: str) -> Edited:
@@ -104,9 +113,18 @@ def remove(path: Path, environ: Mapping[str, str], name: str) -> Edited:
 
 
 def add(
-    path: Path, environ: Mapping[str, str], name: str, keys: Sequence[tuple[str, str | int]]
+    path: Path,
+    environ: Mapping[str, str],
+    name: str,
+    keys: Sequence[tuple[str, str | int]],
+    *,
+    token: str | None = None,
 ) -> Edited:
-    """Return the file with one more worker, of which these keys are said."""
+    """Return the file with one more worker, of which these keys are said.
+
+    `token` is what `kept_token` will lead to, as soon as it is kept there.
+    """
+    check_name(name)
     source = _Source(path, environ)
     if name in source.names():
         raise AlreadyExists(
@@ -120,7 +138,26 @@ def add(
     def changed(tree: Any, _parsed: object) -> None:  # noqa: ANN401 - as above
         tree.setdefault("workers", []).append(entry)
 
-    return source.edited(lambda text, _written: editing.append(text, "workers", written), changed)
+    return source.edited(
+        lambda text, _written: editing.append(text, "workers", written),
+        changed,
+        leads_to=(kept_token(name), token or kept_token(name)),
+    )
+
+
+def check_name(name: str) -> None:
+    """Refuse what is no name of a worker, before anything is called so."""
+    try:
+        TypeAdapter(Name).validate_python(name)
+    except ValidationError as error:
+        (fault,) = error.errors()
+        hint = fault.get("ctx", {}).get("hint")
+        raise ConfigInvalid(f"{name!r}: {fault['msg']}", hint=hint) from None
+
+
+def kept_token(name: str) -> str:
+    """Return how a worker's token is said that is kept beside the file."""
+    return f"${{file:tokens/{name}}}"
 
 
 class _Source:
@@ -195,8 +232,12 @@ class _Source:
         edit: Callable[[str, str], str],
         change: Callable[[Any, object], None],
         values: Sequence[str] = ("",),
+        leads_to: tuple[str, str] = ("", ""),
     ) -> Edited:
-        """Return the file after an edit that did to its text what `change` does to its tree."""
+        """Return the file after an edit that did to its text what `change` does to its tree.
+
+        A reference that does not lead there yet is judged as what it will lead to.
+        """
         text = self._raw.decode("utf-8-sig")
         why = "it is written in a way that is not understood here"
         for value in _ways(values[0], is_json=self._is_json):
@@ -209,12 +250,14 @@ class _Source:
                 continue
             if _tree(after) == wanted:
                 bom = _BOM if self._raw.startswith(_BOM) else b""
-                return self._checked(Edited(self.path, self._raw, bom + after))
+                return self._checked(Edited(self.path, self._raw, bom + after), leads_to)
         raise Refused(f"{self.path} cannot be edited here: {why}", hint=BY_HAND)
 
-    def _checked(self, edited: Edited) -> Edited:
+    def _checked(self, edited: Edited, leads_to: tuple[str, str]) -> Edited:
         """Refuse what would not be run, or leaves something out that runs now."""
-        loaded = load(self.path, self._environ, kept=edited.after)
+        reference, value = (each.encode() for each in leads_to)
+        judged = edited.after.replace(reference, value) if reference else edited.after
+        loaded = load(self.path, self._environ, kept=judged)
         before = {(one.code, one.message) for one in errors(self._loaded.problems)}
         new = [one for one in errors(loaded.problems) if (one.code, one.message) not in before]
         if loaded.wanted is None or new:
@@ -262,11 +305,16 @@ def _tree(raw: bytes) -> dict[str, Any] | None:
 
 
 def _place(tree: Any, steps: Steps, value: object) -> None:  # noqa: ANN401 - what a file may hold
-    for step in steps[:-1]:
-        tree = tree[step] if isinstance(step, int) else tree.setdefault(step, {})
-    if not isinstance(tree, dict):
-        raise ConfigInvalid(f"there is no place for {steps[-1]!r}")
-    tree[steps[-1]] = value
+    for at, step in enumerate(steps):
+        if isinstance(step, int):
+            tree = tree[step]
+        elif not isinstance(tree, dict):
+            what = f"{steps[at - 1]!r} is no mapping" if at else "the file is no mapping"
+            raise ConfigInvalid(f"there is no place for {step!r}: {what}")
+        elif at == len(steps) - 1:
+            tree[step] = value
+        else:
+            tree = tree.setdefault(step, {})
 
 
 def _take_away(tree: Any, steps: Steps) -> None:  # noqa: ANN401 - as above
@@ -302,20 +350,34 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _replace(target: Path, raw: bytes) -> None:
     draft = target.with_name(f".{target.name}.{os.getpid()}")
+    seen = target.stat()
+    draft.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        mode = target.stat().st_mode & 0o777
-        draft.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
             file.write(raw)
             file.flush()
-            os.fchmod(file.fileno(), mode)
+            _give(file.fileno(), target, seen)
+            os.fchmod(file.fileno(), seen.st_mode & 0o777)
             os.fsync(file.fileno())
         draft.replace(target)
-        sync_dir(target.parent)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise StateUnavailable(
-            f"cannot write {target}: {error.strerror}",
-            hint="check that its folder is writable and has room",
-        ) from error
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+    sync_dir(target.parent)
+
+
+def _give(descriptor: int, target: Path, seen: os.stat_result) -> None:
+    """Let a new file be whose the old one is: a service that may read it reads it through those."""
+    ours = os.fstat(descriptor)
+    if (ours.st_uid, ours.st_gid) == (seen.st_uid, seen.st_gid):
+        return
+    try:
+        os.fchown(descriptor, seen.st_uid, seen.st_gid)
+    except OSError:
+        raise Refused(
+            f"{target} belongs to user {seen.st_uid} and group {seen.st_gid}, and this user "
+            "cannot make a file that does: it stays as it is",
+            hint=BY_HAND,
+        ) from None

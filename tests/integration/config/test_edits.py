@@ -1,5 +1,7 @@
 """Edits of a configuration: exactly what was wanted changes, and nothing that would break it."""
 
+import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from orchestrator.kernel.errors import (
     NotFound,
     OrchestratorError,
     Refused,
+    StateUnavailable,
 )
 from orchestrator.supervisor.config import edits
 from orchestrator.supervisor.config.loader import load
@@ -202,6 +205,8 @@ def test_a_worker_goes_with_its_lines(config: ConfigFolder) -> None:
         ("web.concurrency", "many", ConfigInvalid, "this must be a whole number"),
         ("web.working_directory", "nowhere", ConfigInvalid, "there is no directory"),
         ("web.concurrency.x", "1", ConfigInvalid, "there is no place for 'x'"),
+        ("web.concurrency.a.b", "1", ConfigInvalid, "no place for 'a': 'concurrency' is no map"),
+        ("web.tags.a.b", "1", ConfigInvalid, "there is no place for 'a'"),
         ("web.tags", "[a, a]", ConfigInvalid, "is in the list twice"),
         ("shop.concurrency", "1", NotFound, "there is no worker 'shop'"),
         ("web", "1", ConfigInvalid, "names nothing that could be set"),
@@ -286,6 +291,35 @@ def test_it_is_replaced_as_a_whole_and_keeps_its_mode_and_its_link(config: Confi
     assert path.is_symlink()
     assert stat.S_IMODE(real.stat().st_mode) == 0o400
     assert "concurrency: 2" in path.read_text()
+
+
+def test_it_stays_in_the_group_that_reads_it(config: ConfigFolder) -> None:
+    """A service of another user may read it through its group."""
+    path = _edited(config)
+    others = {4242} if os.geteuid() == 0 else set(os.getgroups()) - {os.getegid()}
+    if not others:
+        pytest.skip("this user is in one group only")
+    group = others.pop()
+    os.chown(path, -1, group)
+    path.chmod(0o600)
+
+    edits.put(path, config.environ, "web.concurrency", "2").write()
+
+    assert "concurrency: 2" in path.read_text()
+    assert (path.stat().st_uid, path.stat().st_gid) == (os.geteuid(), group)
+
+
+def test_a_file_that_goes_away_meanwhile_is_told(config: ConfigFolder) -> None:
+    """So is its folder; neither is a fault of ours."""
+    path = _edited(config)
+    edited = edits.put(path, config.environ, "web.concurrency", "2")
+    path.unlink()
+
+    with pytest.raises(StateUnavailable, match=r"workers\.yaml: No such file"):
+        edited.write()
+    shutil.rmtree(config.home)
+    with pytest.raises(StateUnavailable, match=r"workers\.yaml: No such file"):
+        edited.write()
 
 
 def test_the_difference_shows_no_secret(config: ConfigFolder) -> None:
