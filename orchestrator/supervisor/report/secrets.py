@@ -12,7 +12,7 @@ from typing import Final
 from orchestrator.supervisor.config.loader import Loaded, load
 from orchestrator.supervisor.last_good import LastGood
 from orchestrator.supervisor.logic.redaction import SECRET_KEY
-from orchestrator.supervisor.report.source import source, suspicions
+from orchestrator.supervisor.report.source import suspicions
 
 _PASSWORD: Final = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 """Of an address, as for a database."""
@@ -30,7 +30,13 @@ def known(
     kept = LastGood.find(state_dir)
     before = None
     if kept is not None:
-        before = load(kept.path, environ, state_dir=state_dir, kept=kept.raw)
+        before = load(
+            kept.path,
+            environ,
+            state_dir=state_dir,
+            kept=kept.raw,
+            kept_included=kept.included,
+        )
     found = set()
     for each in (loaded, before):
         found |= set() if each is None else _of(each, environ)
@@ -45,7 +51,7 @@ def known(
 def _of(loaded: Loaded, environ: Mapping[str, str]) -> set[str]:
     """Return what a file holds or refers to, also of workers that cannot be started."""
     if loaded.wanted is None:
-        return set(suspicions(loaded, source(loaded), environ))
+        return set(suspicions(loaded, environ))
     found = set(loaded.secrets)
     for worker in loaded.wanted.workers:
         if worker.token is not None:

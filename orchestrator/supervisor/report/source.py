@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from orchestrator.supervisor.config import modes
@@ -24,23 +25,28 @@ class Source(NamedTuple):
     root: Node | None
 
 
-def source(loaded: Loaded) -> Source:
-    """Return what stands in the file now, or stood there when it was loaded."""
+def sources(loaded: Loaded) -> list[Source]:
+    """Return what stands in the file now, or stood there when it was loaded; then the included."""
     raw = loaded.raw
     with contextlib.suppress(modes.Untaken):
         raw = raw or modes.take(loaded.path, document.BYTES).raw
-    must_be_json = loaded.path.suffix == ".json"
-    root = document.read(raw, must_be_json=must_be_json).root if raw else None
+    return [_source(path, text) for path, text in ((loaded.path, raw), *loaded.included)]
+
+
+def _source(path: Path, raw: bytes) -> Source:
+    root = document.read(raw, must_be_json=path.suffix == ".json").root if raw else None
     return Source(raw, root)
 
 
-def suspicions(loaded: Loaded, source: Source, environ: Mapping[str, str]) -> Iterator[str]:
+def suspicions(loaded: Loaded, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield what may be secret of a file that is refused, so that nobody has told what is.
 
-    That is every value that is not known to be open, and whatever such a value refers to.
+    That is every value that is not known to be open, and whatever such a value refers to, in it
+    and in what it includes.
     """
-    yield from hidden(source.raw, source.root)
     references = References(Folders(loaded.path.parent, environ), environ)
-    for found in _REFERENCE.findall(source.raw.decode("utf-8", "replace")):
-        with contextlib.suppress(Unresolved):
-            yield references.resolve(found)
+    for source in sources(loaded):
+        yield from hidden(source.raw, source.root)
+        for found in _REFERENCE.findall(source.raw.decode("utf-8", "replace")):
+            with contextlib.suppress(Unresolved):
+                yield references.resolve(found)

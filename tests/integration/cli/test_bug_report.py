@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -174,6 +175,60 @@ def test_secrets_of_the_file_before_are_secrets(person: Reporter) -> None:
 
     for secret in (SECRET, OTHER, token(1)):
         assert secret not in report.text
+
+
+def test_secrets_of_included_files_are_secrets(person: Reporter) -> None:
+    """Where the file that includes them is refused, nobody has told which of their words are."""
+    person.config.private("more.yaml", person.config.path.read_text())
+    person.config.private("workers.yaml", "version: 1\nsurprise: 2\ninclude: [more.yaml]\n")
+
+    report = person.report()
+
+    for secret in (SECRET, OTHER, token(1), token(2), "planted-four"):
+        assert secret not in report.text
+    assert report.json("problems.json")[0]["code"] == "unknown-key"
+
+
+def test_secrets_of_what_the_file_before_included_are_secrets(person: Reporter) -> None:
+    """Those files may be gone, and a log still has what they held."""
+    more = person.config.home / "more.yaml"
+    kept = {
+        "path": str(person.config.path),
+        "raw": base64.b64encode(b"version: 1\ninclude: [more.yaml]\n").decode(),
+        "included": [[str(more), base64.b64encode(person.config.path.read_bytes()).decode()]],
+        "digest": "0",
+        "generation": 1,
+        "applied_at": 1.0,
+    }
+    (person.state / "last-good.json").write_text(json.dumps(kept))
+    person.config.private("workers.yaml", "version: 1\nserver: {embedded: true}\n")
+
+    report = person.report()
+
+    for secret in (SECRET, OTHER, token(1)):
+        assert secret not in report.text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can read what is another user's")
+def test_what_is_another_user_s_is_not_even_looked_at(person: Reporter) -> None:
+    """A command that is named in there would be run as root."""
+    ran = person.cli.folder / "ran"
+    text = "version: 1\nworkers:\n" + person.config.worker(1, token=f"'${{cmd:touch {ran}}}'")
+    kept = {
+        "path": str(person.config.path),
+        "raw": base64.b64encode(text.encode()).decode(),
+        "digest": "0",
+        "generation": 1,
+        "applied_at": 1.0,
+    }
+    (person.state / "last-good.json").write_text(json.dumps(kept))
+    os.chown(person.state, 12345, -1)
+
+    code, _, err = person.run()
+
+    assert (code, "sudo -u '#12345' orchestrator bug-report" in err) == (77, True)
+    assert not ran.exists()
+    assert not person.target.exists()
 
 
 def test_nothing_is_replaced(person: Reporter) -> None:
