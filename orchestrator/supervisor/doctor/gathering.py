@@ -22,7 +22,7 @@ from orchestrator.supervisor.config.location import locate
 from orchestrator.supervisor.config.problem import Level, Problem
 from orchestrator.supervisor.doctor import files, packages, programs, routes, services
 from orchestrator.supervisor.doctor.process import describe
-from orchestrator.supervisor.logic.doctor.facts import Configuration, Facts, Kernel, Programs, Said
+from orchestrator.supervisor.logic.doctor.facts import Configuration, Facts, Kernel, Said, Unit
 from orchestrator.supervisor.logic.wanted import MachineWanted, WorkerIdentity, WorkerWanted
 
 _YAMA: Final = Path("/proc/sys/kernel/yama/ptrace_scope")
@@ -60,7 +60,9 @@ def gather(inquiry: Inquiry) -> Facts:
 def look(inquiry: Inquiry, told: Asked) -> tuple[Facts, Loaded | None]:
     """Return everything that can be seen, and the configuration with its secrets."""
     state_dir = inquiry.state_dir if told.status is None else Path(told.status.state_dir)
-    loaded, why_not = _loaded(inquiry, told, state_dir)
+    socket = files.socket(state_dir, inquiry.control.path, told.fault)
+    runs_as = user(told, socket.uid, inquiry.euid)
+    loaded, why_not = _loaded(inquiry, told, state_dir, runs_as)
     wanted = _wanted(loaded, told.status)
     kept_at = server_dir(wanted, told.status, state_dir)
     embedded = None if told.status is None or told.status.server is None else told.status.server.url
@@ -71,9 +73,9 @@ def look(inquiry: Inquiry, told: Asked) -> tuple[Facts, Loaded | None]:
         version=__version__,
         euid=inquiry.euid,
         state_dir=str(state_dir),
-        socket=files.socket(state_dir, inquiry.control.path, told.fault),
+        socket=socket,
         kernel=_kernel(),
-        programs=_programs(inquiry, told, services.service_path(units)),
+        programs=programs.look(inquiry.environ, _service(told, units, runs_as), inquiry.euid),
         status=told.status,
         process=told.process,
         here=describe(inquiry.environ),
@@ -107,9 +109,22 @@ def ask(control: Control) -> Asked:
     return Asked(status, process)
 
 
-def _loaded(inquiry: Inquiry, told: Asked, state_dir: Path) -> tuple[Loaded | None, str]:
-    status, process = told.status, told.process
-    if process is not None and process.uid != inquiry.euid:
+def user(told: Asked, listener: int | None, euid: int) -> int | None:
+    """Return as whom the orchestrator runs; `None`, if none answers.
+
+    `listener` has the socket. What it says of itself is not enough: a job could listen there.
+    """
+    if told.status is None:
+        return None
+    said = euid if told.process is None else told.process.uid
+    return listener if said == euid and listener is not None else said
+
+
+def _loaded(
+    inquiry: Inquiry, told: Asked, state_dir: Path, runs_as: int | None
+) -> tuple[Loaded | None, str]:
+    status = told.status
+    if runs_as not in {None, inquiry.euid}:
         return None, ANOTHER_USER
     if inquiry.file is None and status is not None:
         if status.config.path is None:
@@ -183,12 +198,11 @@ def _port_taken(wanted: MachineWanted | None, status: MachineStatus | None) -> s
     return f"{host}:{port}" if routes.taken(host, port) else None
 
 
-def _programs(inquiry: Inquiry, told: Asked, service: tuple[list[str], str] | None) -> Programs:
-    if told.process is not None:
-        whose = f"PATH of the orchestrator, pid {told.process.pid}"
-        return programs.look(inquiry.environ, told.process.path, whose)
-    path, whose = (None, "") if service is None else service
-    return programs.look(inquiry.environ, path, whose)
+def _service(told: Asked, units: tuple[Unit, ...], runs_as: int | None) -> programs.Service | None:
+    if told.process is None:
+        return services.find_path(units)
+    whose = f"PATH of the orchestrator, pid {told.process.pid}"
+    return programs.Service(told.process.path, whose, runs_as)
 
 
 def _kernel() -> Kernel:

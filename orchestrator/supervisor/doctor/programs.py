@@ -4,10 +4,11 @@ import contextlib
 import os
 import shutil
 import signal
+import stat
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from orchestrator.supervisor.doctor.files import is_dir
 from orchestrator.supervisor.doctor.process import folders
@@ -18,24 +19,67 @@ PATIENCE_S: Final = 10.0
 SHOWN_CHARS: Final = 60
 
 
-def look(environ: Mapping[str, str], service: Sequence[str] | None, whose: str) -> Programs:
-    """Look for programs on the PATH of the shell, and on that of the service."""
+class Service(NamedTuple):
+    """The PATH that jobs get."""
+
+    path: Sequence[str]
+    whose: str
+    """Who has it, in words."""
+    uid: int | None
+    """The user who may have put there what is found; `None`: nobody knows."""
+
+
+def look(environ: Mapping[str, str], service: Service | None, euid: int) -> Programs:
+    """Look for programs on the PATH of the shell, and on that of the service.
+
+    A program that somebody else may have put there is not started: it would be started as us.
+    """
     shell = folders(environ)
-    searched = shell if service is None else service
+    searched = shell if service is None else service.path
     found = {name: (_which(name, shell), _which(name, searched)) for name in ASKED}
-    versions = {
-        name: version
-        for name, (_, path) in found.items()
-        if path is not None and (version := _version(path, searched, environ))
-    }
+    # What a script names in its first line is found by this, too.
+    ours = [folder for folder in searched if _is_closed(Path(folder), euid)]
+    versions, unasked = {}, {}
+    for name, (_, path) in found.items():
+        if path is None:
+            continue
+        if why := _why_not(path, service, euid):
+            unasked[name] = why
+        elif version := _version(path, ours, environ):
+            versions[name] = version
     return Programs(
         shell=tuple(shell),
-        service=None if service is None else tuple(service),
-        whose=whose,
+        service=None if service is None else tuple(service.path),
+        whose="" if service is None else service.whose,
         present=frozenset(path for path in (*shell, *searched) if is_dir(Path(path))),
         found=found,
         versions=versions,
+        unasked=unasked,
     )
+
+
+def _why_not(path: str, service: Service | None, euid: int) -> str:
+    """Return why a program is not started; nothing, if it may be."""
+    if service is not None and service.uid != euid:
+        whose = "another user" if service.uid is None else f"user {service.uid}"
+        return f"jobs run as {whose}"
+    return "" if _is_closed(Path(path), euid) else "other users may replace it"
+
+
+def _is_closed(path: Path, euid: int) -> bool:
+    """Tell whether nobody else can change what is at that place: not it, and no folder above."""
+    if not path.is_absolute():
+        return False
+    places = (path, path.resolve())
+    try:
+        seen = [each.stat() for place in places for each in (place, *place.parents)]
+    except OSError:
+        return False
+    return all(each.st_uid in {0, euid} and not _is_loose(each.st_mode) for each in seen)
+
+
+def _is_loose(mode: int) -> bool:
+    return bool(mode & (stat.S_IWGRP | stat.S_IWOTH)) and not mode & stat.S_ISVTX
 
 
 def _which(name: str, path: Sequence[str]) -> str | None:

@@ -1,5 +1,6 @@
 """Which services of ours are installed, and what their manager and their files say of them."""
 
+import pwd
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,11 +8,12 @@ from typing import Final
 
 from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.protocol.process import ProcessFacts
+from orchestrator.supervisor.doctor import programs
 from orchestrator.supervisor.logic.doctor.facts import Unit
 from orchestrator.supervisor.service import reading, unit
 from orchestrator.supervisor.service.manager import ServiceState
 from orchestrator.supervisor.service.systemd import RUNS, Systemd
-from orchestrator.supervisor.service.wanted import Reach
+from orchestrator.supervisor.service.wanted import Reach, ServiceWanted
 
 NAME: Final = "orchestrator"
 NOT_SYSTEMD: Final = "only services of systemd are compared: orchestrator service status"
@@ -28,16 +30,27 @@ def find(environ: Mapping[str, str], process: ProcessFacts | None) -> tuple[tupl
     return tuple(_unit(name, reach, environ) for name, reach in sorted(names)), ""
 
 
-def service_path(units: tuple[Unit, ...]) -> tuple[list[str], str] | None:
-    """Return the PATH that an installed service gives its jobs, and which one does."""
+def find_path(units: tuple[Unit, ...]) -> programs.Service | None:
+    """Return the PATH that an installed service gives its jobs."""
     for each in units:
         if not (each.is_there and each.is_ours):
             continue
         reach = Reach.USER if each.of_a_user else Reach.SYSTEM
         wanted = reading.read(_text(Path(each.path)), each.name, reach)
         if wanted is not None and (path := wanted.environment.get("PATH")):
-            return path.split(":"), f"of {each.path}"
+            return programs.Service(path.split(":"), f"of {each.path}", _user(each, wanted))
     return None
+
+
+def _user(installed: Unit, wanted: ServiceWanted) -> int | None:
+    """Return as whom its jobs run; `None`, if there is no such user."""
+    try:
+        if installed.of_a_user:
+            return Path(installed.path).stat().st_uid
+        account = wanted.account or "root"
+        return int(account) if account.isdigit() else pwd.getpwnam(account).pw_uid
+    except (OSError, KeyError):
+        return None
 
 
 def _unit(name: str, reach: Reach, environ: Mapping[str, str]) -> Unit:

@@ -132,6 +132,8 @@ class Programs:
     """program → where the shell finds it, and where jobs do."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """program → what it says of itself, where it is asked as a job would."""
+    unasked: Mapping[str, str] = field(default_factory=dict)
+    """program → why it was not asked: whoever could have put it there would act as who looks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +200,7 @@ class Facts:
     wanted: MachineWanted | None = None
     """What is asked of this machine; `None`: nobody knows, or the file is refused as a whole."""
     entries: tuple[Entry, ...] = ()
+    """The outermost folder first, which is the state directory where that is there."""
     directories: tuple[Directory, ...] = ()
     routes: tuple[Route, ...] = ()
     tokens: tuple[TokenAnswer, ...] = ()

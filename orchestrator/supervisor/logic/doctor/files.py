@@ -41,17 +41,35 @@ def applied(facts: Facts) -> Iterator[Finding]:
 
 def modes(facts: Facts) -> Iterator[Finding]:
     """Say what of ours is open to others, or somebody else's."""
-    name, wrong = "modes", False
-    owner = facts.euid if facts.process is None else facts.process.uid
-    for entry in facts.entries:
-        if (found := _open(entry, owner)) is not None:
-            wrong = True
-            yield found
-    if facts.entries and not wrong:
+    name = "modes"
+    if not facts.entries:
+        yield unseen(name, "nothing of ours is there yet")
+        return
+    owner = _owner(facts)
+    if owner != facts.euid and facts.process is None:
+        yield _of_another(facts, owner)
+    found = [each for entry in facts.entries if (each := _open(entry, owner)) is not None]
+    yield from found
+    if not found and facts.euid in {owner, 0}:
         count = _number(len(facts.entries), "file")
         yield ok(name, f"{count} and folders of ours are closed to others")
-    elif not facts.entries:
-        yield unseen(name, "nothing of ours is there yet")
+    elif not found:
+        yield unseen(name, f"what user {owner} has in there, only that user sees")
+
+
+def _owner(facts: Facts) -> int:
+    """Return whose all of it has to be: whoever asks may be root, who only looks after others."""
+    return facts.entries[0].uid if facts.process is None else facts.process.uid
+
+
+def _of_another(facts: Facts, owner: int) -> Finding:
+    outermost = facts.entries[0]
+    return warning(
+        "modes",
+        f"{outermost.what} {outermost.path} belongs to user {owner}, and user {facts.euid} asks: "
+        "all of it was taken for that user's",
+        f"sudo -u '#{owner}' orchestrator doctor --state-dir {quote(facts.state_dir)}",
+    )
 
 
 def _open(entry: Entry, owner: int) -> Finding | None:

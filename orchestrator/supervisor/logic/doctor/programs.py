@@ -55,7 +55,9 @@ def programs(facts: Facts) -> Iterator[Finding]:
     for name in ASKED:
         in_shell, in_service = facts.programs.found.get(name, (None, None))
         version = facts.programs.versions.get(name)
-        known = f", {version}" if version else ", whose version it does not tell"
+        unasked = facts.programs.unasked.get(name)
+        silent = f"version was not asked: {unasked}" if unasked else "version it does not tell"
+        known = f", {version}" if version else f", whose {silent}"
         if in_service is not None:
             other = in_shell not in {None, in_service}
             differs = f"; this shell finds {in_shell}" if other else ""

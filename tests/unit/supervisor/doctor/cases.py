@@ -78,6 +78,14 @@ CASES = {
         b.facts(status=b.status(workers=[b.standing("starting")])),
         "workers", W, "web is starting", "orchestrator why web",
     ),
+    "canary runs": Case(
+        b.facts(status=b.status(workers=[b.standing("suspect", reason="its canary job runs")])),
+        "workers", W, "web is suspect: its canary job runs", "orchestrator why web",
+    ),
+    "canary failed": Case(
+        b.facts(status=b.status(workers=[b.standing("suspect", next_action="look at its PATH")])),
+        "workers", P, "web is suspect", "orchestrator why web",
+    ),
     "server down": Case(
         b.facts(status=b.status(server=SERVER)),
         "workers", P, "the embedded server is backoff", "orchestrator events",
@@ -111,6 +119,17 @@ CASES = {
     ),
     "somebody's file": Case(
         b.facts(entries=(b.entry(uid=0),)), "modes", P, "belongs to user 0", "chown 1000 /s/lock"
+    ),
+    "a stopped one of another user": Case(
+        b.stopped(euid=0),
+        "modes", W, "belongs to user 1000, and user 0 asks", "sudo -u '#1000' orchestrator doctor",
+    ),
+    "somebody's file of a stopped one": Case(
+        b.stopped(entries=(b.entry(), b.entry(uid=0, path="/s/x"))),
+        "modes", P, "belongs to user 0, not to 1000", "chown 1000 /s/x",
+    ),
+    "a closed one of another user": Case(
+        b.stopped(euid=1001), "modes", U, "what user 1000 has in there, only that user sees"
     ),
     "nothing there": Case(b.facts(entries=()), "modes", U, "nothing of ours"),
     "read-only directory": Case(
@@ -262,6 +281,14 @@ CASES = {
     "agent without version": Case(
         b.facts(programs=b.programs(found={"aider": (None, "/usr/bin/aider")}, versions={})),
         "program", OK, "aider: /usr/bin/aider, whose version it does not tell",
+    ),
+    "agent that was not started": Case(
+        b.facts(
+            programs=b.programs(
+                found={"aider": (None, "/usr/bin/aider")}, unasked={"aider": "jobs run as user 7"}
+            )
+        ),
+        "program", OK, "aider: /usr/bin/aider, whose version was not asked: jobs run as user 7",
     ),
     "agent that is promised": Case(
         b.facts(wanted=b.wanted(b.worker(tags=("gemini",)))),
