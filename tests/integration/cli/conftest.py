@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.cli.commands import CommandLine, at
+from tests.integration.cli.doctors import Doctor
+from tests.support.configs import ConfigFolder
 from tests.support.fake_api import FakeApi, fake_api
 
 
@@ -35,3 +37,13 @@ def folder(tmp_path: Path) -> Path:
     (root / "run.sh").chmod(0o4775)
     (root / "Makefile").chmod(0o600)
     return root
+
+
+@pytest.fixture
+def doctor(cli: CommandLine, fake: FakeApi, tmp_path: Path) -> Doctor:
+    """Give a person whose configuration is good."""
+    home = tmp_path / "conf"
+    home.mkdir()
+    made = Doctor(cli, ConfigFolder(home), fake)
+    made.write(made.worker())
+    return made

@@ -10,73 +10,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from orchestrator.kernel.files import Lock
-from orchestrator.supervisor.service import unit
-from orchestrator.supervisor.service.wanted import Reach, Role, ServiceWanted
-from tests.integration.cli.commands import CommandLine
-from tests.support.configs import ConfigFolder, token
-from tests.support.fake_api import Asked, FakeApi, Reply, answer, fake_api, problem
+from tests.integration.cli.doctors import ASKED, HEALTH, Doctor, install
+from tests.support.configs import token
+from tests.support.fake_api import Reply, answer, fake_api, problem
 from tests.support.processes import plain_user
-
-ASKED = "/api/worker/v1/files/" + "0" * 64
-HEALTH = "/api/health"
-
-
-class Doctor:
-    """A person with a configuration, whose servers answer as they are told."""
-
-    def __init__(self, cli: CommandLine, config: ConfigFolder, fake: FakeApi) -> None:
-        self.cli = cli
-        self.config = config
-        self.fake = fake
-        self.state = cli.folder / "state/orchestrator"
-        fake.on("GET", HEALTH, answer({"ok": True}))
-        fake.on("GET", ASKED, self._answer)
-
-    def _answer(self, asked: Asked) -> Reply:
-        if asked.headers.get("authorization") != f"Worker {token(1)}":
-            return problem(401, "unauthenticated", "who are you?")
-        return problem(404, "not_found", "there is no session")
-
-    def write(self, *entries: str, more: str = "") -> None:
-        """Write the configuration."""
-        text = f"version: 1\n{more}workers:\n" + "".join(entries)
-        self.config.private("workers.yaml", text)
-
-    def worker(self, number: int = 1, **keys: str) -> str:
-        """Return a worker of the server that is there."""
-        return self.config.worker(number, **{"server_url": self.fake.url, **keys})
-
-    def looks(self, *words: str, env: dict[str, str] | None = None) -> dict[str, Any]:
-        """Return the report, whose exit code says the same."""
-        done = self.cli("doctor", str(self.config.path), "--json", *words, env=env)
-        report: dict[str, Any] = json.loads(done.stdout)
-        assert done.returncode == (0 if report["ok"] else 3), done
-        return report
-
-    def problems(self, *words: str, env: dict[str, str] | None = None) -> list[dict[str, Any]]:
-        """Return what is a problem."""
-        found = self.looks(*words, env=env)["checks"]
-        return [each for each in found if each["grade"] == "problem"]
-
-    def said(self, check: str, env: dict[str, str] | None = None) -> list[tuple[str, str]]:
-        """Return grade and sentence of everything that is said of one thing."""
-        found = self.looks(env=env)["checks"]
-        return [(each["grade"], each["seen"]) for each in found if each["check"] == check]
-
-
-@pytest.fixture
-def doctor(cli: CommandLine, fake: FakeApi, tmp_path: Path) -> Doctor:
-    """Give a person whose configuration is good."""
-    home = tmp_path / "conf"
-    home.mkdir()
-    made = Doctor(cli, ConfigFolder(home), fake)
-    made.write(made.worker())
-    return made
 
 
 def test_a_good_machine_is_well(doctor: Doctor) -> None:
@@ -218,7 +159,7 @@ def test_a_folder_that_may_not_be_entered_is_not_there(doctor: Doctor) -> None:
     doctor.cli.program = (*plain_user(), *doctor.cli.program)
     try:
         path = f"{closed}/bin:{os.environ['PATH']}"
-        _install(doctor, path)
+        install(doctor, path)
 
         said = doctor.said("path", {"PATH": path})
     finally:
@@ -302,106 +243,6 @@ def test_a_socket_that_was_left_behind_is_told(doctor: Doctor) -> None:
     assert [grade for grade, _ in doctor.said("orchestrator")] == ["warning"]
 
 
-def _script(folder: Path, name: str, text: str) -> Path:
-    folder.mkdir(exist_ok=True)
-    folder.chmod(0o755)
-    path = folder / name
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-    return folder
-
-
-def _install(doctor: Doctor, path: str, **more: Any) -> Path:
-    """Write the unit of a user's service, as `service install` did once."""
-    wanted = ServiceWanted(
-        name="orchestrator",
-        reach=Reach.USER,
-        role=Role.ORCHESTRATOR,
-        command=("/bin/orchestrator", "run"),
-        environment={"PATH": path},
-        **more,
-    )
-    file = doctor.cli.folder / "config/systemd/user/orchestrator.service"
-    file.parent.mkdir(parents=True)
-    file.write_text(unit.render(wanted, 252))
-    return file
-
-
-def test_a_path_of_a_service_is_compared_with_the_shell_s(doctor: Doctor, tmp_path: Path) -> None:
-    """What one has and the other has not, and what that means for an agent's program."""
-    usual = os.environ["PATH"]
-    own = _script(tmp_path / "own", "claude", "echo 9.9 of claude")
-    _install(doctor, usual)
-
-    with_it = {"PATH": f"{own}:{usual}"}
-    path, programs = doctor.said("path", with_it), doctor.said("program", with_it)
-
-    assert path[0][0] == "warning"
-    assert f"jobs do not search {own}, as this shell does" in path[0][1]
-    assert ("warning", f"claude: this shell finds {own}/claude, and jobs do not") in programs
-
-
-def test_a_program_tells_its_version_and_nobody_its_login(doctor: Doctor, tmp_path: Path) -> None:
-    """One that hangs or fails tells none, and nothing is made up for it."""
-    own = _script(tmp_path / "own", "claude", "echo 9.9 of claude; echo more")
-    _script(own, "codex", "exit 3")
-    path = f"{own}:{os.environ['PATH']}"
-    _install(doctor, path)
-
-    said = dict.fromkeys(text for _, text in doctor.said("program", {"PATH": path}))
-
-    unlooked = "whether it is logged in was not looked at"
-    assert f"claude: {own}/claude, 9.9 of claude; {unlooked}" in said
-    assert f"codex: {own}/codex, whose version it does not tell; {unlooked}" in said
-
-
-def test_a_program_that_others_may_replace_is_not_started(doctor: Doctor, tmp_path: Path) -> None:
-    """Whoever put it there would act as the one who looks; nor is what its first line names."""
-    ran = tmp_path / "ran"
-    planted = _script(tmp_path / "planted", "codex", f"touch {ran}")
-    _script(planted, "sh-of-others", f"touch {ran}; echo 6.6")
-    own = _script(tmp_path / "own", "claude", "echo 9.9 of claude")
-    script = own / "aider"
-    script.write_text("#!/usr/bin/env sh-of-others\n")
-    script.chmod(0o755)
-    planted.chmod(0o777)
-    path = f"{planted}:{own}:{os.environ['PATH']}"
-
-    said = {text.partition(";")[0] for _, text in doctor.said("program", {"PATH": path})}
-
-    why = "whose version was not asked: other users may replace it"
-    assert f"codex: {planted}/codex, {why}" in said
-    assert f"aider: {own}/aider, whose version it does not tell" in said
-    assert f"claude: {own}/claude, 9.9 of claude" in said
-    assert not ran.exists()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root looks at the service of another user")
-def test_a_program_of_another_user_s_service_is_not_started(doctor: Doctor, tmp_path: Path) -> None:
-    """What its jobs find, its jobs may have put there."""
-    ran = tmp_path / "ran"
-    own = _script(tmp_path / "own", "claude", f"touch {ran}; echo 9.9 of claude")
-    file = _install(doctor, f"{own}:{os.environ['PATH']}")
-    os.chown(file, 12345, -1)
-
-    (said,) = [text for _, text in doctor.said("program") if text.startswith("claude")]
-
-    assert said.startswith(f"claude: {own}/claude, whose version was not asked: jobs run as user 1")
-    assert not ran.exists()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root looks at the folder of another user")
-def test_a_stopped_orchestrator_of_another_user_stays_that_user_s(doctor: Doctor) -> None:
-    """A remedy that gave its folder to whoever asks would keep it from starting."""
-    doctor.state.mkdir(parents=True, mode=0o700)
-    os.chown(doctor.state, 12345, -1)
-
-    (grade, seen), *_ = doctor.said("modes")
-
-    assert doctor.problems() == []
-    assert (grade, "belongs to user 12345, and user 0 asks" in seen) == ("warning", True)
-
-
 def test_a_package_that_is_too_old_is_told(doctor: Doctor, tmp_path: Path) -> None:
     """By what the installation says that it needs; older ones have known holes."""
     old = tmp_path / "old/h11-0.9.0.dist-info"
@@ -418,7 +259,7 @@ def test_a_package_that_is_too_old_is_told(doctor: Doctor, tmp_path: Path) -> No
 
 def test_a_unit_of_another_version_is_told(doctor: Doctor) -> None:
     """Line by line, also where no service manager runs; a stop must leave time for a drain."""
-    file = _install(doctor, os.environ["PATH"], drain_timeout_s=30.0)
+    file = install(doctor, os.environ["PATH"], drain_timeout_s=30.0)
     assert ("ok", f"{file} is what this version writes") in doctor.said("unit")
     (late,) = doctor.problems()
     assert "a stop ends everything after 90 s, and jobs may drain for 600 s" in late["seen"]
