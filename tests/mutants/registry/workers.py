@@ -195,7 +195,7 @@ MUTANTS: Final = (
         name="nobody-swept",
         breaks=("G17.1",),
         file="worker/shim/escort.py",
-        old="            self._stuck = tree.sweep(self._swept, self._office.group)\n",
+        old="            self._stuck = tree.sweep(self._swept, self._group())\n",
         new="            self._reap()\n",
         tests=tests_in(
             "integration/shim/test_ends.py",
