@@ -342,14 +342,27 @@ def _references(node: object) -> list[str]:
 
 
 async def test_a_fault_of_ours_shows_nothing(site: Site) -> None:
-    """When the disk is taken away under the server, a client sees an id and no inside of it."""
-    job_id = await site.submit(delay())
+    """When a row is not what we wrote, a client sees an id and no inside of the server."""
+    spoilt, whole = await site.submit(delay()), await site.submit(delay())
+    spoil = "UPDATE job_spec SET spec = 'secret inside' WHERE job_id = :id"
+    await site.services.store.write(lambda tx: tx.execute(spoil, id=spoilt))
+
+    answer = await site.get(f"/api/v1/jobs/{spoilt}")
+
+    problem(answer, 500, "internal")
+    assert "inside" not in answer.text
+    assert "Error" not in answer.json()["detail"]
+    assert (await site.job(whole))["state"] == "queued"
+
+
+async def test_a_disk_that_is_taken_away_shows_nothing(site: Site) -> None:
+    """Who uploads is told that it is the disk, and not where the server keeps what."""
     (site.folder / "files/incoming").rmdir()
 
     answer = await site.http.post("/api/v1/files", content=b"x", headers=bearer(site.key()))
 
-    problem(answer, 500, "internal")
-    assert (await site.job(job_id))["state"] == "queued"
+    problem(answer, 503, "storage_failed")
+    assert str(site.folder) not in answer.text
 
 
 async def test_pipelined_requests_are_answered_in_order(site: Site) -> None:
