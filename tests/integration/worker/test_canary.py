@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,10 +42,15 @@ def _echo(place: Workplace, script: str) -> dict[str, str]:
     return {"PATH": f"{folder}:/usr/bin:/bin"}
 
 
+def _failed(stands: dict[str, Any]) -> bool:
+    """Tell whether it is known to have failed; before, a worker is suspect as well."""
+    return stands["state"] == "suspect" and "failed" in stands["reason"]
+
+
 def test_it_runs_before_the_worker_is_ready(place: Workplace) -> None:
     """It is seen in the log alone: the server hears of no such job, and nothing is left of it."""
     with working(place, canary=True) as parent:
-        assert parent.events("canary.passed")
+        wait_until(lambda: parent.events("canary.passed"), what="it sang")
         parent.stands(lambda it: it["state"] == "ready", "it is ready")
         assert place.server.end(place.server.sh("true")).outcome is Outcome.SUCCEEDED
 
@@ -61,10 +67,10 @@ def test_a_worker_whose_canary_fails_takes_nothing(place: Workplace) -> None:
     """It says why, asks for nothing and is not ready; and goes on as soon as it is mended."""
     with parented(place, _token(place.server), canary=True, env=NOWHERE) as parent:
         job = place.server.sh("true")
-        stands = parent.stands(lambda it: it["state"] == "suspect", "it is suspect")
+        stands = parent.stands(_failed, "it is suspect")
         assert stands["reason"].startswith("its canary job failed: ")
         assert "echo" in stands["reason"]
-        assert parent.events("canary.failed")
+        wait_until(lambda: parent.events("canary.failed"), what="the log tells it")
         assert "no job could run here" in stands["hint"]
         wait_until(lambda: place.server.named("heartbeat"), what="it has a session")
         assert not place.server.named("claim")
@@ -79,7 +85,7 @@ def test_output_that_does_not_come_back_is_a_failure(place: Workplace) -> None:
     """An exit code of 0 is not enough."""
     env = _echo(place, "true")
     with parented(place, _token(place.server), canary=True, env=env) as parent:
-        stands = parent.stands(lambda it: it["state"] == "suspect", "it is suspect")
+        stands = parent.stands(_failed, "it is suspect")
         assert stands["reason"] == 'its canary job failed: its output did not come back: ""'
 
         _echo(place, "echo broken >&2; exit 3")
@@ -97,7 +103,7 @@ def test_a_change_of_what_jobs_get_is_tried_first(place: Workplace) -> None:
         place.server.running(running)
 
         _update(parent, env=NOWHERE)
-        stands = parent.stands(lambda it: it["state"] == "suspect", "it is suspect")
+        stands = parent.stands(_failed, "it is suspect")
         assert stands["running_count"] == 1
         waiting = place.server.sh("exit 5")
         (place.directory / "gate").touch()
