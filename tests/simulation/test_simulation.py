@@ -16,7 +16,7 @@ from tests.simulation.sometimes import missing
 
 FIXED = 200
 FRESH = 1800
-FRESH_S = 150.0
+FRESH_S = 75.0
 """Fresh seeds are begun for so long: a slow machine runs fewer of them."""
 PROCESSES = 2
 PATIENCE_S = 1800
