@@ -63,7 +63,7 @@ def test_a_timeout_may_be_tried_again(house: Installation) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--retries", "2", "--retry-on", "exit:0"), b"--retry-on: 'exit:0': 'exit:0' names no"),
+        (("--retries", "2", "--retry-on", "exit:0"), b"--retry-on: 'exit:0' names no"),
         (("--retries", "2", "--retry-on", "sometimes"), b"there are: any, exit:75"),
         (("--retries", "2", "--backoff", "soon"), b"'soon' is no duration"),
         (("--retries", "2", "--backoff", "1s,2,3,4"), b"for example 5s,2,10m"),
