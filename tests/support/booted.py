@@ -41,7 +41,7 @@ SCRIPT: Final = r"""
 set -eu
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p "$WORK/units" "$WORK/lib" "$WORK/root"
+mkdir -p "$WORK/units" "$WORK/lib" "$WORK/covered"
 for unit in $UNITS; do
     file=/usr/lib/systemd/system/$unit
     if [ -e $file ]; then cp $file "$WORK/units/"; fi
@@ -58,11 +58,11 @@ mkdir -m 700 "/var/lib/$ACCOUNT"
 chown "$ID:$ID" "/var/lib/$ACCOUNT"
 # A plain user cannot enter root's home, and what tests run may be in there.
 home=~root
-mount --bind "$home" "$WORK/root"
+mount --bind "$home" "$WORK/covered"
 mount -t tmpfs -o mode=755 tmpfs "$home"
 for path in $NEEDED; do
     case $path in
-    "$home"/*) mkdir -p "$path"; mount --bind "$WORK/root/${path#"$home"/}" "$path" ;;
+    "$home"/*) mkdir -p "$path"; mount --bind "$WORK/covered/${path#"$home"/}" "$path" ;;
     esac
 done
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
