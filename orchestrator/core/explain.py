@@ -5,11 +5,12 @@ It is the long form of `pending.why_queued`, and says the same.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from orchestrator.core.matching import Offer, Requirement, lacks
 from orchestrator.core.pending import Fleet, why_queued
+from orchestrator.core.tags import meant, told
 from orchestrator.protocol.words import PendingReason
 
 ONLINE: Final = "online"
@@ -44,8 +45,10 @@ class NearestMiss:
 class Explained:
     """Why, how many workers fail each constraint, and who fails least.
 
-    `failing` goes from what most workers fail to what fewest do. There is no nearest miss when
-    somebody could take the job, or nobody is there at all.
+    `failing` goes from what most workers fail to what fewest do; `but_for` counts online workers
+    that fail nothing else. `meant` has the tags that nobody has, with one that somebody has and
+    that looks alike. There is no nearest miss when somebody could take the job, or nobody is there
+    at all.
     """
 
     reason: PendingReason
@@ -53,6 +56,8 @@ class Explained:
     fleet: Fleet
     failing: Mapping[str, int]
     nearest: NearestMiss | None
+    but_for: Mapping[str, int] = field(default_factory=dict)
+    meant: Mapping[str, str] = field(default_factory=dict)
 
 
 def explain(requirement: Requirement, candidates: Sequence[Candidate]) -> Explained:
@@ -60,7 +65,8 @@ def explain(requirement: Requirement, candidates: Sequence[Candidate]) -> Explai
     misses = {one.offer.worker_id: one.misses(requirement) for one in candidates}
     counted = Counter(miss for found in misses.values() for miss in found)
     online = [one for one in candidates if one.online]
-    matching = [one for one in online if not lacks(one.offer, requirement)]
+    lacking = {one.offer.worker_id: lacks(one.offer, requirement) for one in online}
+    matching = [one for one in online if not lacking[one.offer.worker_id]]
     fleet = Fleet(len(online), len(matching), sum(one.free for one in matching))
     nearest = min(candidates, key=lambda one: _distance(one, misses), default=None)
     missed = () if nearest is None else misses[nearest.offer.worker_id]
@@ -68,9 +74,25 @@ def explain(requirement: Requirement, candidates: Sequence[Candidate]) -> Explai
         reason=why_queued(fleet),
         workers=len(candidates),
         fleet=fleet,
-        failing=dict(sorted(counted.items(), key=lambda item: (-item[1], item[0]))),
+        failing=_most_first(counted),
         nearest=NearestMiss(nearest.offer.worker_name, missed) if nearest and missed else None,
+        but_for=_most_first(Counter(one[0] for one in lacking.values() if len(one) == 1)),
+        meant=_meant(requirement, candidates, counted),
     )
+
+
+def _most_first(counted: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _meant(
+    requirement: Requirement, candidates: Sequence[Candidate], counted: Counter[str]
+) -> dict[str, str]:
+    """Return what was perhaps meant by tags that nobody has."""
+    nobodys = [tag for tag in sorted(requirement.tags) if counted[told(tag)] == len(candidates)]
+    known = {tag for one in candidates for tag in one.offer.has()} if nobodys else set()
+    near = {tag: meant(tag, known) for tag in nobodys}
+    return {tag: found for tag, found in near.items() if found is not None}
 
 
 def _distance(one: Candidate, misses: Mapping[str, tuple[str, ...]]) -> tuple[int, str]:

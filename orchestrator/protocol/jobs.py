@@ -4,10 +4,18 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from orchestrator.protocol import limits
 from orchestrator.protocol.base import JobId, Label, Request, Sha256, Text, printable, without_nul
+from orchestrator.protocol.expression import parse
 from orchestrator.protocol.words import Execution, Reason
 
 # The length is checked before the characters, so that its message speaks of characters.
@@ -25,6 +33,32 @@ Tag = Annotated[
     Label, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/=+-]*$", max_length=limits.TAG_CHARS)
 ]
 Platform = Literal["linux", "macos", "windows"]
+
+
+def _expression(text: str) -> str:
+    parse(text)
+    return text
+
+
+Expression = Annotated[
+    str,
+    Field(min_length=1, max_length=limits.EXPRESSION_CHARS),
+    AfterValidator(printable),
+    AfterValidator(_expression),
+]
+"""A tag, or several that are joined by `&&`, `||` and `!`: see `protocol/expression.py`."""
+
+
+def _listed(value: Any) -> Any:  # noqa: ANN401  # whatever somebody sends
+    return [value] if isinstance(value, str) else value
+
+
+Expressions = Annotated[
+    list[Expression],
+    Field(max_length=limits.TAGS),
+    BeforeValidator(_listed, json_schema_input_type=list[Expression] | Expression),
+]
+"""All of them must be met. One alone may stand without its list."""
 
 
 def _encoded_within(text: str, limit: int, what: str) -> str:
@@ -84,7 +118,7 @@ class DelayParams(Request):
 class Requirements(Request):
     """What a worker must have to be given the job. All of it."""
 
-    tags: list[Tag] = Field(default=[], max_length=limits.TAGS)
+    tags: Expressions = Field(default=[])
     platform: Platform | None = None
     worker: Name | None = None
 

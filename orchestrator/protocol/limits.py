@@ -18,6 +18,10 @@ JSON_KEYS: Final = 10_000
 NAME_CHARS: Final = 200
 TAGS: Final = 64
 TAG_CHARS: Final = 100
+EXPRESSION_CHARS: Final = 1000
+"""What a job asks of tags is written by people: this is a long paragraph."""
+EXPRESSION_DEPTH: Final = 16
+"""Brackets within brackets; more of them nobody reads, and a reader of them recurses."""
 LABELS: Final = 64
 LABEL_CHARS: Final = 1000
 

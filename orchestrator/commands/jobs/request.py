@@ -28,7 +28,7 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "params.script": "--shell",
     "params.stdin": "--stdin",
     "priority": "--priority",
-    "requires.tags": "--tag",
+    "requires.tags": "--tag or --requires",
     "retry.max_attempts": "--retries",
     "retry.on": "--retry-on",
     "retry.backoff": "--backoff",
@@ -60,6 +60,7 @@ class Asked:
     name: str | None = None
     env: Mapping[str, str] | None = None
     tags: Sequence[str] = ()
+    requires: str | None = None
     labels: Mapping[str, str] | None = None
     priority: int | None = None
     timeout_s: float | None = None
@@ -76,13 +77,14 @@ class Asked:
 def spec_of(asked: Asked) -> JobSpec:
     """Return the spec, or a refusal that names each option that is wrong."""
     fields: dict[str, Any] = {"kind": asked.kind or "command", "params": _params(asked)}
+    tags = [*asked.tags, *([] if asked.requires is None else [asked.requires])]
     optional = {
         "name": asked.name,
         "priority": asked.priority,
         "timeout_s": asked.timeout_s,
         "silence_s": asked.silence_s,
         "grace_s": asked.grace_s,
-        "requires": {"tags": list(asked.tags)} if asked.tags else None,
+        "requires": {"tags": tags} if tags else None,
         "retry": _retry(asked),
         "max_lost": asked.max_lost,
         "execution": Execution.AT_MOST_ONCE if asked.at_most_once else None,

@@ -41,6 +41,7 @@ class Options(TypedDict):
     env: Pairs
     cwd: str | None
     tags: tuple[str, ...]
+    requires: str | None
     stdin: str | None
     priority: int | None
     timeout_s: float | None
@@ -86,7 +87,14 @@ orchestrator jobs submit --kind delay --params '{"ms": 20}' --wait
     help="A variable of the job; without a value, yours is taken.",
 )
 @click.option("--cwd", metavar="FOLDER", help="Where to run, relative to the worker's directory.")
-@click.option("--tag", "tags", multiple=True, help="A tag that the worker must have.")
+@click.option(
+    "--tag", "tags", multiple=True, help="A tag that the worker must have; may be repeated."
+)
+@click.option(
+    "--requires",
+    metavar="EXPRESSION",
+    help="What its tags must meet: 'linux && (gpu || cuda>=12) && !shared'.",
+)
 @click.option(
     "--stdin",
     is_flag=False,
@@ -208,6 +216,7 @@ def _asked(surroundings: Surroundings, options: Options) -> "Asked":
         name=options["name"],
         env=_env(options["env"], surroundings.environ),
         tags=options["tags"],
+        requires=options["requires"],
         labels={name: text or "" for name, text in options["labels"]},
         priority=options["priority"],
         timeout_s=options["timeout_s"],

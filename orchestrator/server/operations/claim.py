@@ -78,8 +78,10 @@ _WISHED: Final = """
     WHERE job.id = :job_id
 """
 _ASKING: Final = """
-    SELECT session.worker_id, worker.name, session.platform, session.kinds, session.tags
+    SELECT session.worker_id, worker.name, session.platform, session.kinds, session.tags,
+        machine.arch
     FROM session JOIN worker ON worker.id = session.worker_id
+        JOIN machine ON machine.id = worker.machine_id
     WHERE session.id = :session_id
 """
 _INSERT_ATTEMPT: Final = """

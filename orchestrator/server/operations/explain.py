@@ -25,9 +25,10 @@ _SELECT: Final = """
 """
 _SELECT_WORKERS: Final = """
     SELECT session.id, session.worker_id, worker.name, session.platform, session.kinds,
-        session.tags, session.slots, session.ended_us, session.renewed_lease_us,
+        session.tags, session.slots, session.ended_us, session.renewed_lease_us, machine.arch,
         (SELECT count(*) FROM job WHERE job.session_id = session.id) AS busy
     FROM worker JOIN session ON session.id = worker.session_id
+        JOIN machine ON machine.id = worker.machine_id
     ORDER BY worker.name, worker.id
 """
 _MOST_SHOWN: Final = 20
@@ -93,13 +94,25 @@ def _who(found: core.Explained) -> str:
             known = f"{found.workers} known" if found.workers else "none was ever enrolled"
             return f"no worker is online ({known})"
         case PendingReason.NO_WORKER_MATCHES:
-            return f"none of {found.fleet.online} online workers has all that the job asks for"
+            return f"none of {found.fleet.online} online workers has all that the job asks for" + (
+                _but_for(found)
+            )
         case PendingReason.ALL_SLOTS_BUSY:
             return (
                 f"all slots of the workers that match ({found.fleet.matching}) are busy or paused"
             )
         case _:
             return f"a worker is about to take it ({found.fleet.matching_free} have a free slot)"
+
+
+def _but_for(found: core.Explained) -> str:
+    """Return the one thing that is in the way of most workers, and what was perhaps meant by it."""
+    words = ""
+    if found.but_for:
+        what, workers = next(iter(found.but_for.items()))
+        words = f"; {workers} {'matches' if workers == 1 else 'match'} except {what}"
+    meant = [f"; did you mean {near} by {tag}?" for tag, near in found.meant.items()]
+    return words + "".join(meant[:1])
 
 
 _WAITING: Final[Mapping[PendingReason, str]] = {

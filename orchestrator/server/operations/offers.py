@@ -16,8 +16,9 @@ from orchestrator.server.store.interface import Transaction
 
 _SELECT: Final = """
     SELECT session.slots, session.platform, session.kinds, session.tags, session.worker_id,
-        worker.name
+        worker.name, machine.arch
     FROM session JOIN worker ON worker.id = session.worker_id
+        JOIN machine ON machine.id = worker.machine_id
     WHERE session.id = :session_id
 """
 _UPDATE: Final = """
@@ -54,6 +55,7 @@ def change_offer(tx: Transaction, session_id: str, offer: Offer) -> None:
             platform=row["platform"],
             kinds=frozenset(offer.kinds),
             tags=frozenset(offer.tags),
+            arch=row["arch"],
         ),
     )
     tx.announce(SessionChanged(session_id, now))

@@ -14,6 +14,7 @@ from typing import Final
 from pydantic_core import from_json
 
 from orchestrator.core.matching import Offer, Requirement, satisfies
+from orchestrator.core.tags import clauses
 from orchestrator.protocol.jobs import JobSpec
 from orchestrator.server.facts import RequirementAdded
 from orchestrator.server.store.interface import Reader, Row, Transaction
@@ -25,8 +26,10 @@ _MATCH: Final = """
     VALUES (:session_id, :requirement_id)
 """
 _SESSION_OFFERS: Final = """
-    SELECT session.id, session.worker_id, worker.name, session.platform, session.kinds, session.tags
+    SELECT session.id, session.worker_id, worker.name, session.platform, session.kinds,
+        session.tags, machine.arch
     FROM session JOIN worker ON worker.id = session.worker_id
+        JOIN machine ON machine.id = worker.machine_id
     WHERE session.ended_us IS NULL
 """
 
@@ -34,7 +37,7 @@ _SESSION_OFFERS: Final = """
 def requirement_of(spec: JobSpec) -> Requirement:
     """Return what a job asks of a worker."""
     wanted = spec.requires
-    return Requirement(spec.kind, frozenset(wanted.tags), wanted.platform, wanted.worker)
+    return Requirement(spec.kind, clauses(tuple(wanted.tags)), wanted.platform, wanted.worker)
 
 
 @lru_cache(maxsize=1024)
@@ -74,13 +77,14 @@ def _add(tx: Transaction, number: int, requirement: Requirement) -> None:
 
 
 def offer_of(row: Row) -> Offer:
-    """Return what a session brings, of a row with its worker's id and name."""
+    """Return what a session brings, of a row that has its worker's name and machine's arch, too."""
     return Offer(
         worker_id=row["worker_id"],
         worker_name=row["name"],
         platform=row["platform"],
         kinds=frozenset(from_json(row["kinds"])),
         tags=frozenset(from_json(row["tags"])),
+        arch=row["arch"],
     )
 
 

@@ -80,6 +80,7 @@ def open_session(
         platform=request.host.platform,
         kinds=frozenset(request.kinds),
         tags=frozenset(request.tags),
+        arch=request.host.arch,
     )
     _insert(tx, request, offer, session_id=session_id, lease_now=clock.now)
     verdicts = _judge(tx, request, worker_id=worker_id, session_id=session_id)

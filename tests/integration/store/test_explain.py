@@ -154,6 +154,35 @@ async def test_the_nearest_miss_is_named(world: World) -> None:
     assert (told.nearest.worker, told.nearest.lacks) == ("near", ["tag arm"])
 
 
+async def test_each_clause_is_counted_and_the_only_one_in_the_way_is_named(world: World) -> None:
+    """Who fails nothing else is told of, and a tag that was misspelt."""
+    for name, tags in {"a": ["cuda=11.8"], "b": [], "c": ["gpu"]}.items():
+        await world.worker(name, tags=tags)
+    job = await world.submit(requires={"tags": "linux && (gpu && gfast || cuda>=12) && x86_64"})
+    other = await world.submit(requires={"tags": ["gpux"]})
+
+    told = await _explained(world, job.id)
+
+    assert [(miss.constraint, miss.workers) for miss in told.failing] == [
+        ("cuda>=12 || (gfast && gpu)", 3)
+    ]
+    assert told.words.endswith("asks for; 3 match except cuda>=12 || (gfast && gpu)")
+    assert "; did you mean gpu by gpux?" in (await _explained(world, other.id)).words
+
+    worker = await world.worker("d", tags=["cuda=12.4", "macos"])
+    assert [grant.job_id for grant in await worker.claim(8)] == [job.id]
+
+
+async def test_a_requirement_is_interned_however_it_is_written(world: World) -> None:
+    """Two texts that mean the same are matched once."""
+    for tags in ("gpu && !arm", ["!arm", "gpu"], "!(arm || !gpu)"):
+        await world.submit(requires={"tags": tags})
+
+    rows = await world.read(lambda reader: reader.rows("SELECT tags FROM requirement"))
+
+    assert [row["tags"] for row in rows] == ['["!arm", "gpu"]']
+
+
 async def test_what_does_not_wait_is_explained_as_well(world: World) -> None:
     """Running with an absent worker, cancelling, over: a sentence for each."""
     worker = await world.worker()

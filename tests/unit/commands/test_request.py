@@ -62,6 +62,15 @@ def test_every_option_has_its_field() -> None:
     }
 
 
+def test_an_expression_is_one_more_thing_that_tags_must_meet() -> None:
+    """Tags and the expression are required together; a mistake shows its place."""
+    sent = _sent(command=("true",), tags=("gpu", "cuda=12"), requires="linux || macos")
+
+    assert sent["requires"] == {"tags": ["gpu", "cuda=12", "linux || macos"]}
+    with pytest.raises(RequestInvalid, match=r"--requires: .*at character 3: .*did you mean &&"):
+        spec_of(Asked(command=("true",), requires="a & b"))
+
+
 def test_a_job_that_may_be_started_only_once_says_so() -> None:
     """The option becomes the API's word, with the patience that was asked for."""
     sent = _sent(command=("true",), at_most_once=True, reattach_window_s=60.0)
@@ -106,7 +115,7 @@ def test_another_kind_takes_params() -> None:
         ({"command": ("a",), "grace_s": 1e9}, "--grace"),
         ({"command": ("a",), "name": "x\ny"}, "--name"),
         ({"command": ("a",), "name": ""}, "--name"),
-        ({"command": ("a",), "tags": ("a b",)}, "--tag: 'a b'"),
+        ({"command": ("a",), "tags": ("a b",)}, "--tag or --requires: 'a b'"),
         ({"command": ("a",), "labels": {"k" * 101: ""}}, "--label"),
         ({"command": ("a",), "env": {"ORCHESTRATOR_X": "1"}}, "--env"),
         ({"command": ("a",), "stdin": b"\xff"}, "--stdin is not UTF-8"),
@@ -166,7 +175,7 @@ def test_every_mistake_is_told_at_once() -> None:
         ("params.cwd", "--cwd"),
         ("params.ms", "--params"),
         ("env.A", "--env"),
-        ("requires.tags.0", "--tag"),
+        ("requires.tags.0", "--tag or --requires"),
         ("unheard_of", None),
     ],
 )
