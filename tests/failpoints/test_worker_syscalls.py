@@ -72,7 +72,7 @@ class Jobs:
             elif _told_itself(attempt):
                 self._check_end(attempt, code)
                 assert starts.count(job) == 1
-                whole += 1
+                whole += not attempt.lacks_words
         return whole
 
     def _check_end(self, attempt: FakeAttempt, code: int) -> None:
@@ -80,7 +80,9 @@ class Jobs:
         assert end.exit_code == code
         assert end.outcome is (Outcome.FAILED if code else Outcome.SUCCEEDED)
         said = "".join(f"{number}\n" for number in range(1, WORDS + 1)).encode()
-        assert attempt.stream() == said
+        kept = attempt.stream()
+        # A command may have ended before somebody finds that there is no room for its last words.
+        assert said.startswith(kept) if attempt.lacks_words else said == kept
 
 
 def _told_itself(attempt: FakeAttempt) -> bool:

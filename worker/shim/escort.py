@@ -211,8 +211,10 @@ class Escort:
         if self._cell is not None:
             remarks += self._cell.remarks()
         if self._output.full is not None:
+            # One that had ended when its last words were read was not ended for them.
+            ended = "the command was ended and " if self._watch.cause is Cause.DISK_FULL else ""
             remarks.append(
-                "the disk of the worker's spool is full, so the command was ended and its last "
+                f"the disk of the worker's spool is full, so {ended}its last "
                 f"{self._output.lost} bytes of output were not kept: make room on it"
             )
         if self._output.dropped:

@@ -6,12 +6,21 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.integration.shim.workshop import told, workshop
+from tests.integration.shim.workshop import come_true, told, workshop
 from tests.support.processes import python
 
 MIB = 1024 * 1024
+LAST_BYTES = 900_000
+LAST_WORDS = f"""
+import fcntl, os, sys
+while not os.path.exists("go"): pass
+fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20)
+os.write(1, bytes({LAST_BYTES}))
+os._exit(5)
+"""
 FLOOD = "import os\nwhile True: os.write(1, b'0123456789abcdef' * 4096)"
 
 
@@ -85,6 +94,28 @@ async def test_output_into_a_full_disk_is_not_lost_in_silence(tmp_path: Path) ->
             lost = int((said.end.message or "").split("last ")[1].split()[0])
             assert lost > 0
             assert said.end.log.stdout_bytes == len(said.out) + lost <= 1_000_000
+
+
+async def test_words_that_are_read_after_the_end_do_not_change_it(tmp_path: Path) -> None:
+    """A command that ended by itself keeps its code, and the record says how much is missing."""
+    with small_disk(tmp_path / "disk", 2 * MIB) as disk:
+        async with workshop(disk, slots=1) as shop:
+            log = await shop.start(*python("-S", "-c", LAST_WORDS), cwd=str(tmp_path))
+            [shim] = shop.shims
+            await come_true(lambda: bool(shim.children()))
+            [command] = shim.children()
+            fill(disk / "filling")
+            shim.suspend()
+            (tmp_path / "go").touch()
+            await come_true(lambda: command.status() == psutil.STATUS_ZOMBIE)
+            shim.resume()
+
+            said = await told(log)
+
+            assert (said.end.cause, said.end.code) == ("exited", 5)
+            assert "is full, so its last" in (said.end.message or "")
+            lost = int((said.end.message or "").split("last ")[1].split()[0])
+            assert said.end.log.stdout_bytes == len(said.out) + lost == LAST_BYTES
 
 
 async def test_nothing_is_started_on_a_full_disk(tmp_path: Path) -> None:
