@@ -96,6 +96,7 @@ root.members = {
     "pause": f"{_MACHINE}.holds:pause",
     "resume": f"{_MACHINE}.holds:resume",
     "drain": f"{_MACHINE}.holds:drain",
+    "stop": f"{_MACHINE}.holds:stop",
     "restart": f"{_MACHINE}.holds:restart",
     "dump": f"{_MACHINE}.events:dump",
     "doctor": f"{_MACHINE}.doctor:doctor",

@@ -23,6 +23,7 @@ BY_CODE: Final[Mapping[str, type[OrchestratorError]]] = {
         errors.AlreadyExists,
         errors.Forbidden,
         errors.IllegalTransition,
+        errors.JobsRunning,
         errors.LeaseLost,
         errors.NotClaimable,
         errors.NotFound,

@@ -8,6 +8,7 @@
     │   ├─ NotFound · AlreadyExists · Forbidden · Unauthenticated
     │   ├─ IllegalTransition       the lifecycle has no such row
     │   ├─ LeaseLost               stale, or out of time: stop the process
+    │   ├─ JobsRunning         7   it would interrupt jobs, and nobody said that it may
     │   ├─ NotClaimable        8   the one job that was asked for will not come
     │   ├─ VersionUnsupported  78
     │   └─ AlreadyRunning      5   another process of ours holds the lock
@@ -115,6 +116,13 @@ class LeaseLost(Refused):
     """The attempt is stale: stop its process, report nothing more."""
 
     code = "lease_lost"
+
+
+class JobsRunning(Refused):
+    """It would interrupt or wait for jobs, and nobody said which of the two."""
+
+    exit_code = 7
+    code = "jobs_running"
 
 
 class NotClaimable(Refused):

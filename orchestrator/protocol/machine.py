@@ -4,7 +4,7 @@ It is spoken on one machine only, between the parts of one installation.
 """
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -165,6 +165,16 @@ class HoldRequest(Request):
 
     reason: Reason | None = None
     for_s: float | None = Field(default=None, gt=0, le=limits.HOLD_MAX_S)
+
+
+class StopRequest(HoldRequest):
+    """Why a worker is to have no process, how long, and what becomes of the jobs that run there.
+
+    *refuse*: nothing is done while any runs. *finish*: they do, within its `drain_timeout`.
+    *interrupt*: they go back to the head of the queue.
+    """
+
+    running: Literal["refuse", "finish", "interrupt"] = "refuse"
 
 
 class UpgradeRequest(Request):

@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from orchestrator.kernel import logs
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.clock import Clock
-from orchestrator.kernel.errors import NotFound
+from orchestrator.kernel.errors import IllegalTransition, NotFound
 from orchestrator.supervisor.children import ChildService
 from orchestrator.supervisor.embedded import Client, Embedded, Place
 from orchestrator.supervisor.holds import Holds
@@ -178,11 +178,11 @@ class Fleet:
         known = ", ".join(sorted(post.name for post in self.posts)) or "none"
         raise NotFound(f"there is no worker {name!r} here", hint=f"there are: {known}")
 
-    def hold(self, name: str, hold: Hold | None) -> None:
+    def hold(self, name: str, hold: Hold | None, *, interrupts: bool = False) -> None:
         """Let a worker take nothing, or work again; it stays so over restarts."""
         post = self.find(name)
         self._holds.put(self._key(post.told), hold)
-        post.put_on_hold(hold)
+        post.put_on_hold(hold, interrupts=interrupts)
         logs.event(
             LOGGER,
             logging.INFO,
@@ -194,7 +194,11 @@ class Fleet:
 
     def restart(self, name: str, why: str) -> None:
         """Let a worker finish and begin anew; one that waits for something begins at once."""
-        self.find(name).leave(why)
+        post = self.find(name)
+        if not post.is_asked_for:
+            state, _ = post.standing()
+            raise IllegalTransition(f"{name} is {state.state}, so there is nothing to restart")
+        post.leave(why)
 
     def want(self, wanted: Wanted, why: str) -> None:
         """End all workers for good: they are told at the same time."""
@@ -217,7 +221,7 @@ class Fleet:
     def are_all_up(self) -> bool:
         """Tell whether everything works that can; what is parked waits for somebody."""
         server_is_up = self.server is None or self.server.is_ready
-        wanted = [post for post in self.posts if post.wanted and post.wanted.enabled]
+        wanted = [post for post in self.posts if post.is_asked_for]
         some = not wanted or any(post.has_worked for post in wanted)
         return server_is_up and some and all(post.has_worked or post.is_parked for post in wanted)
 
@@ -227,7 +231,7 @@ class Fleet:
         if self._ever_worked:
             return False
         no_server = self.server is not None and self.server.child.is_hopeless
-        wanted = [post for post in self.posts if post.wanted and post.wanted.enabled]
+        wanted = [post for post in self.posts if post.is_asked_for]
         if not wanted:
             return no_server
         return all(post.is_hopeless or (no_server and post.needs_our_server) for post in wanted)

@@ -138,7 +138,16 @@ class Post:
 
     @property
     def _wants_process(self) -> bool:
-        return not self._closed and self.wanted is not None and self.wanted.enabled
+        return not self._closed and self.is_asked_for
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Tell whether anybody wants it to have a process."""
+        return self.wanted is not None and self.wanted.enabled and not self._is_stopped
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self.hold is not None and self.hold.kind is HoldKind.STOP
 
     async def _run(self) -> None:
         """Have one process after the other, until none is wanted."""
@@ -232,16 +241,19 @@ class Post:
         pinned = self.wanted is not None and self.wanted.paused
         return None if self.hold is None or pinned else self.hold.until
 
-    def put_on_hold(self, hold: Hold | None) -> None:
+    def put_on_hold(self, hold: Hold | None, *, interrupts: bool = False) -> None:
         """Take nothing, or work again."""
         self.hold = hold
+        if hold is not None and self._is_stopped:
+            self.leave(hold.reason, Wanted.STOP if interrupts else Wanted.DRAIN)
+        self.start()
         self.tell_settings()
 
-    def leave(self, why: str) -> None:
+    def leave(self, why: str, wanted: Wanted = Wanted.DRAIN) -> None:
         """Let the process finish and end; another follows if one is wanted then."""
         if self.service is not None and self._runs:
             self._leaving = why
-            self.service.want(Wanted.DRAIN)
+            self.service.want(wanted)
 
     def move(self, why: str) -> None:
         """Let the process begin anew at once; jobs run on in their shims."""
@@ -321,6 +333,9 @@ class Post:
         if service is None or not self._runs:
             if self.wanted is not None and not self.wanted.enabled:
                 return Standing(WorkerState.DISABLED, "the configuration says so")
+            if self.hold is not None and self._is_stopped:
+                starts = "is started when somebody resumes it"
+                return Standing(WorkerState.STOPPED, self.hold.reason, starts)
             return Standing(WorkerState.STOPPED, self._leaving)
         drains = self.hold if self.hold and self.hold.kind is HoldKind.DRAIN else None
         lives = service.pid is not None

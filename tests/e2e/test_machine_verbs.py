@@ -100,7 +100,7 @@ def test_a_paused_worker_takes_nothing_until_it_is_resumed(here: Installation) -
     assert _said(here, "resume", "local")[0] == 0
     wait_until(lambda: here.job(job)["state"] == "succeeded")
     code, _, err = _said(here, "resume", "local")
-    assert (code, "neither paused nor drained" in err) == (1, True)
+    assert (code, "neither paused, drained nor stopped" in err) == (1, True)
 
 
 def test_a_pause_ends_by_itself(here: Installation) -> None:
@@ -150,6 +150,48 @@ def test_a_drain_waits_for_what_runs_and_can_be_undone(here: Installation, tmp_p
 
     assert _said(here, "resume", "local")[0] == 0
     assert _worker(here)["pid"] == before
+
+
+def test_a_stop_is_refused_while_jobs_run_unless_somebody_says_what_of_them(
+    here: Installation, tmp_path: Path
+) -> None:
+    """With a code of its own and their names; what is interrupted runs later."""
+    go_on = tmp_path / "go-on"
+    job = here.submit(
+        "--name", "slow", "--", "sh", "-c", f"until test -e {go_on}; do sleep 0.05; done"
+    )
+    wait_until(lambda: _worker(here)["running_count"] == 1)
+
+    code, _, err = _said(here, "stop", "local")
+    assert (code, f"local runs {job} (slow)" in err, "--force" in err) == (7, True, True), err
+    assert _worker(here)["state"] == "busy"
+    code, _, err = _said(here, "stop", "local", "--drain", "--force")
+    assert (code, "say one" in err) == (2, True)
+
+    assert _said(here, "stop", "local", "--force", "--reason", "new disk")[0] == 0
+    stopped = _worker(here)
+    assert (stopped["state"], stopped["reason"], stopped["pid"]) == ("stopped", "new disk", None)
+    assert here.job(job)["state"] == "queued"
+
+    go_on.touch()
+    assert _said(here, "resume", "local")[0] == 0
+    wait_until(lambda: here.job(job)["state"] == "succeeded")
+
+
+def test_a_stopped_worker_stays_so_over_restarts_and_is_no_trouble(here: Installation) -> None:
+    """Until somebody resumes it; there is nothing to restart meanwhile."""
+    assert _said(here, "stop", "local")[0] == 0
+    here.kill()
+    here.launch()
+
+    wait_until(lambda: _said(here, "status")[0] == 0, what="what somebody wants is no trouble")
+    assert (_worker(here)["state"], _worker(here)["starts"]) == ("stopped", 0)
+    code, _, err = _said(here, "restart", "local")
+    assert (code, "nothing to restart" in err) == (1, True)
+    assert "next: is started when somebody resumes it" in _said(here, "why", "local")[1]
+
+    assert _said(here, "resume", "local")[0] == 0
+    wait_until(lambda: _worker(here)["state"] == "ready")
 
 
 def test_a_restart_is_another_process(here: Installation) -> None:
@@ -221,7 +263,7 @@ def test_why_tells_of_an_entry_that_cannot_be_run(tmp_path: Path) -> None:
 
 def test_an_unknown_worker_is_said_so(here: Installation) -> None:
     """With those that there are."""
-    for verb in ("why", "pause", "drain", "resume", "restart"):
+    for verb in ("why", "pause", "drain", "stop", "resume", "restart"):
         code, _, err = _said(here, verb, "lokal")
         assert (code, "there is no worker 'lokal' here" in err) == (1, True)
         assert "there are: local" in err

@@ -1,9 +1,9 @@
-"""`orchestrator pause`, `drain`, `resume`, `restart`: orders to one worker of this machine."""
+"""`orchestrator pause`, `drain`, `stop`, `resume`, `restart`: orders to one worker here."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NotRequired, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, Literal, NotRequired, TypedDict, Unpack
 
 import click
 
@@ -16,7 +16,7 @@ from orchestrator.protocol.standing import HELD
 if TYPE_CHECKING:
     from orchestrator.client.answers import Answer
     from orchestrator.client.control import Control
-    from orchestrator.protocol.machine import WorkerStatus
+    from orchestrator.protocol.machine import HoldRequest, WorkerStatus
 
 LOOK_S: Final = 0.2
 SOON_S: Final = 15.0
@@ -40,6 +40,8 @@ class Options(TypedDict):
     reason: NotRequired[str | None]
     for_s: NotRequired[float | None]
     timeout_s: NotRequired[float]
+    lets_finish: NotRequired[bool]
+    interrupts: NotRequired[bool]
     no_wait: bool
     state_dir: Path | None
     as_json: bool
@@ -54,7 +56,7 @@ class Options(TypedDict):
 @json_option
 def pause(**options: Unpack[Options]) -> int:
     """Let a worker take no new jobs; what runs goes on. It stays so over restarts."""
-    return _hold(options, "pause", "paused")
+    return _hold(options, "pause", "paused", _asked(options))
 
 
 @click.command()
@@ -67,14 +69,40 @@ def pause(**options: Unpack[Options]) -> int:
 @json_option
 def drain(**options: Unpack[Options]) -> int:
     """Let a worker take no new jobs, and wait until what runs is done."""
-    return _hold(options, "drain", "drained")
+    return _hold(options, "drain", "drained", _asked(options))
 
 
-def _hold(options: Options, verb: str, state: str) -> int:
+@click.command()
+@worker_argument
+@click.option("--drain", "lets_finish", is_flag=True, help="Wait until what runs is done.")
+@click.option("--force", "interrupts", is_flag=True, help="Interrupt what runs; it runs again.")
+@_reason
+@_for
+@_wait
+@_no_wait
+@state_dir_option
+@json_option
+def stop(**options: Unpack[Options]) -> int:
+    """End a worker's process until it is resumed, over restarts; refused while jobs run (7)."""
+    from orchestrator.protocol.machine import StopRequest
+
+    if options["lets_finish"] and options["interrupts"]:
+        raise click.UsageError("--drain lets jobs finish, --force interrupts them: say one")
+    running: Literal["refuse", "finish", "interrupt"] = "refuse"
+    if options["lets_finish"] or options["interrupts"]:
+        running = "interrupt" if options["interrupts"] else "finish"
+    asked = StopRequest(reason=options.get("reason"), for_s=options.get("for_s"), running=running)
+    return _hold(options, "stop", "stopped", asked)
+
+
+def _asked(options: Options) -> "HoldRequest":
     from orchestrator.protocol.machine import HoldRequest
 
+    return HoldRequest(reason=options.get("reason"), for_s=options.get("for_s"))
+
+
+def _hold(options: Options, verb: str, state: str, asked: "HoldRequest") -> int:
     control, worker = find(options["state_dir"]), options["worker"]
-    asked = HoldRequest(reason=options.get("reason"), for_s=options.get("for_s"))
     answer = control.post(f"/v1/workers/{worker}:{verb}", asked)
     if not options["no_wait"]:
         timeout_s = options.get("timeout_s", SOON_S)
@@ -88,7 +116,7 @@ def _hold(options: Options, verb: str, state: str) -> int:
 @state_dir_option
 @json_option
 def resume(**options: Unpack[Options]) -> int:
-    """Let a paused, draining or drained worker take jobs again."""
+    """Let a paused, drained or stopped worker take jobs again."""
     control, worker = find(options["state_dir"]), options["worker"]
     answer = control.post(f"/v1/workers/{worker}:resume")
     if not options["no_wait"]:

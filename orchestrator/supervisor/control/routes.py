@@ -21,6 +21,7 @@ from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import (
     IllegalTransition,
+    JobsRunning,
     NotFound,
     OrchestratorError,
     Refused,
@@ -35,6 +36,7 @@ from orchestrator.protocol.machine import (
     MachineStatus,
     Reloaded,
     RestartRequest,
+    StopRequest,
     UpgradeRequest,
     WorkerStatus,
 )
@@ -53,7 +55,9 @@ from orchestrator.supervisor.settings import DaemonSettings
 LOGGER: Final = logging.getLogger(__name__)
 T = TypeVar("T", bound=BaseModel)
 _DIGITS: Final = 16
-_DONE: Final = MappingProxyType({HoldKind.PAUSE: "paused", HoldKind.DRAIN: "drained"})
+_DONE: Final = MappingProxyType(
+    {HoldKind.PAUSE: "paused", HoldKind.DRAIN: "drained", HoldKind.STOP: "stopped"}
+)
 
 
 class Controlled(Protocol):
@@ -168,17 +172,30 @@ class Routes:
 
     def pause(self, request: Request, name: str) -> Response:
         """Let a worker take nothing new."""
-        return self._hold(request, name, HoldKind.PAUSE)
+        return self._hold(request, name, HoldKind.PAUSE, _read(HoldRequest, request))
 
     def drain(self, request: Request, name: str) -> Response:
         """Let a worker take nothing new, and show when what runs is done."""
-        return self._hold(request, name, HoldKind.DRAIN)
+        return self._hold(request, name, HoldKind.DRAIN, _read(HoldRequest, request))
 
-    def _hold(self, request: Request, name: str, kind: HoldKind) -> Response:
-        asked = _read(HoldRequest, request)
+    def stop(self, request: Request, name: str) -> Response:
+        """Let a worker have no process, unless jobs run there and nobody said what of them."""
+        asked = _read(StopRequest, request)
+        running = self._worker(name).running
+        if running and asked.running == "refuse":
+            jobs = ", ".join(f"{one.job} ({one.name})" if one.name else one.job for one in running)
+            raise JobsRunning(
+                f"{name} runs {jobs}",
+                hint="let them finish with --drain, or interrupt them with --force: "
+                "they go back to the head of the queue",
+            )
+        return self._hold(request, name, HoldKind.STOP, asked)
+
+    def _hold(self, request: Request, name: str, kind: HoldKind, asked: HoldRequest) -> Response:
         until = None if asked.for_s is None else self._clock.now() + asked.for_s
         reason = asked.reason or f"{_DONE[kind]} by {_user(request.peer.uid)}"
-        self._fleet.hold(name, Hold(kind, reason, until))
+        interrupts = isinstance(asked, StopRequest) and asked.running == "interrupt"
+        self._fleet.hold(name, Hold(kind, reason, until), interrupts=interrupts)
         return self._done(request, name, str(kind), reason)
 
     def resume(self, request: Request, name: str) -> Response:
@@ -191,7 +208,7 @@ class Routes:
             )
         if post.hold is None:
             raise IllegalTransition(
-                f"{name} is neither paused nor drained: it is {self._worker(name).state}"
+                f"{name} is neither paused, drained nor stopped: it is {self._worker(name).state}"
             )
         self._fleet.hold(name, None)
         return self._done(request, name, "resume", None)
@@ -300,6 +317,7 @@ ROUTES: Final = (
     Route("GET", "/v1/workers/{name}", Routes.worker, told=WorkerStatus),
     Route("POST", "/v1/workers/{name}:pause", Routes.pause, WorkerStatus, HoldRequest),
     Route("POST", "/v1/workers/{name}:drain", Routes.drain, WorkerStatus, HoldRequest),
+    Route("POST", "/v1/workers/{name}:stop", Routes.stop, WorkerStatus, StopRequest),
     Route("POST", "/v1/workers/{name}:resume", Routes.resume, told=WorkerStatus),
     Route("POST", "/v1/workers/{name}:restart", Routes.restart, WorkerStatus, RestartRequest),
     Route("POST", "/v1/config:reload", Routes.reload, told=Reloaded),

@@ -16,6 +16,8 @@ class HoldKind(StrEnum):
     """Nothing: it takes no new jobs."""
     DRAIN = "drain"
     """That what runs is done, so that somebody can do something with the machine."""
+    STOP = "stop"
+    """The same, and then its process ends: it has none until it is resumed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ def test_a_hold_ends_at_its_moment() -> None:
     assert not Hold(HoldKind.DRAIN, "").is_over(1e12)
 
 
-@pytest.mark.parametrize("hold", [PAUSE, Hold(HoldKind.DRAIN, "")])
+@pytest.mark.parametrize("hold", [PAUSE, Hold(HoldKind.DRAIN, ""), Hold(HoldKind.STOP, "")])
 def test_a_hold_reads_back_as_it_was_kept(hold: Hold) -> None:
     """With its kind, its reason and its moment."""
     assert Hold.from_json(hold.as_json()) == hold
