@@ -17,6 +17,7 @@ from tests.simulation.record import Run, load, undone
 from tests.simulation.runner import Sum
 from tests.simulation.seed import Laboratory, options_of
 from tests.simulation.shrink import shrunk
+from tests.simulation.themes import theme_of
 
 ENOUGH: Final = 20
 """Failures of one run: so many at once have one cause."""
@@ -113,9 +114,14 @@ def _run(count: int, first: int, processes: int) -> int:
 
 
 def _hunt(name: str, first: int | None, count: int) -> int:
-    """Try the seed that is known, and then all others."""
+    """Try the seed that is known, then those of its theme, and then all others.
+
+    After a change of the programs a seed is another story, but its theme does the same harm.
+    """
     known = MUTANTS[name].seed if first is None else first
-    seeds = [known, *range(first or 0, (first or 0) + count)]
+    others = range(first or 0, (first or 0) + count)
+    alike = [seed for seed in others if theme_of(seed) is theme_of(known) is not None]
+    seeds = dict.fromkeys((known, *alike, *others))
     verdict = runner.found(name, seeds)
     if verdict is None:
         _say(f"{name}: not found in {count} seeds")
