@@ -13,6 +13,8 @@ from typing import IO, Final, TextIO
 from orchestrator.commands.escape import TerminalText, one_line
 
 NAME: Final = "orchestrator"
+STRETCH_CHARS: Final = 16
+"""What a column that has the rest of the line has at least: the name of a program, and a bit."""
 CELL_CHARS: Final = 32
 """One long name must not push everything else off the screen; `show` has it whole."""
 Row = Sequence[str]
@@ -82,11 +84,16 @@ def _compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))  # ASCII only, so nothing can act
 
 
-def table(headers: Row, rows: Sequence[Row], *, styles: Sequence[str] = ()) -> None:
-    """Write rows below their headers; `styles` colours whole rows on a terminal."""
+def table(
+    headers: Row, rows: Sequence[Row], *, styles: Sequence[str] = (), stretch: bool = False
+) -> None:
+    """Write rows below their headers; `styles` colours whole rows on a terminal.
+
+    With `stretch`, the last column is what people look for, and has what is left of each line.
+    """
     safe = [[one_line(cell) for cell in row] for row in rows]
     if for_terminal(sys.stdout):
-        _rich_table(headers, safe, styles)
+        _rich_table(headers, safe, styles, stretch=stretch)
         return
     widths = [max(map(len, column)) for column in zip(headers, *safe, strict=True)]
     for row in (headers, *safe):
@@ -95,7 +102,7 @@ def table(headers: Row, rows: Sequence[Row], *, styles: Sequence[str] = ()) -> N
     sys.stdout.flush()
 
 
-def _rich_table(headers: Row, rows: Sequence[Row], styles: Sequence[str]) -> None:
+def _rich_table(headers: Row, rows: Sequence[Row], styles: Sequence[str], *, stretch: bool) -> None:
     """Draw as many columns as the terminal has room for: the first ones, which matter most."""
     from rich.cells import cell_len
     from rich.console import Console
@@ -105,16 +112,24 @@ def _rich_table(headers: Row, rows: Sequence[Row], styles: Sequence[str]) -> Non
     console = Console()
     short = [[row[0], *(_shortened(cell) for cell in row[1:])] for row in rows]
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    room = console.width
-    for header, cells in zip(headers, zip(*short, strict=True), strict=True):
+    room = console.width - (STRETCH_CHARS + 2 if stretch else 0)
+    columns = list(zip(headers, zip(*short, strict=True), strict=True))
+    for header, cells in columns[:-1] if stretch else columns:
         width = max(map(cell_len, (header, *cells)))
-        room -= width + 2
-        if room < -2 and shown.columns:
+        if room - width < 0 and shown.columns:
             break
+        room -= width + 2
         shown.add_column(header, no_wrap=True, min_width=width)
     fitting = len(shown.columns)
-    for row, style in zip(short, styles or [""] * len(rows), strict=True):
-        shown.add_row(*(Text(cell, style=style) for cell in row[:fitting]))
+    if stretch:
+        shown.add_column(headers[-1], no_wrap=True)
+    for row, whole, style in zip(short, rows, styles or [""] * len(rows), strict=True):
+        drawn = [Text(cell, style=style) for cell in row[:fitting]]
+        if stretch:
+            last = Text(whole[-1], style=style)
+            last.truncate(room + STRETCH_CHARS + 2, overflow="ellipsis")
+            drawn.append(last)
+        shown.add_row(*drawn)
     console.print(shown)
 
 

@@ -20,7 +20,8 @@ class JobView(Reply):
     """A job as lists show it. Times are UTC; `attempt` is 0 before the first claim.
 
     `worker_offline` says that nobody has heard of the worker for a while. `confirmed` is of
-    cancelled jobs alone: whether somebody saw that nothing of it runs any more.
+    cancelled jobs alone: whether somebody saw that nothing of it runs any more. `summary` is what
+    it runs, shortened to a line. `version` rises with everything that happens to it.
     """
 
     id: str
@@ -45,6 +46,8 @@ class JobView(Reply):
     worker_offline: bool = False
     confirmed: bool | None = None
     retry_of: str | None = None
+    summary: str = ""
+    version: int = 1
 
 
 class AttemptView(Reply):
@@ -86,7 +89,10 @@ class JobDetail(JobView):
 
 
 class DeadLetters(Reply):
-    """Failed jobs that have one thing in common; the words are of the newest of them."""
+    """Failed jobs that have one thing in common; the words are of the newest of them.
+
+    `last_words` is the last line that it wrote, and empty where none is at hand.
+    """
 
     fingerprint: str
     jobs: int
@@ -96,6 +102,7 @@ class DeadLetters(Reply):
     reason: Reason | None = None
     exit_code: int | None = None
     last_words: str
+    summary: str = ""
     first_at: datetime
     last_at: datetime
 

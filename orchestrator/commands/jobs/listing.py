@@ -20,6 +20,8 @@ class Options(TypedDict):
     states: tuple[str, ...]
     kind: str | None
     name: str | None
+    query: str | None
+    oldest_first: bool
     limit: int
     cursor: str | None
     fingerprint: str | None
@@ -38,6 +40,13 @@ class Options(TypedDict):
 )
 @click.option("--kind", help="Only jobs of this kind.")
 @click.option("--name", help="Only jobs of this name.")
+@click.option(
+    "-q",
+    "query",
+    metavar="FILTER",
+    help="Only these: 'state:failed worker:atlas label:team=web created:<2h \"no route\"'.",
+)
+@click.option("--oldest-first", is_flag=True, help="The other way round.")
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -66,7 +75,8 @@ def list_jobs(surroundings: Surroundings, **options: Unpack[Options]) -> int:
     from orchestrator.kernel.clock import SystemClock
 
     rows = tables.job_rows(items, now=SystemClock().now())
-    output.table(tables.JOB_HEADERS, rows, styles=[tables.style(job.state) for job in items])
+    styles = [tables.style(job.state) for job in items]
+    output.table(tables.JOB_HEADERS, rows, styles=styles, stretch=True)
     if following is not None:
         output.say(f"there are more: --limit {2 * options['limit']}, or --cursor {following}")
     return 0
@@ -92,7 +102,7 @@ def _list_dead(surroundings: Surroundings, options: Options) -> int:
         output.say("no job has failed")
         return 0
     now = datetime.fromtimestamp(SystemClock().now(), UTC)
-    output.table(tables.DEAD_HEADERS, tables.dead_rows(groups, now=now))
+    output.table(tables.DEAD_HEADERS, tables.dead_rows(groups, now=now), stretch=True)
     output.advise(
         "all of a group: orchestrator jobs list --fingerprint GROUP",
         "look at one: orchestrator jobs show ID",
@@ -114,6 +124,8 @@ def _collected(remote: "Remote", options: Options) -> tuple[list[Any], str | Non
                 "kind": options["kind"],
                 "name": options["name"],
                 "fingerprint": options["fingerprint"],
+                "q": options["query"],
+                "sort": "created_at" if options["oldest_first"] else None,
                 "cursor": cursor,
                 "limit": min(options["limit"] - len(items), limits.PAGE_MAX),
             }
@@ -121,10 +133,10 @@ def _collected(remote: "Remote", options: Options) -> tuple[list[Any], str | Non
         page = answer.read(Page[Any]) if options["as_json"] else answer.read(Page[JobView])
         items += page.items
         cursor = page.next_cursor
-        if cursor is None or not page.items or len(items) >= options["limit"]:
+        if cursor is None or len(items) >= options["limit"]:
             return items, cursor
 
 
 def _narrowed(options: Options) -> bool:
-    filters = ("states", "kind", "name", "fingerprint", "cursor")
+    filters = ("states", "kind", "name", "fingerprint", "query", "oldest_first", "cursor")
     return any(options[name] for name in filters)  # type: ignore[literal-required]  # they are

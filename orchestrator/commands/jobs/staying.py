@@ -37,8 +37,8 @@ class Manner:
 
 def follow_submitted(remote: Remote, job: JobView, manner: Manner) -> int:
     """Show a new job's output; as JSON, standard output holds the job alone, at its end."""
-    if output.people_read_words():
-        output.say(f"{job.id} is {ending.short(job)}; Ctrl-C leaves it running")
+    leaving = "; Ctrl-C leaves it running" if output.people_read_words() else ""
+    output.say(f"{job.id} is {ending.short(job)}{leaving}")
     stderr = output.err(raw=manner.raw)
     show = Streams(stderr if manner.as_json else output.out(raw=manner.raw), stderr)
     with may_be_left(job.id, known=True):

@@ -14,9 +14,9 @@ from orchestrator.commands.moments import ago, duration, moment
 from orchestrator.protocol.views import AttemptView, DeadLetters, JobDetail, JobView
 from orchestrator.protocol.words import JobState
 
-JOB_HEADERS: Final = ("ID", "STATE", "AGE", "TOOK", "NAME", "WORKER", "TRY", "KIND")
+JOB_HEADERS: Final = ("ID", "STATE", "AGE", "TOOK", "NAME", "WORKER", "TRY", "KIND", "COMMAND")
 ATTEMPT_HEADERS: Final = ("TRY", "WORKER", "OUTCOME", "STARTED", "TOOK", "STDOUT", "STDERR", "NOTE")
-DEAD_HEADERS: Final = ("JOBS", "WHY", "LAST", "NEWEST", "GROUP", "KIND", "LAST WORDS")
+DEAD_HEADERS: Final = ("JOBS", "WHY", "LAST", "NEWEST", "GROUP", "KIND", "LAST WORDS", "COMMAND")
 _STYLES: Final = {
     JobState.SUCCEEDED: "green",
     JobState.FAILED: "red",
@@ -46,6 +46,7 @@ def job_rows(jobs: Sequence[JobView], *, now: float) -> list[tuple[str, ...]]:
             job.worker or "",
             str(job.attempt) if job.attempt else "",
             job.kind,
+            job.summary,
         )
         for job in jobs
     ]
@@ -81,6 +82,7 @@ def dead_rows(groups: Sequence[DeadLetters], *, now: datetime) -> list[tuple[str
             group.fingerprint,
             group.kind,
             group.last_words,
+            group.summary,
         )
         for group in groups
     ]

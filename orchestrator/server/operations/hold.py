@@ -34,9 +34,11 @@ def hold(tx: Transaction, ids: Iterable[str], *, by: str, comment: str | None = 
 def release(
     tx: Transaction, ids: Iterable[str], *, by: str, comment: str | None = None
 ) -> HoldReply:
-    """Let held jobs go on, in their old place. What is not held stays as it is."""
+    """Let held jobs go on, in their old place. What is not held is refused, one by one."""
 
     def decided(job: JobRecord, due_us: int | None) -> Change:
+        if job.state is not JobState.HELD:
+            raise IllegalTransition(f"it is {job.state}; only a held job can be let go")
         return decide(job.rules(), ReleaseAsked(due_us), now_us=tx.now_us)
 
     return _Orders(tx, JobEventType.RELEASED_BY_USER, by, comment).give(ids, decided)
@@ -48,6 +50,7 @@ class _Orders:
     def __init__(self, tx: Transaction, told: JobEventType, by: str, comment: str | None) -> None:
         self._tx = tx
         self._told = told
+        self._refused = "not_waiting" if told is JobEventType.HELD else "not_held"
         self._words = encoded({"by": by, "comment": comment})
 
     def give(self, ids: Iterable[str], decided: Decision) -> HoldReply:
@@ -58,7 +61,7 @@ class _Orders:
             try:
                 found = self._one(job_id, decided)
             except IllegalTransition as error:
-                refused.append(Refusal(id=job_id, code="not_waiting", detail=error.message))
+                refused.append(Refusal(id=job_id, code=self._refused, detail=error.message))
                 continue
             if found is None:
                 refused.append(Refusal(id=job_id, code="not_found", detail="there is no such job"))

@@ -78,6 +78,8 @@ class _Reported:
     held: Held
     log: OutputLog
     before: OutputLog = field(init=False)
+    tail: bytes = b""
+    """The last frames that the batch brings of it."""
 
     def __post_init__(self) -> None:
         self.before = self.log
@@ -232,6 +234,7 @@ class _Batch:
 
         Unless it could not be: then it is looked at once more, so that its attempt is refused.
         """
+        reported.tail = event.frames
         growth = grown(reported.log, event.offset, event.frames)
         if growth is not None and event.offset + len(event.frames) <= OUTPUT_INLINE_BYTES:
             reported.log = growth.after
@@ -262,7 +265,7 @@ class _Batch:
         _describe(held.attempt, event, log)
         held.attempt.finished_us = held.believed(event.at_us, now_us=self._tx.now_us)
         if change.state is JobState.FAILED:
-            held.job.last_line = last_line(log.inline)
+            held.job.last_line = last_line(log.inline or reported.tail)
         if change.finished:
             held.job.result = None if event.result is None else to_json(event.result).decode()
         self._changes.end(held, event.outcome, change)

@@ -7,6 +7,7 @@ from pydantic_core import to_json
 
 from orchestrator.core.lease import patience_us
 from orchestrator.core.rank import rank
+from orchestrator.core.summary import summary
 from orchestrator.kernel.errors import RequestInvalid
 from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.base import microseconds, moment, moment_or_none
@@ -23,10 +24,10 @@ from orchestrator.server.store.interface import Transaction
 _INSERT_JOB: Final = """
     INSERT INTO job (id, owner, kind, name, labels, priority, requirement_id, retry, max_lost,
         execution, reattach_us, run_at_us, created_us, state, pending_reason, rank, due_us,
-        event_seq, retry_of)
+        event_seq, retry_of, summary)
     VALUES (:id, :owner, :kind, :name, :labels, :priority, :requirement_id, :retry, :max_lost,
         :execution, :reattach_us, :run_at_us, :created_us, :state, :pending_reason, :rank, :due_us,
-        1, :retry_of)
+        1, :retry_of, :summary)
 """
 _INSERT_SPEC: Final = "INSERT INTO job_spec (job_id, spec) VALUES (:job_id, :spec)"
 _USE_FILE: Final = "UPDATE file SET used_us = :now WHERE sha256 = :sha256"
@@ -49,6 +50,7 @@ def submit(
     """Store a validated job and return it; it may be claimed as soon as this is committed."""
     run_at_us = None if spec.run_at is None else microseconds(spec.run_at)
     place = _place(tx.now_us, run_at_us, spec.priority)
+    said = summary(spec.params)
     requirement = intern(tx, requirement_of(spec))
     tx.execute(
         _INSERT_JOB,
@@ -70,6 +72,7 @@ def submit(
         rank=place.rank,
         due_us=place.due_us,
         retry_of=retry_of,
+        summary=said,
     )
     tx.execute(_INSERT_SPEC, job_id=job_id, spec=spec.model_dump_json())
     tx.execute(
@@ -100,6 +103,7 @@ def submit(
         created_at=moment(tx.now_us),
         run_at=moment_or_none(run_at_us),
         retry_of=retry_of,
+        summary=said,
     )
 
 

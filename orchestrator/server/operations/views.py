@@ -14,7 +14,8 @@ SELECT_JOB: Final = f"""
     SELECT job.id, job.kind, job.name, job.state, job.reason, job.pending_reason, job.message,
         job.priority, job.attempt, job.exit_code, job.signal, job.result, job.owner, job.labels,
         job.created_us, job.run_at_us, job.started_us, job.finished_us, job.requirement_id,
-        job.retry_of, worker.name AS worker, session.ended_us AS session_ended_us,
+        job.retry_of, job.summary, job.event_seq, worker.name AS worker,
+        session.ended_us AS session_ended_us,
         (SELECT now_lease_us FROM lease_clock WHERE one = 1) - session.renewed_lease_us
             AS silent_us,
         CASE WHEN job.state = '{JobState.CANCELLED}' THEN (
@@ -70,6 +71,8 @@ def _job_fields(row: Row, waiting: dict[int, PendingReason]) -> dict[str, Any]:
         "worker_offline": _is_offline(row),
         "confirmed": None if row["unconfirmed"] is None else row["unconfirmed"] == 0,
         "retry_of": row["retry_of"],
+        "summary": row["summary"] or "",
+        "version": row["event_seq"],
     }
 
 

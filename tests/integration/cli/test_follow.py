@@ -26,6 +26,7 @@ from tests.support.waiting import wait_until
 JOBS = "/api/v1/jobs"
 STREAM = f"{JOBS}/{JOB_ID}/output/stream"
 RESUME = f"orchestrator jobs logs -f {JOB_ID}"
+SAID = f"orchestrator: {JOB_ID} is queued\n".encode()
 SUCCEEDED = job("succeeded", exit_code=0)
 EOF = event("eof", SUCCEEDED)
 
@@ -51,7 +52,7 @@ def test_each_stream_goes_to_its_own_byte_for_byte(cli: CommandLine, submitted: 
     done = cli("jobs", "submit", "--follow", "--", "true")
 
     assert done.stdout == "\x1b[31mé\r\n".encode() + raw
-    assert done.stderr == b"oops"
+    assert done.stderr == SAID + b"oops"
     assert done.returncode == 0
 
 
@@ -242,6 +243,7 @@ def test_another_attempt_and_missing_output_are_said(cli: CommandLine, submitted
 
     assert done.stdout == b"first\nsecond\n"
     assert done.stderr.decode().splitlines() == [
+        SAID.decode().strip(),
         "orchestrator: output incomplete (70 bytes missing)",
         "orchestrator: attempt 2 begins",
         "orchestrator: 4096 bytes left out here: the job wrote more than is kept",
@@ -256,7 +258,7 @@ def test_with_json_the_document_is_the_job_at_its_end(cli: CommandLine, submitte
     done = cli("jobs", "submit", "--follow", "--json", "--", "true")
 
     assert json.loads(done.stdout) == SUCCEEDED
-    assert done.stderr == b"line\n"
+    assert done.stderr == SAID + b"line\n"
 
 
 def test_an_event_that_is_none_of_ours_is_the_servers_fault(

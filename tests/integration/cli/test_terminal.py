@@ -113,7 +113,10 @@ def test_json_on_a_terminal_is_indented_and_harmless(person: CommandLine, fake: 
 
 def test_a_narrow_terminal_gets_the_columns_that_matter(person: CommandLine, fake: FakeApi) -> None:
     """Ids are never cut, because the next command needs them; rows stay one line each."""
-    items = [job("succeeded", name="x" * 200, worker="local"), job(pending_reason="all_slots_busy")]
+    items = [
+        job("succeeded", name="x" * 200, worker="local", summary="make all " * 10),
+        job(pending_reason="all_slots_busy"),
+    ]
     fake.on("GET", JOBS, answer({"items": items, "next_cursor": None}))
 
     lines = _on_screen(person, "jobs", "list").splitlines()
@@ -121,6 +124,9 @@ def test_a_narrow_terminal_gets_the_columns_that_matter(person: CommandLine, fak
     assert len(lines) == 3
     assert "STATE" in lines[0]
     assert "KIND" not in lines[0]
+    assert "COMMAND" in lines[0]
+    assert "make all" in lines[1]
+    assert "…" in lines[1]
     assert all(JOB_ID in line for line in lines[1:])
     assert "queued (all_slots_busy)" in lines[2]
 

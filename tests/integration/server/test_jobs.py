@@ -103,6 +103,13 @@ async def test_lists_are_filtered_by_state_kind_name_and_label(site: Site) -> No
     assert await listed("label=team%3Dx%3Dy") == {labelled}
     assert await listed("label=b%3D%25") == {labelled}
     assert await listed("label=b%3Dx") == set()
+    assert await listed("q=state:cancelled,queued%20kind:delay") == {plain, cancelled}
+    assert await listed("q=kind:delay&state=queued") == {plain}
+    told = problem(await site.get("/api/v1/jobs?q=stat:failed"), 422, "filter_invalid")
+    assert told["fields"] == [{"field": "q", "fault": "at character 1: stat is no key"}]
+    assert "did you mean state?" in told["hint"]
+    oldest = (await site.get("/api/v1/jobs?sort=created_at")).json()["items"]
+    assert [item["id"] for item in oldest] == [plain, labelled, cancelled]
 
 
 async def test_a_long_poll_is_answered_at_the_end_of_the_job(site: Site) -> None:

@@ -2,13 +2,23 @@
 
 from functools import partial
 
+from orchestrator.core.job_filter import JobFilter
 from orchestrator.protocol.frames import FrameType
 from orchestrator.protocol.views import DeadLetters
 from orchestrator.protocol.words import Outcome, Reason
 from orchestrator.server.operations.dead_letters import _SELECT_DEAD, list_dead
-from orchestrator.server.operations.jobs import JobFilter, list_jobs
+from orchestrator.server.operations.job_lists import list_jobs
 from orchestrator.server.store.interface import Reader
-from tests.integration.store.world import Worker, World, digest, ended, failed, output, printed
+from tests.integration.store.world import (
+    Worker,
+    World,
+    digest,
+    ended,
+    failed,
+    output,
+    printed,
+    started,
+)
 from tests.support.builders import command
 
 
@@ -47,10 +57,24 @@ async def test_the_jobs_of_a_group_are_listed(world: World) -> None:
     await _fails(worker, b"out of paper")
     group = (await _dead(world))[1]
 
-    wanted = JobFilter(fingerprint=group.fingerprint)
+    wanted = JobFilter(fingerprints=frozenset({group.fingerprint}))
     found, _ = await world.read(partial(list_jobs, wanted=wanted, cursor=None, limit=10))
 
     assert [job.id for job in found] == ids[::-1]
+
+
+async def test_the_last_words_are_what_the_job_wrote(world: World) -> None:
+    """Without stderr, the last line of stdout: never the command, which is shown beside it."""
+    worker = await world.worker()
+    await world.submit(command("make", "all"))
+    grant = await worker.claim_one()
+    data = printed(b"compiling\nno rule to make it\n", stream=FrameType.OUT)
+    end = failed(grant, 2, output_length=len(data), output_digest=digest(data))
+    await worker.report(started(grant), output(grant, data), end)
+
+    (group,) = await _dead(world)
+
+    assert (group.last_words, group.summary) == ("no rule to make it", "make all")
 
 
 async def test_a_job_without_words_is_known_by_its_command(world: World) -> None:
@@ -63,10 +87,11 @@ async def test_a_job_without_words_is_known_by_its_command(world: World) -> None
 
     groups = await _dead(world)
 
-    assert [(group.jobs, group.last_words) for group in groups] == [
+    assert [(group.jobs, group.summary) for group in groups] == [
         (1, "restore"),
-        (2, "backup --day #"),
+        (2, "backup --day 31"),
     ]
+    assert {group.last_words for group in groups} == {""}
 
 
 async def test_a_command_of_any_length_is_known_by_its_beginning(world: World) -> None:
@@ -80,7 +105,7 @@ async def test_a_command_of_any_length_is_known_by_its_beginning(world: World) -
     (group,) = await _dead(world)
 
     assert group.jobs == 2
-    assert group.last_words.startswith("sync --all --all")
+    assert group.summary.startswith("sync --all --all")
 
 
 async def test_dead_jobs_are_counted_without_a_look_at_the_jobs(
@@ -115,4 +140,4 @@ async def test_only_what_failed_for_good_is_dead(world: World) -> None:
     await world.pass_time(80)
 
     (group,) = await _dead(world)
-    assert (group.reason, group.last_words) == (Reason.WORKER_LOST, "true")
+    assert (group.reason, group.summary) == (Reason.WORKER_LOST, "true")

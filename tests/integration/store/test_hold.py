@@ -78,6 +78,19 @@ async def test_many_are_held_and_each_refusal_is_told(world: World) -> None:
     assert (await world.told(waits.id)).count("held") == 1
 
 
+async def test_what_is_not_held_is_not_let_go(world: World) -> None:
+    """Somebody who lets the wrong job go is told so, and nothing is written."""
+    waits = await world.submit()
+
+    reply = await world.write(partial(release, ids=[waits.id], by="ada"))
+
+    assert reply.items == []
+    ((refused),) = reply.refused
+    assert (refused.id, refused.code) == (waits.id, "not_held")
+    assert refused.detail == "it is queued; only a held job can be let go"
+    assert await world.told(waits.id) == ["submitted"]
+
+
 async def test_a_held_job_can_be_cancelled(world: World) -> None:
     """Nothing of it runs, so it is over at once."""
     job = await world.submit()

@@ -4,17 +4,12 @@ from functools import partial
 
 import pytest
 
+from orchestrator.core.job_filter import JobFilter, parse
 from orchestrator.protocol.views import JobView
 from orchestrator.protocol.words import JobState
-from orchestrator.server.operations.jobs import (
-    Cursor,
-    JobFilter,
-    get_job,
-    list_events,
-    list_jobs,
-    view_job,
-)
-from tests.integration.store.world import World, ended
+from orchestrator.server.operations.job_lists import Cursor, find_jobs, list_jobs
+from orchestrator.server.operations.jobs import get_job, list_events, view_job
+from tests.integration.store.world import World, ended, failed
 from tests.support.builders import command, delay
 
 
@@ -86,8 +81,8 @@ async def test_jobs_are_found_by_kind_and_name(world: World) -> None:
     await world.submit(command(), name="a")
     await world.submit(delay(), name="b")
 
-    assert await ids(world, JobFilter(kind="delay", name="a")) == [one]
-    assert await ids(world, JobFilter(name="A")) == []
+    assert await ids(world, JobFilter(kinds=frozenset({"delay"}), names=frozenset({"a"}))) == [one]
+    assert await ids(world, JobFilter(names=frozenset({"A"}))) == []
 
 
 LABELS = [
@@ -107,7 +102,7 @@ async def test_jobs_are_found_by_label(world: World) -> None:
     """A label is matched as a whole, whatever other labels hold that looks like it."""
     jobs = [(await world.submit(labels=labels)).id for labels in LABELS]
 
-    assert await ids(world, JobFilter(label=("team", "red"))) == [jobs[1], jobs[0]]
+    assert await ids(world, JobFilter(labels=frozenset({("team", "red")}))) == [jobs[1], jobs[0]]
 
 
 @pytest.mark.parametrize("value", ["100%", "under_score", 'quo"te', "back\\slash", "ünï", "'"])
@@ -116,7 +111,7 @@ async def test_odd_labels_are_found_too(world: World, value: str) -> None:
     job = await world.submit(labels={"k": value})
     await world.submit(labels={"k": "other"})
 
-    assert await ids(world, JobFilter(label=("k", value))) == [job.id]
+    assert await ids(world, JobFilter(labels=frozenset({("k", value)}))) == [job.id]
 
 
 async def test_a_list_says_why_queued_jobs_wait(world: World) -> None:
@@ -167,3 +162,68 @@ async def test_a_timeline_is_read_in_pieces(world: World) -> None:
     assert [event.seq for event in rest] == [3, 4, 5]
     assert rest[1].data == {"outcome": "succeeded"}
     assert rest[2].data == {"state": "succeeded"}
+
+
+async def test_a_filter_means_the_jobs_that_it_says(world: World) -> None:
+    """Every key of the language, against jobs that differ in one thing each."""
+    worker = await world.worker("atlas")
+    done = await worker.running(**command("make", "All"), name="build")
+    await worker.tell(ended(done))
+    bad = await worker.running(**command("false"), labels={"team": "web", "k": "v"})
+    await worker.tell(failed(bad))
+    world.clock.seconds += 7200
+    tagged = (await world.submit(requires={"tags": ["gpu", "big"]})).id
+    named = (await world.submit(delay(), name="build", labels={"team": "ops"})).id
+    everything = [named, tagged, bad.job_id, done.job_id]
+
+    async def means(text: str) -> list[str]:
+        return await ids(world, parse(text, now_us=world.now_us))
+
+    assert await means("") == everything
+    assert await means("state:failed,succeeded") == [bad.job_id, done.job_id]
+    assert await means("name:build") == [named, done.job_id]
+    assert await means("name:build state:queued") == [named]
+    assert await means("worker:atlas,nobody") == [bad.job_id, done.job_id]
+    assert await means("kind:delay,none") == [named]
+    assert await means("label:team") == [named, bad.job_id]
+    assert await means("label:team=web label:k=v") == [bad.job_id]
+    assert await means("label:tea") == []
+    assert await means("tag:gpu,big") == [tagged]
+    assert await means("tag:gp") == []
+    assert await means("reason:exit_nonzero owner:ada") == [bad.job_id]
+    assert await means("mAKE") == [done.job_id]
+    assert await means("Build") == [named, done.job_id]
+    assert await means(f"id:{tagged},{named}") == [named, tagged]
+    assert await means(named) == [named]
+    assert await means("created:<1h") == [named, tagged]
+    assert await means("created:>1h") == [bad.job_id, done.job_id]
+    assert await means("finished:<3h") == [bad.job_id, done.job_id]
+    assert await means("finished:<1h") == []
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+async def test_a_page_looks_at_a_bounded_stretch_of_jobs(
+    world: World, *, oldest_first: bool
+) -> None:
+    """What no index finds comes in pages that may be empty, none is missed, and the end is told."""
+    jobs = [await world.submit(delay(labels={"n": str(n % 5)})) for n in range(12)]
+    wanted = [parse("label:n=3 state:queued,held", now_us=0)]
+    pages: list[list[str]] = []
+    cursor: Cursor | None = None
+
+    while True:
+        page = await world.read(
+            lambda reader, cursor=cursor: find_jobs(  # type: ignore[misc]  # bound now
+                reader, wanted, cursor=cursor, limit=5, oldest_first=oldest_first, scanned=2
+            )
+        )
+        pages.append(page.ids)
+        cursor = page.following
+        if cursor is None:
+            break
+
+    assert [] in pages
+    assert 6 <= len(pages) <= 7
+    found = [job_id for page in pages for job_id in page]
+    expected = [jobs[3].id, jobs[8].id]
+    assert found == (expected if oldest_first else expected[::-1])

@@ -22,11 +22,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from orchestrator.core.job_filter import JobFilter
 from orchestrator.kernel.errors import OrchestratorError
 from orchestrator.protocol.base import moment
 from orchestrator.protocol.wire import Grant
 from orchestrator.protocol.words import JobState, Outcome, Reason
-from orchestrator.server.operations.jobs import Cursor, JobFilter, list_jobs
+from orchestrator.server.operations.job_lists import Cursor, list_jobs
 from orchestrator.server.operations.retention import (
     forget_jobs,
     forgettable_jobs,
@@ -189,7 +190,11 @@ class Twins(RuleBasedStateMachine):
         states = data.draw(st.frozensets(st.sampled_from(list(JobState)), max_size=2))
         name = data.draw(st.sampled_from([None, "zoe", "Zoë", "a_b", "%"]))
         label = data.draw(st.sampled_from([None, ("k", "x"), ("k", 'q"uote'), ("k", "\\")]))
-        wanted = JobFilter(states, None, name, label)
+        wanted = JobFilter(
+            states=states,
+            names=frozenset({name} if name else ()),
+            labels=frozenset({label} if label else ()),
+        )
         before = data.draw(st.sampled_from([None, *map(Cursor, self.jobs)]))
         self.both(partial(_look, wanted=wanted, cursor=before))
 

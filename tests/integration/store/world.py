@@ -111,7 +111,8 @@ class World:
     def id(self, prefix: str) -> str:
         """Return a new id; later ones sort behind earlier ones."""
         self._ids += 1
-        return make_id(prefix, at_ms=self._ids, random=self._ids.to_bytes(10, "big"))
+        at_ms = round(self.clock.now() * 1000)
+        return make_id(prefix, at_ms=at_ms, random=self._ids.to_bytes(10, "big"))
 
     @property
     def now_us(self) -> int:

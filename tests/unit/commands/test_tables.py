@@ -16,6 +16,7 @@ CREATED = datetime(2026, 8, 21, 9, 14, 3, 118_000, tzinfo=UTC)
 def _job(**fields: Any) -> dict[str, Any]:
     return {
         "id": "job_x",
+        "summary": "make all",
         "kind": "command",
         "state": "failed",
         "reason": "exit_nonzero",
@@ -43,6 +44,7 @@ def test_a_row_says_what_became_of_a_job() -> None:
         "WORKER": "",
         "AGE": "2h",
         "TOOK": "1m15s",
+        "COMMAND": "make all",
     }
 
 

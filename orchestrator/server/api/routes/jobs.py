@@ -2,7 +2,7 @@
 
 import re
 from hashlib import sha256
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Query
 from fastapi import Request as HttpRequest
@@ -11,6 +11,7 @@ from pydantic_core import from_json, to_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from orchestrator.core.job_filter import CHARS, JobFilter, parse
 from orchestrator.kernel.errors import NotFound, RequestInvalid
 from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol import limits
@@ -28,7 +29,7 @@ from orchestrator.server.live.waiting import finished_job
 from orchestrator.server.operations.cancel import cancel, not_found
 from orchestrator.server.operations.explain import explain
 from orchestrator.server.operations.idempotency import IdempotencyKey, once
-from orchestrator.server.operations.jobs import Cursor, JobFilter, list_jobs
+from orchestrator.server.operations.job_lists import Cursor, list_jobs
 from orchestrator.server.operations.submit import submit
 from orchestrator.server.services import Services
 
@@ -53,18 +54,34 @@ class JobQuery(BaseModel):
     fingerprint: str | None = Field(
         default=None, pattern=r"^[0-9a-f]{16}$", description="of a group of failed jobs"
     )
+    q: str | None = Field(
+        default=None,
+        max_length=CHARS,
+        description="state:failed kind:command label:team=web created:<2h text",
+    )
+    sort: Literal["-created_at", "created_at"] = "-created_at"
     cursor: str | None = Field(default=None, pattern=r"^[0-9a-z]{26}$")
     limit: int = Field(default=limits.PAGE_DEFAULT, ge=1, le=limits.PAGE_MAX)
 
-    def wanted(self) -> JobFilter:
-        """Return the filter that this asks for."""
+    def wanted(self, *, now_us: int) -> list[JobFilter]:
+        """Return the filters that this asks for: all of them must mean a job."""
         key, _, value = (self.label or "").partition("=")
-        label = (key, value) if self.label else None
-        return JobFilter(frozenset(self.state), self.kind, self.name, label, self.fingerprint)
+        fields = JobFilter(
+            states=frozenset(self.state),
+            kinds=_only(self.kind),
+            names=_only(self.name),
+            labels=frozenset({(key, value)}) if self.label else frozenset(),
+            fingerprints=_only(self.fingerprint),
+        )
+        return [fields, parse(self.q or "", now_us=now_us)]
 
     def position(self) -> Cursor | None:
         """Return where the page begins. A cursor grants nothing, so a forged one gains nothing."""
         return Cursor(f"job_{self.cursor}") if self.cursor else None
+
+
+def _only(value: str | None) -> frozenset[str]:
+    return frozenset() if value is None else frozenset({value})
 
 
 def known_job(job_id: str) -> str:
@@ -108,10 +125,15 @@ def routes(services: Services) -> APIRouter:
 
     @router.get("", response_model=Page[JobView])
     async def list_all(query: Annotated[JobQuery, Query()]) -> Response:
-        """List jobs, the newest first."""
+        """List jobs, the newest first; a page may hold few, or none, and yet name the next."""
+        wanted = query.wanted(now_us=round(services.clock.now() * 1_000_000))
         items, following = await store.read(
             lambda reader: list_jobs(
-                reader, query.wanted(), cursor=query.position(), limit=query.limit
+                reader,
+                wanted,
+                cursor=query.position(),
+                limit=query.limit,
+                oldest_first=query.sort == "created_at",
             )
         )
         cursor = following.job_id.removeprefix("job_") if following else None
