@@ -53,7 +53,7 @@ class Mutant:
 
 MUTANTS: Final = {
     "result unfenced": Mutant("no attempt check on a result", unfenced("ended"), 5),
-    "output unfenced": Mutant("no attempt check on output", unfenced("output"), 17),
+    "output unfenced": Mutant("no attempt check on output", unfenced("output"), 172),
     "heartbeat unfenced": Mutant(
         "a heartbeat gives back what is still on its way",
         put(
@@ -92,14 +92,14 @@ MUTANTS: Final = {
     "spool unheard": Mutant(
         "a new session is told nothing of what the spool holds",
         put(worker.attempts.Attempts, "held", lambda _self: []),
-        13,
+        3,
     ),
     "openings repeated": Mutant(
         "a repeated request opens a session once more",
         put(operations.sessions, "_refuse_what_is_old", lambda *_: None),
         267,
     ),
-    "pid alone": Mutant("remains are known by their pid alone", any_process, 683),
+    "pid alone": Mutant("remains are known by their pid alone", any_process, 1223),
     "good-bye too soon": Mutant("a worker leaves before all is settled", soon_gone, 79),
     "exit not synced": Mutant("nobody syncs what was not acknowledged", never_synced, 23),
     "late overwrites": Mutant(
@@ -128,7 +128,7 @@ MUTANTS: Final = {
         315,
     ),
     "digest of the rest": Mutant("what is left of a log is taken for all of it", known_digest, 783),
-    "silent in drain": Mutant("heartbeats stop in a drain", silent, 271),
+    "silent in drain": Mutant("heartbeats stop in a drain", silent, 1711),
     "output misplaced": Mutant("output is appended wherever its place is", misplaced, 159),
     "hole closed": Mutant("a log goes on behind a hole as if there were none", closed_up, 243),
     "no session check": Mutant("a session that is over may claim", sessionless, 156),
