@@ -7,7 +7,7 @@ through the lifecycle's table and with what the row must then say; it does not k
 from dataclasses import dataclass, replace
 from typing import Final
 
-from orchestrator.core.job_lifecycle import PENDING, TERMINAL, JobEvent, next_state
+from orchestrator.core.job_lifecycle import LIVE, PENDING, TERMINAL, JobEvent, next_state
 from orchestrator.core.retry import LOST_BACKOFF, Failure, RetryPolicy, due_after
 from orchestrator.kernel.errors import IllegalTransition
 from orchestrator.protocol.words import Execution, JobState, Outcome, PendingReason, Reason
@@ -26,6 +26,8 @@ class Job:
     retry: RetryPolicy = RetryPolicy()
     max_lost: int = 3
     execution: Execution = Execution.AT_LEAST_ONCE
+    ending: Reason | None = None
+    """Why a job that is cancelling is being ended; `None` stands for a person's wish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,13 @@ class FellDue:
 
 @dataclass(frozen=True, slots=True)
 class CancelAsked:
-    """Somebody wants it to end; by `force`, at once, whether or not its processes are gone."""
+    """Somebody wants it to end; by `force`, at once, whether or not its processes are gone.
+
+    `by_policy` says that nobody asked for this one: a rule that somebody had made did.
+    """
 
     force: bool = False
+    by_policy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +82,38 @@ class HoldAsked:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseAsked:
-    """Somebody lets a held job go on; `due_us` is when it falls due, if that is still to come."""
+    """Somebody lets a held job go on; `due_us` is when it falls due, if that is still to come.
+
+    `blocked` and `failed` tell of what it depends on: something is still open, or went wrong.
+    """
 
     due_us: int | None = None
+    blocked: bool = False
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DependenciesMet:
+    """Everything that the job depends on has come; `due_us` as of a release."""
+
+    due_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DependencyFailed:
+    """Something that the job depends on will never come; by `hold`, a person is to decide."""
+
+    hold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NeverStarted:
+    """The moment passed until which the job was to be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRanOut:
+    """The moment passed until which the job was to be over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +131,10 @@ Happening = (
     | CancelAsked
     | HoldAsked
     | ReleaseAsked
+    | DependenciesMet
+    | DependencyFailed
+    | NeverStarted
+    | TimeRanOut
     | Restored
 )
 
@@ -104,8 +143,8 @@ Happening = (
 class Change:
     """The path taken, and what the job's row says after it.
 
-    `due_us` is set only for `scheduled`; `reason` only for a terminal state, or for a job that is
-    held because it was restored.
+    `due_us` is set only for `scheduled`; `reason` only for a terminal state, for a job that is held
+    because it was restored, or for one that is cancelling though no person asked for that.
     """
 
     path: tuple[JobEvent, ...]
@@ -122,7 +161,7 @@ class Change:
         return self.state in TERMINAL
 
 
-def decide(  # noqa: C901 - a case for each
+def decide(  # noqa: C901, PLR0912 - a case for each
     job: Job, happened: Happening, *, now_us: int, draw: float = 0.0
 ) -> Change:
     """Return what becomes of the job, or raise `IllegalTransition` when it cannot happen now.
@@ -137,11 +176,19 @@ def decide(  # noqa: C901 - a case for each
         case FellDue():
             return _walk(job, E.FELL_DUE)
         case CancelAsked():
-            return _cancel(job, force=happened.force)
+            return _cancel(job, happened)
         case HoldAsked():
             return _hold(job)
         case ReleaseAsked():
             return _let_go(job, happened, now_us=now_us)
+        case DependenciesMet():
+            return _unblocked(job, happened, now_us=now_us)
+        case DependencyFailed():
+            return _dependency_failed(job, hold=happened.hold)
+        case NeverStarted():
+            return _walk(job, E.EXPIRED, reason=Reason.QUEUE_TTL)
+        case TimeRanOut():
+            return _out_of_time(job)
         case Restored():
             return _restored(job)
         case Released():
@@ -165,22 +212,40 @@ def _walk(
 
 
 def _stay(job: Job) -> Change:
-    return Change((), job.state, job.failures, job.lost)
+    return Change((), job.state, job.failures, job.lost, job.ending)
 
 
-def _cancel(job: Job, *, force: bool) -> Change:
+def _cancel(job: Job, asked: CancelAsked) -> Change:
     """A job without an attempt is cancelled at once; a live one when its processes are gone.
 
     Force does not wait for that: being at its end is the fence, whatever still runs.
     """
+    reason = Reason.CANCELLED_BY_POLICY if asked.by_policy else Reason.CANCELLED_BY_USER
     if job.state in TERMINAL:
         return _stay(job)
     if job.state in PENDING:
-        return _walk(job, E.CANCELLED, reason=Reason.CANCELLED_BY_USER)
+        return _walk(job, E.CANCELLED, reason=reason)
     ordered = () if job.state is S.CANCELLING else (E.CANCEL_ORDERED,)
-    if force:
-        return _walk(job, *ordered, E.CANCEL_FORCED, reason=Reason.CANCELLED_BY_USER)
-    return _walk(job, *ordered)
+    if asked.force:
+        return _walk(job, *ordered, E.CANCEL_FORCED, reason=reason)
+    if not ordered:
+        return _stay(job)
+    return _walk(job, *ordered, reason=reason if asked.by_policy else None)
+
+
+def _brought_to_its_end(job: Job, event: JobEvent) -> Change:
+    """What was being ended is over, for the reason for which that was begun."""
+    if job.ending is Reason.TIMEOUT_TOTAL:
+        return _walk(job, E.TIME_RAN_OUT, reason=job.ending)
+    return _walk(job, event, reason=job.ending or Reason.CANCELLED_BY_USER)
+
+
+def _out_of_time(job: Job) -> Change:
+    """What runs is ended first; whatever is being ended, or is over, stays what it is."""
+    if job.state in TERMINAL or job.state is S.CANCELLING:
+        return _stay(job)
+    event = E.CANCEL_ORDERED if job.state in LIVE else E.TIME_RAN_OUT
+    return _walk(job, event, reason=Reason.TIMEOUT_TOTAL)
 
 
 def _hold(job: Job) -> Change:
@@ -194,11 +259,32 @@ def _let_go(job: Job, asked: ReleaseAsked, *, now_us: int) -> Change:
     """A job that is let go waits for what it waited for before, if that has not come meanwhile."""
     if job.state is not S.HELD:
         return _stay(job)
-    if asked.due_us is None or asked.due_us <= now_us:
-        return _walk(job, E.UNHELD_DUE)
+    if asked.failed:
+        path = (E.UNHELD_BLOCKED, E.DEPENDENCY_FAILED)
+        return _walk(job, *path, reason=Reason.DEPENDENCY_FAILED)
+    if asked.blocked:
+        return _walk(job, E.UNHELD_BLOCKED, pending_reason=PendingReason.DEPENDENCIES)
+    return _freed(job, E.UNHELD_DUE, E.UNHELD_EARLY, due_us=asked.due_us, now_us=now_us)
+
+
+def _unblocked(job: Job, met: DependenciesMet, *, now_us: int) -> Change:
+    events = (E.DEPENDENCIES_MET, E.DEPENDENCIES_MET_EARLY)
+    return _freed(job, *events, due_us=met.due_us, now_us=now_us)
+
+
+def _freed(job: Job, due: JobEvent, early: JobEvent, *, due_us: int | None, now_us: int) -> Change:
+    """Return a job to the queue, or to wait for its moment if that is still to come."""
+    if due_us is None or due_us <= now_us:
+        return _walk(job, due)
     begun = job.failures + job.lost > 0
     pending = PendingReason.BACKOFF if begun else PendingReason.NOT_BEFORE
-    return replace(_walk(job, E.UNHELD_EARLY, pending_reason=pending), due_us=asked.due_us)
+    return replace(_walk(job, early, pending_reason=pending), due_us=due_us)
+
+
+def _dependency_failed(job: Job, *, hold: bool) -> Change:
+    if hold:
+        return _walk(job, E.PUT_ON_HOLD, pending_reason=PendingReason.HELD)
+    return _walk(job, E.DEPENDENCY_FAILED, reason=Reason.DEPENDENCY_FAILED)
 
 
 def _restored(job: Job) -> Change:
@@ -207,20 +293,20 @@ def _restored(job: Job) -> Change:
     It is never tried again by itself: its worker may have run it after the backup was made.
     """
     if job.state is S.CANCELLING:
-        return _walk(job, E.CANCEL_FORCED, reason=Reason.CANCELLED_BY_USER)
+        return _brought_to_its_end(job, E.CANCEL_FORCED)
     return _walk(job, E.RESTORED, reason=Reason.RESTORED, pending_reason=PendingReason.HELD)
 
 
 def _released(job: Job) -> Change:
     if job.state is S.CANCELLING:
-        return _walk(job, E.CANCEL_CONFIRMED, reason=Reason.CANCELLED_BY_USER)
+        return _brought_to_its_end(job, E.CANCEL_CONFIRMED)
     return _walk(job, E.RELEASED)
 
 
 def _lost(job: Job, *, now_us: int, draw: float) -> Change:
     """A lost attempt costs one of `max_lost`; `at_most_once` never gets another."""
     if job.state is S.CANCELLING:
-        return _walk(job, E.CANCEL_FORCED, reason=Reason.CANCELLED_BY_USER)
+        return _brought_to_its_end(job, E.CANCEL_FORCED)
     counted = replace(job, lost=job.lost + 1)
     if job.execution is Execution.AT_MOST_ONCE:
         return _walk(counted, E.GAVE_UP, reason=Reason.OUTCOME_UNKNOWN)
@@ -244,7 +330,7 @@ def _ended(job: Job, ended: Ended, *, now_us: int, draw: float) -> Change:
     if ended.outcome in _UNKNOWN:
         return _lost(job, now_us=now_us, draw=draw)
     if job.state is S.CANCELLING:
-        return _walk(job, E.CANCEL_CONFIRMED, reason=Reason.CANCELLED_BY_USER)
+        return _brought_to_its_end(job, E.CANCEL_CONFIRMED)
     match ended.outcome:
         case Outcome.SUCCEEDED:
             return _walk(job, *_begun(job), E.SUCCEEDED)

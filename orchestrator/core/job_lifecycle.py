@@ -21,6 +21,7 @@ class JobEvent(StrEnum):
 
     FELL_DUE = "fell_due"
     DEPENDENCIES_MET = "dependencies_met"
+    DEPENDENCIES_MET_EARLY = "dependencies_met_early"
     DEPENDENCY_FAILED = "dependency_failed"
     PUT_ON_HOLD = "put_on_hold"
     UNHELD_DUE = "unheld_due"
@@ -41,6 +42,7 @@ class JobEvent(StrEnum):
     CANCEL_CONFIRMED = "cancel_confirmed"
     CANCEL_FORCED = "cancel_forced"
     EXPIRED = "expired"
+    TIME_RAN_OUT = "time_ran_out"
     RESTORED = "restored"
 
 
@@ -52,20 +54,25 @@ TRANSITIONS: Final = MappingProxyType(
         (S.SCHEDULED, E.PUT_ON_HOLD): S.HELD,
         (S.SCHEDULED, E.CANCELLED): S.CANCELLED,
         (S.SCHEDULED, E.EXPIRED): S.EXPIRED,
+        (S.SCHEDULED, E.TIME_RAN_OUT): S.FAILED,
         (S.BLOCKED, E.DEPENDENCIES_MET): S.QUEUED,
+        (S.BLOCKED, E.DEPENDENCIES_MET_EARLY): S.SCHEDULED,
         (S.BLOCKED, E.DEPENDENCY_FAILED): S.FAILED,
         (S.BLOCKED, E.PUT_ON_HOLD): S.HELD,
         (S.BLOCKED, E.CANCELLED): S.CANCELLED,
         (S.BLOCKED, E.EXPIRED): S.EXPIRED,
+        (S.BLOCKED, E.TIME_RAN_OUT): S.FAILED,
         (S.HELD, E.UNHELD_DUE): S.QUEUED,
         (S.HELD, E.UNHELD_EARLY): S.SCHEDULED,
         (S.HELD, E.UNHELD_BLOCKED): S.BLOCKED,
         (S.HELD, E.CANCELLED): S.CANCELLED,
         (S.HELD, E.EXPIRED): S.EXPIRED,
+        (S.HELD, E.TIME_RAN_OUT): S.FAILED,
         (S.QUEUED, E.CLAIMED): S.LEASED,
         (S.QUEUED, E.PUT_ON_HOLD): S.HELD,
         (S.QUEUED, E.CANCELLED): S.CANCELLED,
         (S.QUEUED, E.EXPIRED): S.EXPIRED,
+        (S.QUEUED, E.TIME_RAN_OUT): S.FAILED,
         (S.LEASED, E.STARTED): S.RUNNING,
         (S.LEASED, E.RELEASED): S.QUEUED,  # nothing ran, so this costs no attempt
         (S.LEASED, E.RETRY_PLANNED): S.SCHEDULED,
@@ -83,8 +90,10 @@ TRANSITIONS: Final = MappingProxyType(
         (S.WAITING, E.GAVE_UP): S.FAILED,
         (S.WAITING, E.CANCELLED): S.CANCELLED,
         (S.WAITING, E.CANCEL_ORDERED): S.CANCELLING,
+        (S.WAITING, E.TIME_RAN_OUT): S.FAILED,
         (S.CANCELLING, E.CANCEL_CONFIRMED): S.CANCELLED,
         (S.CANCELLING, E.CANCEL_FORCED): S.CANCELLED,
+        (S.CANCELLING, E.TIME_RAN_OUT): S.FAILED,  # it was ended because its time was over
         # A backup was brought back, and nobody knows what has happened since it was made.
         (S.SCHEDULED, E.RESTORED): S.HELD,
         (S.BLOCKED, E.RESTORED): S.HELD,

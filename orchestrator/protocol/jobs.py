@@ -16,7 +16,7 @@ from pydantic import (
 from orchestrator.protocol import limits
 from orchestrator.protocol.base import JobId, Label, Request, Sha256, Text, printable, without_nul
 from orchestrator.protocol.expression import parse
-from orchestrator.protocol.words import Execution, Reason
+from orchestrator.protocol.words import Execution, OnFailure, Reason, WaitsFor
 
 # The length is checked before the characters, so that its message speaks of characters.
 Name = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARS), AfterValidator(printable)]
@@ -217,6 +217,47 @@ def _environment(env: dict[str, str]) -> dict[str, str]:
 
 
 Environment = Annotated[dict[Text, Argument], AfterValidator(_environment)]
+
+
+class Dependency(Request):
+    """A job that must succeed, or be over, before this one may begin.
+
+    `on_failure` says what becomes of this one when the success that it waits for will never come:
+    it fails as well, goes on regardless, or is held for somebody to look at it.
+    """
+
+    job: JobId
+    on: WaitsFor = WaitsFor.SUCCESS
+    on_failure: OnFailure = OnFailure.FAIL
+
+
+def _each_once(wanted: list[Dependency]) -> list[Dependency]:
+    seen: set[str] = set()
+    for one in wanted:
+        if one.job in seen:
+            msg = f"{one.job} stands here twice"
+            raise ValueError(msg)
+        seen.add(one.job)
+    return wanted
+
+
+Dependencies = Annotated[
+    list[Dependency], Field(max_length=limits.DEPENDENCIES), AfterValidator(_each_once)
+]
+
+
+def _aware(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        msg = "give a time zone, for example 2026-01-31T09:00:00Z"
+        raise ValueError(msg)
+    # The zone may carry a date over either end of the calendar, where nothing can be computed.
+    if not 1970 < value.year < 9999:
+        msg = "the year must lie between 1971 and 9998"
+        raise ValueError(msg)
+    return value
+
+
+Moment = Annotated[datetime, AfterValidator(_aware)]
 PARAMS: dict[str, type[Request]] = {"command": CommandParams, "delay": DelayParams}
 """The params model of each built-in kind."""
 
@@ -228,7 +269,11 @@ class JobSpec(Request):
     params: dict[str, Any] = Field(default={})
     name: Name | None = None
     priority: int = Field(default=0, ge=limits.PRIORITY_MIN, le=limits.PRIORITY_MAX)
-    run_at: datetime | None = None
+    run_at: Moment | None = None
+    expires_at: Moment | None = None
+    queue_ttl_s: float | None = Field(default=None, gt=0, le=limits.TIMEOUT_MAX_S)
+    deadline_s: float | None = Field(default=None, gt=0, le=limits.TIMEOUT_MAX_S)
+    depends_on: Dependencies = Field(default=[])
     # A factory, because pydantic copies a default that holds a list deeply: 11 µs of every submit.
     requires: Requirements = Field(default_factory=Requirements)
     timeout_s: float = Field(default=limits.TIMEOUT_DEFAULT_S, gt=0, le=limits.TIMEOUT_MAX_S)
@@ -255,24 +300,22 @@ class JobSpec(Request):
                 raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _in_time(self) -> "JobSpec":
+        if self.expires_at is not None and self.queue_ttl_s is not None:
+            msg = "give either expires_at (a moment) or queue_ttl_s (from the submit on)"
+            raise ValueError(msg)
+        if self.expires_at is not None and self.run_at and self.run_at >= self.expires_at:
+            msg = "expires_at must come after run_at, or the job could never be started"
+            raise ValueError(msg)
+        return self
+
     @property
     def losses_allowed(self) -> int:
         """Return how many attempts may be lost before the job is given up."""
         if self.execution is Execution.AT_MOST_ONCE:
             return 0
         return limits.LOST_DEFAULT if self.max_lost is None else self.max_lost
-
-    @field_validator("run_at")
-    @classmethod
-    def _aware(cls, value: datetime | None) -> datetime | None:
-        if value is not None and value.tzinfo is None:
-            msg = "give a time zone, for example 2026-01-31T09:00:00Z"
-            raise ValueError(msg)
-        # The zone may carry a date over either end of the calendar, where nothing can be computed.
-        if value is not None and not 1970 < value.year < 9999:
-            msg = "the year must lie between 1971 and 9998"
-            raise ValueError(msg)
-        return value
 
     @field_validator("labels")
     @classmethod

@@ -61,6 +61,8 @@ REATTACH_DEFAULT_S: Final = 900.0
 
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 500
+DEPENDENCIES: Final = 100
+"""What one job waits for: more than these are a batch, and a job at its end."""
 IDS: Final = 1_000
 """Jobs in one order: one transaction does all of it."""
 WAIT_MAX_S: Final = 30.0

@@ -4,7 +4,15 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from orchestrator.protocol.base import Reply
-from orchestrator.protocol.words import JobEventType, JobState, Outcome, PendingReason, Reason
+from orchestrator.protocol.words import (
+    JobEventType,
+    JobState,
+    OnFailure,
+    Outcome,
+    PendingReason,
+    Reason,
+    WaitsFor,
+)
 
 T = TypeVar("T")
 
@@ -21,7 +29,8 @@ class JobView(Reply):
 
     `worker_offline` says that nobody has heard of the worker for a while. `confirmed` is of
     cancelled jobs alone: whether somebody saw that nothing of it runs any more. `summary` is what
-    it runs, shortened to a line. `version` rises with everything that happens to it.
+    it runs, shortened to a line. `version` rises with everything that happens to it. `expires_at`
+    is there as long as the job may expire, `deadline_at` as long as it may run out of time.
     """
 
     id: str
@@ -40,6 +49,8 @@ class JobView(Reply):
     labels: dict[str, str] = {}
     created_at: datetime
     run_at: datetime | None = None
+    expires_at: datetime | None = None
+    deadline_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     worker: str | None = None
@@ -136,10 +147,21 @@ class NearestMiss(Reply):
     lacks: list[str]
 
 
+class OpenDependency(Reply):
+    """A job that another one waits for; without a state it is not there any more."""
+
+    job: str
+    name: str | None = None
+    state: JobState | None = None
+    on: WaitsFor
+    on_failure: OnFailure
+
+
 class Explanation(Reply):
     """Why a job is where it is, in words, and who fails what.
 
-    The counts are there for queued jobs alone. `until` is when it goes on by itself.
+    The counts are there for queued jobs alone. `until` is when it goes on by itself, and
+    `dependencies` are those that are still open.
     """
 
     id: str
@@ -153,6 +175,7 @@ class Explanation(Reply):
     workers_free: int | None = None
     failing: list[Miss] = []
     nearest: NearestMiss | None = None
+    dependencies: list[OpenDependency] = []
 
 
 class EventView(Reply):

@@ -95,6 +95,21 @@ class Execution(StrEnum):
     AT_MOST_ONCE = "at_most_once"
 
 
+class WaitsFor(StrEnum):
+    """What a dependency waits for: that a job succeeds, or that it is over in whatever way."""
+
+    SUCCESS = "success"
+    FINISH = "finish"
+
+
+class OnFailure(StrEnum):
+    """What becomes of a job when the success that it waits for will never come."""
+
+    FAIL = "fail"
+    CONTINUE = "continue"
+    HOLD = "hold"
+
+
 class Directive(StrEnum):
     """An order in the server's answer to a worker."""
 
@@ -129,6 +144,7 @@ class JobEventType(StrEnum):
 
     SUBMITTED = "submitted"
     FELL_DUE = "fell_due"
+    DEPENDENCIES_MET = "dependencies_met"
     CLAIMED = "claimed"
     STARTED = "started"
     ENDED = "ended"

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from orchestrator.kernel.errors import RequestInvalid
 from orchestrator.protocol import limits
 from orchestrator.protocol.jobs import PARAMS, JobSpec
-from orchestrator.protocol.words import Execution
+from orchestrator.protocol.words import Execution, OnFailure, WaitsFor
 
 _OPTIONS: Final[Mapping[str, str]] = {
     "env": "--env",
@@ -35,6 +35,9 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "max_lost": "--max-lost",
     "reattach_window_s": "--reattach-window",
     "execution": "--at-most-once",
+    "depends_on": "--after",
+    "queue_ttl_s": "--start-within",
+    "deadline_s": "--deadline",
     "silence_s": "--silence",
     "timeout_s": "--timeout",
     "params": "--params",
@@ -72,6 +75,11 @@ class Asked:
     max_lost: int | None = None
     at_most_once: bool = False
     reattach_window_s: float | None = None
+    after: Sequence[str] = ()
+    after_end: Sequence[str] = ()
+    if_it_fails: str | None = None
+    queue_ttl_s: float | None = None
+    deadline_s: float | None = None
 
 
 def spec_of(asked: Asked) -> JobSpec:
@@ -91,6 +99,9 @@ def spec_of(asked: Asked) -> JobSpec:
         "reattach_window_s": asked.reattach_window_s,
         "env": dict(asked.env) if asked.env else None,
         "labels": dict(asked.labels) if asked.labels else None,
+        "depends_on": _dependencies(asked) or None,
+        "queue_ttl_s": asked.queue_ttl_s,
+        "deadline_s": asked.deadline_s,
     }
     fields |= {name: value for name, value in optional.items() if value is not None}
     try:
@@ -111,6 +122,12 @@ def _retry(asked: Asked) -> dict[str, Any] | None:
     if asked.backoff is not None:
         retry["backoff"] = dict(zip(("initial_s", "factor", "max_s"), asked.backoff, strict=False))
     return retry
+
+
+def _dependencies(asked: Asked) -> list[dict[str, Any]]:
+    on_failure = OnFailure(asked.if_it_fails or OnFailure.FAIL)
+    success = [{"job": job_id, "on_failure": on_failure} for job_id in asked.after]
+    return success + [{"job": job_id, "on": WaitsFor.FINISH} for job_id in asked.after_end]
 
 
 def _typed(asked: Asked) -> str:

@@ -16,6 +16,7 @@ from orchestrator.commands import output
 from orchestrator.commands.options import (
     Assignment,
     Duration,
+    JobId,
     Pauses,
     json_option,
     patience_option,
@@ -23,6 +24,7 @@ from orchestrator.commands.options import (
 )
 from orchestrator.commands.surroundings import Surroundings
 from orchestrator.protocol import limits
+from orchestrator.protocol.words import OnFailure
 
 if TYPE_CHECKING:
     from orchestrator.client.answers import Answer
@@ -53,6 +55,11 @@ class Options(TypedDict):
     max_lost: int | None
     at_most_once: bool
     reattach_window_s: float | None
+    after: tuple[str, ...]
+    after_end: tuple[str, ...]
+    if_it_fails: str | None
+    queue_ttl_s: float | None
+    deadline_s: float | None
     labels: Pairs
     kind: str | None
     params: str | None
@@ -142,6 +149,27 @@ orchestrator jobs submit --kind delay --params '{"ms": 20}' --wait
     type=_DURATION,
     help="How long a lost worker of an --at-most-once job is waited for (15m).",
 )
+@click.option("--after", type=JobId(), multiple=True, help="Begin when this job has succeeded.")
+@click.option(
+    "--after-end", type=JobId(), multiple=True, help="Begin when this job is over, in any way."
+)
+@click.option(
+    "--if-it-fails",
+    type=click.Choice([word.value for word in OnFailure]),
+    help="What becomes of this one when an --after does not succeed (fail).",
+)
+@click.option(
+    "--start-within",
+    "queue_ttl_s",
+    type=_DURATION,
+    help="Let it expire if nobody has started it by then.",
+)
+@click.option(
+    "--deadline",
+    "deadline_s",
+    type=_DURATION,
+    help="From now to the end of its last try: end and fail it then.",
+)
 @click.option("--label", "labels", type=Assignment(), multiple=True, help="A note on the job.")
 @click.option("--kind", metavar="KIND", help="The kind of job, if it is no command.")
 @click.option("--params", metavar="JSON|@FILE", help="What a kind is given.")
@@ -197,6 +225,10 @@ def _check_policy(options: Options) -> None:
     for name, count in again.items():
         if options["at_most_once"] and count:
             raise click.UsageError(f"--at-most-once and {name} {count} exclude each other")
+    if options["if_it_fails"] is not None and not options["after"]:
+        raise click.UsageError(
+            "--if-it-fails is about a job that must succeed: name it with --after"
+        )
     if options["reattach_window_s"] is not None and not options["at_most_once"]:
         raise click.UsageError(
             "--reattach-window is for --at-most-once: any other job is given to somebody else"
@@ -228,6 +260,11 @@ def _asked(surroundings: Surroundings, options: Options) -> "Asked":
         max_lost=options["max_lost"],
         at_most_once=options["at_most_once"],
         reattach_window_s=options["reattach_window_s"],
+        after=options["after"],
+        after_end=options["after_end"],
+        if_it_fails=options["if_it_fails"],
+        queue_ttl_s=options["queue_ttl_s"],
+        deadline_s=options["deadline_s"],
     )
 
 

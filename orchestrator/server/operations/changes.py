@@ -6,13 +6,13 @@ session, the state), so the statement that would apply a stale decision refuses 
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 from pydantic_core import to_json
 
-from orchestrator.core.job import Change
+from orchestrator.core.job import Change, DependenciesMet, decide
 from orchestrator.core.job_lifecycle import LIVE, JobEvent
 from orchestrator.core.rank import head_of_queue, rank
 from orchestrator.kernel.errors import invariant
@@ -20,6 +20,7 @@ from orchestrator.protocol.base import moment
 from orchestrator.protocol.words import JobEventType, JobState, Outcome, PendingReason, Reason
 from orchestrator.server.facts import Claimable, Fact, JobChanged, Scheduled
 from orchestrator.server.operations.dead_letters import mark_dead
+from orchestrator.server.operations.dependents import FAN_OUT, Following, following, forget
 from orchestrator.server.operations.records import AttemptRecord, Held, JobRecord
 from orchestrator.server.store.interface import Transaction, Value
 
@@ -27,8 +28,8 @@ _UPDATE_JOB: Final = """
     UPDATE job SET state = :state, reason = :reason, pending_reason = :pending_reason,
         message = :message, rank = :rank, due_us = :due_us, failures = :failures, lost = :lost,
         session_id = :session_id, worker_id = :worker_id, event_seq = :event_seq,
-        exit_code = :exit_code, signal = :signal, result = :result, started_us = :started_us,
-        finished_us = :finished_us
+        expires_us = :expires_us, deadline_us = :deadline_us, exit_code = :exit_code,
+        signal = :signal, result = :result, started_us = :started_us, finished_us = :finished_us
     WHERE id = :id AND attempt = :attempt AND state = :was_state AND event_seq = :was_seq
         AND coalesce(session_id, '') = :was_session
 """
@@ -88,6 +89,8 @@ class Changes:
         self._facts: list[Fact] = []
         self._claimable: Counter[int] = Counter()
         self._dead: list[JobRecord] = []
+        self._unbound: list[str] = []
+        self._awaited: list[str] = []
 
     def tell(
         self,
@@ -135,6 +138,7 @@ class Changes:
         job.reason, job.pending_reason = change.reason, change.pending_reason
         job.due_us = change.due_us
         self._jobs[job.id] = job
+        self._watch_moments(job, change)
         if change.state in LIVE:
             return
         job.session_id = None
@@ -147,14 +151,32 @@ class Changes:
         if change.state is JobState.FAILED:
             self._dead.append(job)
         if change.finished:
-            job.finished_us = job.finished_us or self._tx.now_us
-            words = _finish(change.state, change.reason)
-            self.tell(job, JobEventType.FINISHED, data=words)
+            self._finish(job, change)
+
+    def _finish(self, job: JobRecord, change: Change) -> None:
+        job.finished_us = job.finished_us or self._tx.now_us
+        self.tell(job, JobEventType.FINISHED, data=_finish(change.state, change.reason))
+        if job.was[0] in {JobState.BLOCKED, JobState.HELD}:
+            self._unbound.append(job.id)
+        if job.awaited:
+            self._awaited.append(job.id)
+
+    def _watch_moments(self, job: JobRecord, change: Change) -> None:
+        """Let a job that may have begun not expire, and one that is being ended not be late."""
+        if change.state is JobState.CANCELLING or change.finished:
+            job.deadline_us = None
+        begun = change.state is JobState.RUNNING or JobEvent.RESTORED in change.path
+        if begun or change.finished:
+            job.expires_us = None
+        elif job.expires_us is not None and job.was[1]:
+            self._facts.append(Scheduled(job.expires_us))  # the clock does not watch what is leased
 
     def _place(self, job: JobRecord, change: Change) -> int:
         """Return its place in the queue; a job that only comes back does not lose its own."""
         if JobEvent.FELL_DUE in change.path and job.due_us is not None:
             return rank(job.due_us, job.priority)
+        if JobEvent.DEPENDENCIES_MET in change.path:
+            return rank(self._tx.now_us, job.priority)
         return head_of_queue(job.rank, self._tx.now_us, job.priority)
 
     def end(self, held: Held, outcome: Outcome, change: Change) -> None:
@@ -166,14 +188,45 @@ class Changes:
         words = _ending(outcome, attempt.reason, attempt.exit_code, attempt.signal)
         ending = _ENDINGS.get(outcome, JobEventType.ENDED)
         self.tell(job, ending, attempt=attempt.number, data=words)
+        if outcome is not Outcome.RELEASED:
+            job.expires_us = None  # nobody can say that nothing of it ran
         if change.finished:
             job.finished_us = attempt.finished_us
             job.exit_code, job.signal = attempt.exit_code, attempt.signal
             job.message = attempt.message
         self.become(job, change)
 
+    def follow(self, parents: Sequence[str]) -> None:
+        """Have the dependants of jobs that are over looked after when this is saved."""
+        self._awaited += parents
+
     def save(self) -> None:
-        """Write everything, and announce it."""
+        """Write everything and announce it, and then what follows from it for other jobs."""
+        self._write()
+        room = FAN_OUT
+        while self._awaited:
+            parents, self._awaited = self._awaited, []
+            followed = following(self._tx, parents, limit=room)
+            room -= followed.looked_at
+            for one in followed.all:
+                self.bring(one)
+            self._write()
+
+    def bring(self, one: Following) -> None:
+        """Let a job go on, fail or be held, now that what it depends on is over."""
+        job = one.job
+        change = decide(job.rules(), one.happened, now_us=self._tx.now_us)
+        job.message = one.message
+        if isinstance(one.happened, DependenciesMet):
+            self.tell(job, JobEventType.DEPENDENCIES_MET)
+        elif change.state is JobState.HELD:
+            words = encoded({"by": "policy", "comment": one.message})
+            self.tell(job, JobEventType.HELD, data=words)
+        self.become(job, change)
+        if change.due_us is not None:
+            self.announce(Scheduled(change.due_us))
+
+    def _write(self) -> None:
         self._save_attempts()
         self._save_jobs()
         if self._dead:
@@ -186,6 +239,15 @@ class Changes:
             self._tx.announce(Claimable(requirement_id, count))
         for fact in self._facts:
             self._tx.announce(fact)
+        if self._unbound:
+            forget(self._tx, self._unbound)
+        self._clear()
+
+    def _clear(self) -> None:
+        """Begin anew, but for what is to be followed."""
+        self._jobs, self._attempts, self._touched = {}, {}, {}
+        self._events, self._facts, self._dead, self._unbound = [], [], [], []
+        self._claimable = Counter()
 
     def _save_attempts(self) -> None:
         if self._attempts:
@@ -227,6 +289,8 @@ def _job_row(job: JobRecord) -> dict[str, Value]:
         "session_id": job.session_id,
         "worker_id": job.worker_id,
         "event_seq": job.event_seq,
+        "expires_us": job.expires_us,
+        "deadline_us": job.deadline_us,
         "exit_code": job.exit_code,
         "signal": job.signal,
         "result": job.result,

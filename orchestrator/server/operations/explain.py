@@ -3,15 +3,16 @@
 Asked of everything as it is now and decided by the core; nothing of it is stored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from orchestrator.core import explain as core
 from orchestrator.core.job_lifecycle import TERMINAL
 from orchestrator.core.lease import OFFLINE_US
 from orchestrator.protocol.base import moment, moment_or_none
-from orchestrator.protocol.views import Explanation, JobView, Miss, NearestMiss
+from orchestrator.protocol.views import Explanation, JobView, Miss, NearestMiss, OpenDependency
 from orchestrator.protocol.words import JobState, PendingReason
+from orchestrator.server.operations.dependencies import open_dependencies
 from orchestrator.server.operations.jobs import view_job
 from orchestrator.server.operations.lease_clock import read_lease_clock
 from orchestrator.server.operations.requirements import offer_of, requirement_of_row
@@ -31,6 +32,7 @@ _SELECT_WORKERS: Final = """
         JOIN machine ON machine.id = worker.machine_id
     ORDER BY worker.name, worker.id
 """
+_MOST_NAMED: Final = 3
 _MOST_SHOWN: Final = 20
 """Of the constraints: a fleet lacks whatever it lacks, and nobody reads on."""
 
@@ -44,13 +46,19 @@ def explain(reader: Reader, job_id: str) -> Explanation | None:
     if job.state is JobState.QUEUED:
         found = core.explain(requirement_of_row(row), _candidates(reader))
         return _queued(job, found)
+    waits_for = open_dependencies(reader, job_id)
     until = moment_or_none(row["due_us"])
     tries = row["failures"] + row["lost"]
-    words = _words(job, tries)
+    words = _waits_for(waits_for) if job.state is JobState.BLOCKED else _words(job, tries)
     if until is not None:
         words = f"{words} until {moment(row['due_us']):%Y-%m-%d %H:%M:%SZ}"
     return Explanation(
-        id=job.id, state=job.state, pending_reason=job.pending_reason, words=words, until=until
+        id=job.id,
+        state=job.state,
+        pending_reason=job.pending_reason,
+        words=words,
+        until=until,
+        dependencies=waits_for,
     )
 
 
@@ -119,6 +127,17 @@ _WAITING: Final[Mapping[PendingReason, str]] = {
     PendingReason.NOT_BEFORE: "it waits for its moment,",
     PendingReason.HELD: "somebody keeps it back; orchestrator jobs release lets it go",
 }
+
+
+def _waits_for(waits_for: Sequence[OpenDependency]) -> str:
+    """Return what a blocked job waits for, the first few by name."""
+    named = [
+        f"{one.job} ({one.name}, {one.state})" if one.name else f"{one.job} ({one.state})"
+        for one in waits_for[:_MOST_NAMED]
+    ]
+    more = ["…"] if len(waits_for) > _MOST_NAMED else []
+    count = f"{len(waits_for)} jobs that are" if len(waits_for) > 1 else "a job that is"
+    return f"it waits for {count} not over: {', '.join([*named, *more])}"
 
 
 def _words(job: JobView, tries: int) -> str:

@@ -9,11 +9,12 @@ from orchestrator.protocol.views import HoldReply, JobView, Refusal
 from orchestrator.protocol.words import JobEventType, JobState
 from orchestrator.server.facts import Scheduled
 from orchestrator.server.operations.changes import Changes, encoded
+from orchestrator.server.operations.dependents import standing
 from orchestrator.server.operations.jobs import view_job
 from orchestrator.server.operations.records import JOB_COLUMNS, JOB_WIDTH, JobRecord
 from orchestrator.server.store.interface import Transaction
 
-_SELECT: Final = f"SELECT {JOB_COLUMNS}, job.held_due_us FROM job WHERE id = :job_id"
+_SELECT: Final = f"SELECT {JOB_COLUMNS}, job.held_due_us, job.run_at_us FROM job WHERE id = :job_id"
 _KEEP_DUE: Final = "UPDATE job SET held_due_us = :due_us WHERE id = :job_id"
 Decision = Callable[[JobRecord, int | None], Change]
 
@@ -39,7 +40,10 @@ def release(
     def decided(job: JobRecord, due_us: int | None) -> Change:
         if job.state is not JobState.HELD:
             raise IllegalTransition(f"it is {job.state}; only a held job can be let go")
-        return decide(job.rules(), ReleaseAsked(due_us), now_us=tx.now_us)
+        found = standing(tx, job.id)
+        job.message = found.failure
+        asked = ReleaseAsked(due_us, blocked=found.is_open, failed=found.failure is not None)
+        return decide(job.rules(), asked, now_us=tx.now_us)
 
     return _Orders(tx, JobEventType.RELEASED_BY_USER, by, comment).give(ids, decided)
 
@@ -74,7 +78,7 @@ class _Orders:
         if not rows:
             return None
         job, held_due_us = JobRecord.of(rows[0]), rows[0][JOB_WIDTH]
-        due_us = job.due_us
+        due_us = rows[0][JOB_WIDTH + 1] if job.state is JobState.BLOCKED else job.due_us
         change = decided(job, held_due_us)
         if change.path:
             changes = Changes(self._tx)

@@ -20,9 +20,9 @@ from orchestrator.protocol.words import Execution, JobState, Outcome, PendingRea
 JOB_COLUMNS: Final = """
     job.id, job.state, job.attempt, job.session_id, job.worker_id, job.requirement_id, job.priority,
     job.rank, job.due_us, job.failures, job.lost, job.max_lost, job.retry, job.event_seq,
-    job.started_us, job.execution
+    job.started_us, job.execution, job.reason, job.awaited, job.expires_us, job.deadline_us
 """
-JOB_WIDTH: Final = 16
+JOB_WIDTH: Final = 20
 ATTEMPT_COLUMNS: Final = """
     attempt.number, attempt.session_id, attempt.worker_id, attempt.claim_number,
     attempt.claimed_us, attempt.started_us, attempt.pid, attempt.outcome, attempt.reason,
@@ -61,8 +61,11 @@ class JobRecord:
     event_seq: int
     started_us: int | None
     execution: Execution
+    reason: Reason | None
+    awaited: int
+    expires_us: int | None
+    deadline_us: int | None
     was: tuple[JobState, str, int] = field(init=False)
-    reason: Reason | None = None
     pending_reason: PendingReason | None = None
     message: str | None = None
     exit_code: int | None = None
@@ -80,13 +83,14 @@ class JobRecord:
         """Return the record of a tuple that begins with `JOB_COLUMNS`."""
         retry = _policy(values[12])
         execution = _EXECUTIONS[values[15]]
-        loaded = (values[0], _STATES[values[1]], *values[2:12], retry, *values[13:15], execution)
-        return cls(*loaded)
+        words = (retry, *values[13:15], execution, _REASONS[values[16]])
+        return cls(values[0], _STATES[values[1]], *values[2:12], *words, *values[17:JOB_WIDTH])
 
     def rules(self) -> Job:
         """Return what the rules need to know of it."""
         policy = (self.retry, self.max_lost, self.execution)
-        return Job(self.state, self.failures, self.lost, *policy)
+        ending = self.reason if self.state is JobState.CANCELLING else None
+        return Job(self.state, self.failures, self.lost, *policy, ending)
 
     def draw(self) -> float:
         """Return the jitter of its next retry: a number from [0, 1) that looks drawn.

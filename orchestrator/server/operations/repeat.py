@@ -4,10 +4,12 @@ from typing import Final
 
 from orchestrator.core.job_lifecycle import TERMINAL
 from orchestrator.kernel.errors import IllegalTransition
+from orchestrator.protocol.base import microseconds
 from orchestrator.protocol.jobs import JobSpec
 from orchestrator.protocol.views import JobView
 from orchestrator.protocol.words import JobState
 from orchestrator.server.operations.cancel import not_found
+from orchestrator.server.operations.dependencies import Parents, parents_of
 from orchestrator.server.operations.submit import submit
 from orchestrator.server.store.interface import Transaction
 
@@ -20,7 +22,11 @@ _SELECT: Final = """
 def repeat(
     tx: Transaction, job_id: str, *, new_id: str, owner: str, spec: JobSpec | None
 ) -> JobView:
-    """Submit what a finished job asked for, or `spec` in its place; the two are linked."""
+    """Submit what a finished job asked for, or `spec` in its place; the two are linked.
+
+    Nobody repeats a job to see it fail of what made it fail before: of what the old one depended
+    on, only what is still open counts, and a moment that has passed does not.
+    """
     found = tx.tuples(_SELECT, job_id=job_id)
     if not found:
         raise not_found(job_id)
@@ -30,5 +36,21 @@ def repeat(
             f"{job_id} is {state}, and only what is over can be repeated",
             hint=f"wait for its end, or cancel it: orchestrator jobs cancel {job_id}",
         )
-    wanted = JobSpec.model_validate_json(asked) if spec is None else spec
+    wanted = renewed(tx, JobSpec.model_validate_json(asked)) if spec is None else spec
     return submit(tx, job_id=new_id, owner=owner, spec=wanted, retry_of=job_id)
+
+
+def renewed(tx: Transaction, spec: JobSpec) -> JobSpec:
+    """Return what a job asked for, without what is over by now."""
+    if not spec.depends_on and spec.expires_at is None:
+        return spec
+    known = parents_of(tx, spec.depends_on)
+    still_open = [one for one in spec.depends_on if _is_open(known, one.job)]
+    expires_at = spec.expires_at
+    if expires_at is not None and microseconds(expires_at) <= tx.now_us:
+        expires_at = None
+    return spec.model_copy(update={"depends_on": still_open, "expires_at": expires_at})
+
+
+def _is_open(known: Parents, job_id: str) -> bool:
+    return job_id in known and known[job_id].state not in TERMINAL

@@ -30,7 +30,7 @@ BATCH: Final = 500
 """Jobs in one go."""
 _NOT_OVER: Final = ", ".join(f"'{state}'" for state in sorted(set(JobState) - TERMINAL))
 _SELECT: Final = f"""
-    SELECT {JOB_COLUMNS}, {ATTEMPT_COLUMNS}, job.held_due_us
+    SELECT {JOB_COLUMNS}, {ATTEMPT_COLUMNS}, job.held_due_us, job.run_at_us
     FROM job LEFT JOIN attempt
         ON attempt.job_id = job.id AND attempt.number = job.attempt AND attempt.outcome IS NULL
     WHERE job.state IN ({_NOT_OVER}) AND job.id > :after ORDER BY job.id LIMIT :limit
@@ -78,7 +78,9 @@ def _restored(
 ) -> dict[str, Value]:
     """Decide about one job; return what it keeps while it is held."""
     job, due_us = JobRecord.of(values), values[JOB_WIDTH + ATTEMPT_WIDTH]
-    if job.state is not JobState.HELD:
+    if job.state is JobState.BLOCKED:
+        due_us = values[JOB_WIDTH + ATTEMPT_WIDTH + 1]
+    elif job.state is not JobState.HELD:
         due_us = job.due_us
     change = decide(job.rules(), Restored(), now_us=tx.now_us)
     words = {"was": job.state, "made_at": made_at and f"{made_at:%Y-%m-%d %H:%M:%SZ}"}

@@ -5,6 +5,8 @@ from typing import Final
 
 from pydantic_core import to_json
 
+from orchestrator.core.dependencies import Verdict
+from orchestrator.core.job import DependencyFailed
 from orchestrator.core.lease import patience_us
 from orchestrator.core.rank import rank
 from orchestrator.core.summary import summary
@@ -15,20 +17,25 @@ from orchestrator.protocol.jobs import JobSpec
 from orchestrator.protocol.views import JobView
 from orchestrator.protocol.words import JobEventType, JobState, PendingReason
 from orchestrator.server.facts import Claimable, JobChanged, Scheduled
-from orchestrator.server.operations.changes import INSERT_EVENT, encoded
+from orchestrator.server.operations.changes import INSERT_EVENT, Changes, encoded
+from orchestrator.server.operations.dependencies import Needs, keep, needs_of
+from orchestrator.server.operations.dependents import Following
+from orchestrator.server.operations.jobs import view_job
+from orchestrator.server.operations.moments import moments_of
 from orchestrator.server.operations.pending import why_new
-from orchestrator.server.operations.records import stored_policy
+from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord, stored_policy
 from orchestrator.server.operations.requirements import intern, requirement_of
 from orchestrator.server.store.interface import Transaction
 
 _INSERT_JOB: Final = """
     INSERT INTO job (id, owner, kind, name, labels, priority, requirement_id, retry, max_lost,
         execution, reattach_us, run_at_us, created_us, state, pending_reason, rank, due_us,
-        event_seq, retry_of, summary)
+        event_seq, retry_of, summary, expires_us, deadline_us)
     VALUES (:id, :owner, :kind, :name, :labels, :priority, :requirement_id, :retry, :max_lost,
         :execution, :reattach_us, :run_at_us, :created_us, :state, :pending_reason, :rank, :due_us,
-        1, :retry_of, :summary)
+        1, :retry_of, :summary, :expires_us, :deadline_us)
 """
+_SELECT_NEW: Final = f"SELECT {JOB_COLUMNS} FROM job WHERE id = :job_id"
 _INSERT_SPEC: Final = "INSERT INTO job_spec (job_id, spec) VALUES (:job_id, :spec)"
 _USE_FILE: Final = "UPDATE file SET used_us = :now WHERE sha256 = :sha256"
 _INSERT_FILE: Final = "INSERT INTO job_file (job_id, sha256) VALUES (:job_id, :sha256)"
@@ -49,7 +56,9 @@ def submit(
 ) -> JobView:
     """Store a validated job and return it; it may be claimed as soon as this is committed."""
     run_at_us = None if spec.run_at is None else microseconds(spec.run_at)
-    place = _place(tx.now_us, run_at_us, spec.priority)
+    needs = needs_of(tx, spec.depends_on)
+    place = _place(tx.now_us, run_at_us, spec.priority, blocked=needs.blocks)
+    moments = moments_of(spec, now_us=tx.now_us)
     said = summary(spec.params)
     requirement = intern(tx, requirement_of(spec))
     tx.execute(
@@ -73,24 +82,20 @@ def submit(
         due_us=place.due_us,
         retry_of=retry_of,
         summary=said,
+        expires_us=moments.expires_us,
+        deadline_us=moments.deadline_us,
     )
-    tx.execute(_INSERT_SPEC, job_id=job_id, spec=spec.model_dump_json())
-    tx.execute(
-        INSERT_EVENT,
-        job_id=job_id,
-        seq=1,
-        at_us=tx.now_us,
-        type=JobEventType.SUBMITTED.value,
-        attempt=None,
-        data=encoded({"owner": owner, "retry_of": retry_of}),
-    )
-    _refer_to_files(tx, job_id, spec)
-    tx.announce(JobChanged(job_id))
-    if place.due_us is None:
+    _keep_what_was_asked(tx, job_id, spec, encoded({"owner": owner, "retry_of": retry_of}))
+    if place.state is JobState.QUEUED:
         tx.announce(Claimable(requirement, 1))
-    else:
-        tx.announce(Scheduled(place.due_us))
+    for moment_us in (place.due_us, moments.expires_us, moments.deadline_us):
+        if moment_us is not None:
+            tx.announce(Scheduled(moment_us))
+    if needs.blocks:
+        _wait(tx, job_id, needs)
     reached("submit.before_commit")
+    if needs.failure is not None and (view := view_job(tx, job_id)) is not None:
+        return view
     return JobView(
         id=job_id,
         kind=spec.kind,
@@ -102,12 +107,45 @@ def submit(
         labels=spec.labels,
         created_at=moment(tx.now_us),
         run_at=moment_or_none(run_at_us),
+        expires_at=moment_or_none(moments.expires_us),
+        deadline_at=moment_or_none(moments.deadline_us),
         retry_of=retry_of,
         summary=said,
     )
 
 
-def _place(now_us: int, run_at_us: int | None, priority: int) -> _Place:
+def _keep_what_was_asked(tx: Transaction, job_id: str, spec: JobSpec, told: str | None) -> None:
+    """Store the spec, the first line of the timeline, and which files are the job's."""
+    tx.execute(_INSERT_SPEC, job_id=job_id, spec=spec.model_dump_json())
+    tx.execute(
+        INSERT_EVENT,
+        job_id=job_id,
+        seq=1,
+        at_us=tx.now_us,
+        type=JobEventType.SUBMITTED.value,
+        attempt=None,
+        data=told,
+    )
+    _refer_to_files(tx, job_id, spec)
+    tx.announce(JobChanged(job_id))
+
+
+def _wait(tx: Transaction, job_id: str, needs: Needs) -> None:
+    """Have a new job wait for what is open; or fail, or be held, for what has failed already."""
+    keep(tx, [(job_id, one) for one in needs.open])
+    if needs.worst is Verdict.MET:
+        return
+    job = JobRecord.of(tx.tuples(_SELECT_NEW, job_id=job_id)[0])
+    changes = Changes(tx)
+    failed = DependencyFailed(hold=needs.worst is Verdict.HOLD)
+    changes.bring(Following(job, failed, needs.failure))
+    changes.save()
+
+
+def _place(now_us: int, run_at_us: int | None, priority: int, *, blocked: bool) -> _Place:
+    if blocked:
+        begins = rank(now_us, priority)
+        return _Place(JobState.BLOCKED, PendingReason.DEPENDENCIES, None, begins)
     if run_at_us is not None and run_at_us > now_us:
         begins = rank(run_at_us, priority)
         return _Place(JobState.SCHEDULED, PendingReason.NOT_BEFORE, run_at_us, begins)

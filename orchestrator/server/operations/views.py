@@ -14,7 +14,8 @@ SELECT_JOB: Final = f"""
     SELECT job.id, job.kind, job.name, job.state, job.reason, job.pending_reason, job.message,
         job.priority, job.attempt, job.exit_code, job.signal, job.result, job.owner, job.labels,
         job.created_us, job.run_at_us, job.started_us, job.finished_us, job.requirement_id,
-        job.retry_of, job.summary, job.event_seq, worker.name AS worker,
+        job.retry_of, job.summary, job.event_seq, job.expires_us, job.deadline_us,
+        worker.name AS worker,
         session.ended_us AS session_ended_us,
         (SELECT now_lease_us FROM lease_clock WHERE one = 1) - session.renewed_lease_us
             AS silent_us,
@@ -65,6 +66,8 @@ def _job_fields(row: Row, waiting: dict[int, PendingReason]) -> dict[str, Any]:
         "labels": from_json(row["labels"]),
         "created_at": moment(row["created_us"]),
         "run_at": moment_or_none(row["run_at_us"]),
+        "expires_at": moment_or_none(row["expires_us"]),
+        "deadline_at": moment_or_none(row["deadline_us"]),
         "started_at": moment_or_none(row["started_us"]),
         "finished_at": moment_or_none(row["finished_us"]),
         "worker": row["worker"],

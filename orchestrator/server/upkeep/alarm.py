@@ -1,4 +1,4 @@
-"""The alarm clock of jobs that wait for a moment: it rings when the next one falls due."""
+"""The alarm clock of jobs that wait for a moment: it rings when the next one comes."""
 
 import logging
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from orchestrator.kernel import logs
 from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import Unavailable
 from orchestrator.server.facts import Fact, NewsLost, Scheduled
-from orchestrator.server.operations.upkeep import next_due, queue_due
+from orchestrator.server.operations.ring import next_ring, ring
 from orchestrator.server.store.interface import Store
 from orchestrator.server.upkeep.delay import Delay
 
@@ -40,7 +40,7 @@ class Alarm:
                 self._earlier.set()
 
     async def run(self) -> None:
-        """Put jobs in the queue at their moment, until cancelled."""
+        """Do what its moment has come for, until cancelled."""
         while True:
             # Before the look, so that a job which is scheduled during it is not slept over.
             self._earlier = anyio.Event()
@@ -50,11 +50,11 @@ class Alarm:
                 await self._earlier.wait()
 
     async def _ring(self) -> float:
-        """Queue what is due; return for how long nothing will be."""
+        """Do what is due; return for how long nothing will be."""
         try:
-            while await self._store.write(queue_due):
+            while await self._store.write(ring):
                 pass
-            due_us = await self._store.read(next_due)
+            due_us = await self._store.read(next_ring)
         except Unavailable as error:
             if self._delay.begins(error):
                 logs.event(_LOGGER, logging.WARNING, "alarm.delayed", reason=error.message)

@@ -43,9 +43,10 @@ from orchestrator.server.operations.cancel import cancel
 from orchestrator.server.operations.claim import claim
 from orchestrator.server.operations.jobs import get_job, list_events
 from orchestrator.server.operations.report import report
+from orchestrator.server.operations.ring import ring
 from orchestrator.server.operations.sessions import goodbye, heartbeat, open_session
 from orchestrator.server.operations.submit import submit
-from orchestrator.server.operations.upkeep import begin, queue_due, tick
+from orchestrator.server.operations.upkeep import begin, tick
 from orchestrator.server.operations.workers import EnrolIds, enrol
 from orchestrator.server.store.interface import Operation, Query, Store
 from tests.support.builders import command
@@ -161,7 +162,7 @@ class World:
             self.clock.seconds += step
             done = await self.write(partial(tick, elapsed_us=round(step * 1_000_000)))
             lost += done.lost
-            while await self.write(queue_due):
+            while await self.write(ring):
                 pass
         return lost
 

@@ -40,6 +40,11 @@ def test_every_option_has_its_field() -> None:
         retry_on=["exit:75", "timeout"],
         backoff=(5.0, 2.0, 600.0),
         max_lost=1,
+        after=["job_" + "a" * 26],
+        after_end=["job_" + "b" * 26],
+        if_it_fails="hold",
+        queue_ttl_s=60.0,
+        deadline_s=90.0,
     )
 
     assert sent == {
@@ -59,6 +64,12 @@ def test_every_option_has_its_field() -> None:
             "backoff": {"initial_s": 5.0, "factor": 2.0, "max_s": 600.0},
         },
         "max_lost": 1,
+        "depends_on": [
+            {"job": "job_" + "a" * 26, "on_failure": "hold"},
+            {"job": "job_" + "b" * 26, "on": "finish"},
+        ],
+        "queue_ttl_s": 60.0,
+        "deadline_s": 90.0,
     }
 
 

@@ -7,18 +7,23 @@ import pytest
 from orchestrator.core.job import (
     CancelAsked,
     Claimed,
+    DependenciesMet,
+    DependencyFailed,
     Ended,
     FellDue,
     Happening,
     HoldAsked,
     Job,
     Lost,
+    NeverStarted,
     ReleaseAsked,
     Released,
+    Restored,
     Started,
+    TimeRanOut,
     decide,
 )
-from orchestrator.core.job_lifecycle import TERMINAL
+from orchestrator.core.job_lifecycle import PENDING, TERMINAL
 from orchestrator.core.retry import RetryPolicy
 from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.errors import IllegalTransition
@@ -29,6 +34,8 @@ RUNNING = Job(state=JobState.RUNNING)
 TWICE = RetryPolicy(max_attempts=2, backoff=Backoff(initial_s=10.0, factor=2.0, max_s=60.0))
 ONCE = Job(state=JobState.RUNNING, max_lost=0, execution=Execution.AT_MOST_ONCE)
 FAILED = Ended(Outcome.FAILED, Reason.EXIT_NONZERO)
+BLOCKED = Job(JobState.BLOCKED)
+LATE = Job(JobState.CANCELLING, ending=Reason.TIMEOUT_TOTAL)
 
 ENDS: list[tuple[Job, Happening, JobState, Reason | None]] = [
     (RUNNING, Ended(Outcome.SUCCEEDED), JobState.SUCCEEDED, None),
@@ -101,6 +108,34 @@ ENDS: list[tuple[Job, Happening, JobState, Reason | None]] = [
     (Job(JobState.HELD), HoldAsked(), JobState.HELD, None),
     (RUNNING, ReleaseAsked(), JobState.RUNNING, None),
     (RUNNING, CancelAsked(), JobState.CANCELLING, None),
+    (RUNNING, CancelAsked(by_policy=True), JobState.CANCELLING, Reason.CANCELLED_BY_POLICY),
+    (BLOCKED, CancelAsked(by_policy=True), JobState.CANCELLED, Reason.CANCELLED_BY_POLICY),
+    (BLOCKED, HoldAsked(), JobState.HELD, None),
+    (BLOCKED, DependenciesMet(), JobState.QUEUED, None),
+    (BLOCKED, DependenciesMet(due_us=NOW), JobState.QUEUED, None),
+    (BLOCKED, DependenciesMet(due_us=NOW + 1), JobState.SCHEDULED, None),
+    (BLOCKED, DependencyFailed(), JobState.FAILED, Reason.DEPENDENCY_FAILED),
+    (BLOCKED, DependencyFailed(hold=True), JobState.HELD, None),
+    (Job(JobState.HELD), ReleaseAsked(due_us=NOW + 1, blocked=True), JobState.BLOCKED, None),
+    (
+        Job(JobState.HELD),
+        ReleaseAsked(blocked=True, failed=True),
+        JobState.FAILED,
+        Reason.DEPENDENCY_FAILED,
+    ),
+    *((Job(s), NeverStarted(), JobState.EXPIRED, Reason.QUEUE_TTL) for s in sorted(PENDING)),
+    *((Job(s), TimeRanOut(), JobState.FAILED, Reason.TIMEOUT_TOTAL) for s in sorted(PENDING)),
+    (Job(JobState.WAITING), TimeRanOut(), JobState.FAILED, Reason.TIMEOUT_TOTAL),
+    (Job(JobState.LEASED), TimeRanOut(), JobState.CANCELLING, Reason.TIMEOUT_TOTAL),
+    (RUNNING, TimeRanOut(), JobState.CANCELLING, Reason.TIMEOUT_TOTAL),
+    (LATE, Started(), JobState.CANCELLING, Reason.TIMEOUT_TOTAL),
+    (LATE, CancelAsked(), JobState.CANCELLING, Reason.TIMEOUT_TOTAL),
+    (LATE, CancelAsked(force=True), JobState.CANCELLED, Reason.CANCELLED_BY_USER),
+    (Job(JobState.CANCELLING), TimeRanOut(), JobState.CANCELLING, None),
+    *(
+        (LATE, happened, JobState.FAILED, Reason.TIMEOUT_TOTAL)
+        for happened in (Ended(Outcome.SUCCEEDED), FAILED, Lost(), Released(), Restored())
+    ),
 ]
 CANCELLING = Job(JobState.CANCELLING)
 
@@ -132,7 +167,8 @@ def test_a_job_that_is_cancelling_ends_cancelled_however_its_attempt_ended(
 @pytest.mark.parametrize("state", sorted(TERMINAL))
 def test_a_finished_job_refuses_every_report(state: JobState) -> None:
     """Nothing that a worker says changes a finished job."""
-    for happened in (Claimed(), Started(), Released(), FAILED, Lost(), FellDue()):
+    reported = (Claimed(), Started(), Released(), FAILED, Lost(), FellDue())
+    for happened in (*reported, NeverStarted(), DependenciesMet(), DependencyFailed()):
         with pytest.raises(IllegalTransition):
             decide(Job(state), happened, now_us=NOW)
 

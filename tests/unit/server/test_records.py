@@ -19,7 +19,8 @@ from orchestrator.server.operations.records import (
 
 BACKOFF = RetryBackoff(initial_s=2.0, factor=3.0, max_s=60.0)
 RETRY = stored_policy(Retry(max_attempts=4, on=("exit:75", "timeout"), backoff=BACKOFF))
-JOB = ("job_1", "running", 2, "s1", "w1", 9, 5, 7, None, 1, 1, 3, RETRY, 8, 100, "at_most_once")
+POLICY = (1, 1, 3, RETRY, 8, 100, "at_most_once")
+JOB = ("job_1", "running", 2, "s1", "w1", 9, 5, 7, None, *POLICY, None, 1, 50, 60)
 ATTEMPT = (2, "s1", "w1", 6, 100, 110, 4711, None, None, None, None)
 
 
@@ -40,6 +41,7 @@ def test_a_job_is_what_its_row_says() -> None:
     assert (rules.failures, rules.lost, rules.max_lost) == (1, 1, 3)
     assert rules.retry == RetryPolicy(4, Backoff(2.0, 3.0, 60.0), ("exit:75", "timeout"))
     assert rules.execution is Execution.AT_MOST_ONCE
+    assert (job.reason, job.awaited, job.expires_us, job.deadline_us) == (None, 1, 50, 60)
     assert job.was == (JobState.RUNNING, "s1", 8)
 
 
