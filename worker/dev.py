@@ -20,6 +20,7 @@ from orchestrator.kernel import lifeline, logs, packets, paths
 from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.errors import AlreadyRunning, LauncherGone, cause
 from orchestrator.kernel.files import Lock
+from orchestrator.kernel.journald import Journal
 from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.kernel.launching import Exit, Launcher
 from orchestrator.kernel.lifeline import ParentEnd
@@ -66,7 +67,7 @@ def check_alone(token: WorkerToken) -> None:
 
 def run(plan: Plan, process: LauncherProcess) -> int:
     """Keep the worker until it has ended for good, and return the exit code."""
-    logs.set_up()
+    logs.set_up(journal=Journal.behind())
     try:
         return anyio.run(_run, plan, process)
     except BaseExceptionGroup as group:

@@ -27,6 +27,7 @@ from orchestrator.kernel.errors import (
     cause,
 )
 from orchestrator.kernel.files import private_dir
+from orchestrator.kernel.journald import Journal
 from orchestrator.kernel.lifeline import Lifeline
 from orchestrator.kernel.packets import Message
 from orchestrator.protocol.tokens import WorkerToken
@@ -53,7 +54,7 @@ _KILLED_BY: Final = 128
 
 def run_forked(args: Message, fds: list[int]) -> int:
     """Be a supervisor's worker: `args` are the settings, `fds` the lifeline and the channel."""
-    logs.set_up()
+    logs.set_up(journal=Journal.behind())
     descriptors.raise_limit(_DESCRIPTORS)
     lifeline, channel = fds
     return _to_its_end(lambda: anyio.run(_forked, args, lifeline, socket.socket(fileno=channel)))
@@ -61,7 +62,7 @@ def run_forked(args: Message, fds: list[int]) -> int:
 
 def run(settings: WorkerSettings, channel: socket.socket) -> int:
     """Be a worker in the foreground, with orders by signal."""
-    logs.set_up()
+    logs.set_up(journal=Journal.behind())
     descriptors.raise_limit(_DESCRIPTORS)
     return _to_its_end(lambda: anyio.run(_in_foreground, settings, channel, _own(settings)))
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, TextIO
+from typing import Final, Protocol, TextIO
 
 _KEYS: Final = "event_keys"
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
@@ -39,6 +39,14 @@ class Form(StrEnum):
     TEXT = "text"
 
 
+class Journal(Protocol):
+    """What keeps lines together with what they are about."""
+
+    def take(self, text: str, level: int, name: str, keys: Mapping[str, object]) -> bool:
+        """Take a line; tell whether that was possible."""
+        ...
+
+
 def event(logger: logging.Logger, level: int, name: str, **keys: object) -> None:
     """Log that something happened; keys with the value `None` are left out."""
     if logger.isEnabledFor(level):
@@ -55,10 +63,15 @@ def bound(**keys: object) -> Iterator[None]:
         _bound.reset(token)
 
 
-def set_up(*, level: int = logging.INFO, stream: TextIO | None = None) -> None:
-    """Log to `stream` (by default standard error): lines for a terminal, JSON for anything else."""
+def set_up(
+    *, level: int = logging.INFO, stream: TextIO | None = None, journal: Journal | None = None
+) -> None:
+    """Log to `stream` (by default standard error): lines for a terminal, JSON for anything else.
+
+    What leads to a journal is handed to that, and written only if it does not take it.
+    """
     target = sys.stderr if stream is None else stream
-    handler = _Handler(target)
+    handler = _Handler(target, journal)
     handler.setFormatter(_formatter(target, Form.AUTO))
     handler.addFilter(_add_bound_keys)
     root = logging.getLogger()
@@ -108,6 +121,18 @@ def _formatter(stream: TextIO, form: Form) -> logging.Formatter:
 
 class _Handler(logging.StreamHandler[TextIO]):
     """Writes lines for as long as somebody can read them."""
+
+    def __init__(self, stream: TextIO, journal: Journal | None) -> None:
+        super().__init__(stream)
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, or hand it to the journal with what it is about."""
+        if self._journal is not None:
+            name, keys = _parts(record)
+            if self._journal.take(self.format(record), record.levelno, name, keys):
+                return
+        super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Go on without a reader. A full disk may have room again, so that only costs lines."""

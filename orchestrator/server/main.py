@@ -9,6 +9,7 @@ import anyio
 from orchestrator.kernel import descriptors, kept_log, listening, logs, paths, stacks
 from orchestrator.kernel.errors import cause
 from orchestrator.kernel.files import Lock, private_dir
+from orchestrator.kernel.journald import Journal
 from orchestrator.kernel.lifeline import Lifeline
 from orchestrator.kernel.notify import Notifier
 from orchestrator.server.app import UNHEARD, serve
@@ -33,7 +34,7 @@ def run(
     """
     os.umask(_UMASK)
     _limit_resources()
-    logs.set_up()
+    logs.set_up(journal=Journal.behind())
     if (folder := paths.log_dir()) is not None:
         kept_log.keep_in(folder, LOG)
     stacks.log_on_signal()

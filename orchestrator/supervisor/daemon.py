@@ -36,6 +36,7 @@ from orchestrator.kernel.delegation import delegated
 from orchestrator.kernel.errors import IllegalTransition, cause
 from orchestrator.kernel.failpoints import reached
 from orchestrator.kernel.files import Lock
+from orchestrator.kernel.journald import Journal
 from orchestrator.kernel.launcher_process import LauncherProcess
 from orchestrator.kernel.launching import Launcher
 from orchestrator.supervisor import control
@@ -115,7 +116,7 @@ def run(
     say: Callable[[str], None] = click.echo,
 ) -> int:
     """Run until stopped, and return the exit code. `launcher` ends with it."""
-    logs.set_up()
+    logs.set_up(journal=Journal.behind())
     if (folder := paths.log_dir()) is not None:
         kept_log.keep_in(folder, LOG)
     stacks.log_on_signal()

@@ -45,6 +45,12 @@ def test_it_is_ready_when_its_workers_are(installed: Installed) -> None:
     assert service.show("ActiveState") == "active"
     assert service.show("StatusText") == "1/1 ready, 0 jobs"
     assert service.cli("jobs", "submit", "--follow", "--", "id", "-un") == ACCOUNT
+    # The journal knows of each line what it is about, and a job can be looked for.
+    asked = ["journalctl", "--output=json", f"--unit={service.name}", "EVENT=attempt.ended"]
+    wait_until(lambda: service.machine.run(*asked).stdout)
+    entry = json.loads(service.machine.run(*asked).stdout)
+    assert (entry["WORKER"], entry["ATTEMPT"], entry["PRIORITY"]) == ("web", "1", "6")
+    assert json.loads(entry["MESSAGE"])["job"] == entry["JOB"]
 
 
 def test_a_reload_is_done_when_it_is_said_to_be(installed: Installed) -> None:
