@@ -55,6 +55,8 @@ class Attempts:
         """How the first of those ended that did not succeed; or else any of them."""
         self.ended: Counter[str] = Counter()
         """How many ended in which way since this process began."""
+        self.kinds: Counter[str] = Counter()
+        """The same, of each kind."""
         self.leftovers = 0
         """Processes that those had left behind, and that were killed."""
         self._group = group
@@ -106,7 +108,7 @@ class Attempts:
         if key not in self._runners:
             once = grant.execution is Execution.AT_MOST_ONCE
             runner = self._add(Attempt(key, self._grace_s(grant), once))
-            runner.name = grant.name
+            runner.name, runner.kind = grant.name, grant.kind
             self._group.start_soon(runner.run, grant)
             self.granted += 1
             self.changed.ring()
@@ -136,7 +138,7 @@ class Attempts:
             del self._runners[key]
         if state not in OCCUPYING and before in OCCUPYING:
             self._occupied.discard(key)
-            self._count(runner.attempt.end)
+            self._count(runner)
         if not runner.was_found or key.job_id == self._quota.job_id:
             self._note_begun(runner.attempt)
         if state is AttemptState.ABANDONED:
@@ -150,9 +152,10 @@ class Attempts:
         if attempt.end is not None and (told is None or told.outcome is Outcome.SUCCEEDED):
             self.telling_end = attempt.end
 
-    def _count(self, end: Ended | None) -> None:
-        if end is not None:
+    def _count(self, runner: Runner) -> None:
+        if (end := runner.attempt.end) is not None:
             self.ended[str(end.outcome)] += 1
+            self.kinds[runner.kind] += 1
             self.leftovers += end.leftovers
 
     def live(self) -> list[LiveAttempt]:

@@ -65,6 +65,10 @@ class Tools:
     clock: Clock
 
 
+UNKNOWN: Final = "unknown"
+"""The kind of what an earlier process was granted: a log does not tell it."""
+
+
 class Runner:
     """One attempt. `moved` hears of every change of its state."""
 
@@ -81,6 +85,7 @@ class Runner:
         self._has_workspace = False
         self.name: str | None = None
         """What its job is called, if it was granted to this process."""
+        self.kind = UNKNOWN
         self.began_us: int | None = None
         self.pid: int | None = None
         """Of its command, once that runs."""

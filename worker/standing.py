@@ -5,6 +5,7 @@ It changes nothing. Which word it is, and which of several matters comes first, 
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import anyio
@@ -54,6 +55,8 @@ class Standing:
             ],
             "running_count": len(running),
             "ended": dict(self.attempts.ended),
+            "kinds": dict(self.attempts.kinds),
+            "running_kinds": dict(Counter(runner.kind for runner in running)),
             "leftovers": self.attempts.leftovers,
             "waiting_bytes": capacity.waiting_bytes,
             "contact_age_s": None if math.isinf(age_s) else round(age_s, 1),

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-HELD: Final = frozenset({"paused", "draining", "drained", "stopping", "stopped"})
+HELD: Final = frozenset({"paused", "draining", "drained", "stopped"})
 """In these somebody holds it."""
 AT_EASE: Final = HELD | {"ready", "busy", "disabled"}
 """In these it is as somebody wants it."""

@@ -21,7 +21,9 @@ RUNNING_SHOWN: Final = 64
 """So many attempts by name; of the rest, how many."""
 NAME_CHARS: Final = 80
 WORDS_CHARS: Final = 1000
-_PASSING: Final = frozenset({"retry_in_s", "waiting_bytes", "contact_age_s", "ended", "leftovers"})
+_PASSING: Final = frozenset(
+    {"retry_in_s", "waiting_bytes", "contact_age_s", "ended", "kinds", "leftovers"}
+)
 """What changes all the time, and is only told along with something else."""
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from orchestrator.protocol.machine import HoldRequest, WorkerStatus
 
 LOOK_S: Final = 0.2
+LEAVING: Final = frozenset({"stopping"})
+"""A process that ends before the next one begins."""
 SOON_S: Final = 15.0
 """A worker hears of an order at once; one that hangs is replaced in half a minute."""
 _reason = click.option("--reason", type=Reason(), help="Why, for those who look at it later.")
@@ -120,7 +122,7 @@ def resume(**options: Unpack[Options]) -> int:
     control, worker = find(options["state_dir"]), options["worker"]
     answer = control.post(f"/v1/workers/{worker}:resume")
     if not options["no_wait"]:
-        answer = _until(control, worker, lambda told: told.state not in HELD, SOON_S)
+        answer = _until(control, worker, lambda told: told.state not in HELD | LEAVING, SOON_S)
     return _told(answer, None, as_json=options["as_json"])
 
 

@@ -118,6 +118,17 @@ def _of_workers(workers: Sequence[WorkerStatus]) -> list[Family]:
             "Tries that ended since its process began, by outcome.",
             ((worker.name, "outcome", worker.attempts) for worker in workers),
         ),
+        _counted(
+            "orchestrator_worker_kinds_total",
+            "Tries that ended since its process began, by kind.",
+            ((worker.name, "kind", worker.kinds) for worker in workers),
+        ),
+        _counted(
+            "orchestrator_worker_running_kinds",
+            "Jobs that it runs, by kind.",
+            ((worker.name, "kind", worker.running_kinds) for worker in workers),
+            kind="gauge",
+        ),
         _each(
             "orchestrator_worker_leftovers_total",
             "Processes that jobs had left behind, and that were killed, since its process began.",
@@ -144,13 +155,19 @@ def _one(name: str, told: str, value: float | None) -> Family:
     return Family(name, "gauge", told, () if value is None else (({}, value),))
 
 
-def _counted(name: str, told: str, counts: Iterable[tuple[str, str, Mapping[str, int]]]) -> Family:
+def _counted(
+    name: str,
+    told: str,
+    counts: Iterable[tuple[str, str, Mapping[str, int]]],
+    *,
+    kind: str = "counter",
+) -> Family:
     samples = (
         ({"worker": worker, label: word}, float(count))
         for worker, label, words in counts
         for word, count in words.items()
     )
-    return Family(name, "counter", told, tuple(samples))
+    return Family(name, kind, told, tuple(samples))
 
 
 def _each(

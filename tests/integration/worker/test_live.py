@@ -62,15 +62,17 @@ def test_it_tells_how_it_stands(place: Workplace) -> None:
 
 
 def test_it_counts_how_tries_end(place: Workplace) -> None:
-    """By their outcome, with what they had left behind and had to be killed."""
+    """By their outcome and kind, with what they had left behind and had to be killed."""
     with working(place, slots=2) as parent:
         for script in ("true", "sleep 600 & exit 3"):
             place.server.end(place.server.sh(script))
 
-        parent.stands(
+        told = parent.stands(
             lambda it: (it["ended"], it["leftovers"]) == ({"succeeded": 1, "failed": 1}, 1),
             "both were counted",
         )
+        assert told["kinds"] == {"command": 2}
+        assert told["running_kinds"] == {}
 
 
 def test_more_slots_are_used_at_once(place: Workplace) -> None:

@@ -19,6 +19,7 @@ from orchestrator.supervisor.logic.standing import WorkerState
 BROKEN = ConfigStatus(
     source="file", banner=Banner(message="workers.yaml:14:5: unknown key", at=0.0)
 )
+WELL = {"ready", "busy", "paused", "draining", "drained", "stopped", "disabled"}
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -36,6 +37,8 @@ def _worker(name: str = "web", state: str = "ready", reason: str | None = None) 
         ends={"crashed": 2},
         attempts={"succeeded": 7, "failed": 1},
         leftovers=3,
+        kinds={"command": 6, "delay": 2},
+        running_kinds={"command": 2},
     )
 
 
@@ -56,18 +59,13 @@ def _machine(*workers: WorkerStatus, **changes: object) -> MachineStatus:
     return usual.model_copy(update=changes)
 
 
-@pytest.mark.parametrize("state", ["ready", "busy", "paused", "draining", "drained", "disabled"])
+@pytest.mark.parametrize("state", sorted(WELL))
 def test_what_somebody_wants_is_well(state: str) -> None:
     """A worker that is paused on purpose is no trouble."""
     assert health(_machine(_worker(state=state))).ok
 
 
-@pytest.mark.parametrize(
-    "state",
-    sorted(
-        set(map(str, WorkerState)) - {"ready", "busy", "paused", "draining", "drained", "disabled"}
-    ),
-)
+@pytest.mark.parametrize("state", sorted(set(map(str, WorkerState)) - WELL))
 def test_everything_else_is_trouble_with_its_reason(state: str) -> None:
     """Every other state of every worker is named."""
     told = health(_machine(_worker(), _worker("api", state, "no route to host")))
@@ -112,6 +110,8 @@ def test_what_is_counted_has_its_cause() -> None:
     assert 'orchestrator_worker_ends_total{worker="web",cause="crashed"} 2' in lines
     assert 'orchestrator_worker_attempts_total{worker="web",outcome="succeeded"} 7' in lines
     assert 'orchestrator_worker_leftovers_total{worker="web"} 3' in lines
+    assert 'orchestrator_worker_kinds_total{worker="web",kind="delay"} 2' in lines
+    assert 'orchestrator_worker_running_kinds{worker="web",kind="command"} 2' in lines
     assert 'orchestrator_config_looks_total{result="rejected"} 1' in lines
     assert "orchestrator_config_applied_timestamp_seconds 1500000000" in lines
     assert "orchestrator_loop_lag_seconds 0.25" in lines
