@@ -23,7 +23,9 @@ from orchestrator.kernel.files import private_dir
 from orchestrator.kernel.heartbeat import beat
 from orchestrator.kernel.lifeline import Lifeline
 from orchestrator.kernel.listening import bind, bound_to, url_of
+from orchestrator.kernel.logs import Form
 from orchestrator.kernel.notify import Notifier
+from orchestrator.kernel.packets import Message
 from orchestrator.server.access.credentials import Credentials
 from orchestrator.server.access.first_keys import provide_first_keys
 from orchestrator.server.api.application import application
@@ -198,4 +200,14 @@ async def _watch_lifeline(lifeline: Lifeline, stop: anyio.Event) -> None:
     async for order in lifeline.orders():
         if order.get("do") in STOP_ORDERS:
             break
+        if order.get("do") == "log":
+            _log_as(order)
     stop.set()
+
+
+def _log_as(order: Message) -> None:
+    """Write down what whoever keeps us wants to read; a word of a newer one changes nothing."""
+    level, form = (str(order.get(key)) for key in ("level", "format"))
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is not None and form in set(Form):
+        logs.adjust(level=number, form=Form(form))

@@ -4,10 +4,12 @@ It may be wanted otherwise while everything runs: at another address, with other
 all. Then its process is ended and another one begins; it is the same to a job, which runs on in its
 shim. The address is held here over all processes of the server. What cannot be had (an address that
 is taken) is told, and the server goes on as it was; if even that cannot be, there is none until
-something else is wanted.
+what is wanted can be had, which is tried again and again.
 """
 
+import dataclasses
 import logging
+import math
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from orchestrator.kernel import logs
+from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.errors import OrchestratorError, StateUnavailable
 from orchestrator.kernel.listening import url_of
@@ -24,11 +27,14 @@ from orchestrator.supervisor.address import listen
 from orchestrator.supervisor.children import ChildService, Running
 from orchestrator.supervisor.connection import connect, disconnect
 from orchestrator.supervisor.launches import Launches
+from orchestrator.supervisor.logic import orders
 from orchestrator.supervisor.logic.child import Wanted
 from orchestrator.supervisor.logic.patience import ChildPolicy
-from orchestrator.supervisor.logic.wanted import ServerWanted
+from orchestrator.supervisor.logic.wanted import LogWanted, ServerWanted
 
 LOGGER: Final = logging.getLogger(__name__)
+AGAIN: Final = Backoff()
+"""The machine has one server, so nobody comes at the same time."""
 POLICY: Final = ChildPolicy(stop_s=10.0, ready_s=120.0)
 """A start may have a migration to do; a stop has nothing that a restart could not repeat."""
 
@@ -74,6 +80,11 @@ class Embedded:
         self._clients = clients
         self._target: ServerWanted | None = None
         self._place: Place | None = None
+        self._failures = 0
+        """How often in a row there could be none at all."""
+        self._try_at = math.inf
+        """When that is tried again, whether or not something else is wanted."""
+        self._log = LogWanted()
         self._url: str | None = None
         """Where clients were sent the last time."""
         self._closing = False
@@ -89,6 +100,13 @@ class Embedded:
         """Become this."""
         self._target, self.problem = wanted, None
         self._changed.ring()
+
+    def log_as(self, wanted: LogWanted) -> None:
+        """Have its log written like that, also that of the next process."""
+        if (wanted.level, wanted.format) != (self._log.level, self._log.format):
+            self._log = wanted
+            if self.service is not None:
+                self.service.tell(orders.log_as(wanted))
 
     @property
     def applied(self) -> ServerWanted | None:
@@ -111,7 +129,8 @@ class Embedded:
 
     def _begin(self, group: TaskGroup, place: Place) -> None:
         async def launch(_last_code: int | None) -> Running:
-            return await self._launches.launch_server(place.wanted, place.listening)
+            running = await self._launches.launch_server(place.wanted, place.listening)
+            return dataclasses.replace(running, first=(orders.log_as(self._log),))
 
         if self._closing:
             place.listening.close()
@@ -136,21 +155,37 @@ class Embedded:
 
     async def _follow(self, group: TaskGroup) -> None:
         while True:
-            await self._changed.until(lambda: self._has_to_change)
+            await self._changed.until(lambda: self._has_to_change, deadline=self._try_at)
+            if self._closing or self._target == self.applied:
+                continue
             try:
                 await self._become(group, self._target)
             except OrchestratorError as error:
-                self.problem, self.problem_since = error.message, anyio.current_time()
-                now = "there is none now" if self._place is None else "it goes on as it was"
-                logs.event(
-                    LOGGER,
-                    logging.ERROR,
-                    "server.not_changed",
-                    why=error.message,
-                    hint=error.hint,
-                    next=f"{now}; tried again when the configuration changes",
-                )
+                self._note(error)
+            else:
+                self.problem, self._failures, self._try_at = None, 0, math.inf
                 self._changed.ring()
+
+    def _note(self, error: OrchestratorError) -> None:
+        """Tell why it is not as it is wanted; without any, plan when to try again."""
+        lost, known = self._place is None, self.problem == error.message
+        self._try_at = math.inf
+        if lost:
+            self._failures += 1
+            self._try_at = anyio.current_time() + AGAIN.ceiling(self._failures)
+        if known:
+            return
+        self.problem, self.problem_since = error.message, anyio.current_time()
+        goes_on = "it goes on as it was; tried again when the configuration changes"
+        logs.event(
+            LOGGER,
+            logging.ERROR,
+            "server.not_changed",
+            why=error.message,
+            hint=error.hint,
+            next="there is none now; tried again until it can be had" if lost else goes_on,
+        )
+        self._changed.ring()
 
     @property
     def _has_to_change(self) -> bool:

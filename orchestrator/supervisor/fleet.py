@@ -78,6 +78,11 @@ class Fleet:
         """Return since when that is so, by the clock of the event loop."""
         return self._embedded.problem_since
 
+    def _log_as(self, wanted: MachineWanted) -> None:
+        level = logging.getLevelNamesMapping()[wanted.log.level.upper()]
+        logs.adjust(level=level, form=logs.Form(wanted.log.format))
+        self._embedded.log_as(wanted.log)
+
     def _clients(self) -> list[Client]:
         return [post for post in self.posts if post.needs_our_server and not post.is_gone]
 
@@ -91,7 +96,7 @@ class Fleet:
             machine=lambda: self.wanted,
             stop_s=self._settings.worker_stop_s,
         )
-        _log_as(self.wanted)
+        self._log_as(self.wanted)
         server = self.wanted.server
         first = None if server is None or listening is None else Place(server, listening)
         self._embedded.start(group, first)
@@ -115,7 +120,7 @@ class Fleet:
         """Make what is from what is wanted now, and return what that changes."""
         found = plan(self.wanted, wanted)
         self.wanted = wanted
-        _log_as(wanted)
+        self._log_as(wanted)
         if self._share.limit != wanted.max_jobs:
             self._share.limit = wanted.max_jobs
         for one in found.workers:
@@ -250,8 +255,3 @@ class Fleet:
     def running_jobs(self) -> list[float]:
         """Return since when the jobs run that workers told of, by the wall clock."""
         return [moment for post in self.posts for moment in post.running_since()]
-
-
-def _log_as(wanted: MachineWanted) -> None:
-    level = logging.getLevelNamesMapping()[wanted.log.level.upper()]
-    logs.adjust(level=level, form=logs.Form(wanted.log.format))

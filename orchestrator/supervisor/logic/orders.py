@@ -66,6 +66,11 @@ def _log(wanted: LogWanted) -> Message:
     return {**dataclasses.asdict(wanted), "directory": directory}
 
 
+def log_as(wanted: LogWanted) -> Message:
+    """Return the order of the embedded server to write its log like that from now on."""
+    return {"do": "log", "level": wanted.level, "format": wanted.format}
+
+
 def update(settings: Mapping[str, object]) -> Message:
     """Return the order to go by these settings from now on."""
     return {"do": "update", "settings": dict(settings)}

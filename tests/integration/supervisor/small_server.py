@@ -44,7 +44,8 @@ def main() -> int:
     url = f"http://{host}:{port}"
     note(folder.parent, f"server ready on {host}:{port}")
     line.send(json.dumps({"state": "ready", "url": url}).encode())
-    order = line.recv(1000)
+    while b'"log"' in (order := line.recv(1000)):
+        note(folder.parent, f"server heard {order.decode()}")
     note(folder.parent, f"server heard {order.decode() or 'the end'}")
     while (folder / "slow").exists():
         threading.Event().wait(0.02)

@@ -55,8 +55,8 @@ def test_who_waits_for_a_server_gets_the_one_that_follows(tmp_path: Path) -> Non
         assert machine.told("web")["server_url"] == f"http://127.0.0.1:{port}"
 
 
-def test_a_server_that_lost_its_address_comes_back_with_the_file(tmp_path: Path) -> None:
-    """The new address is taken, and then the old one is, too: `status` and the log say so."""
+def test_a_server_that_lost_its_address_comes_back_by_itself(tmp_path: Path) -> None:
+    """The new address is taken, and then the old one is, too: that is told, and tried again."""
     machine, port = Machine(tmp_path), free_port()
     machine.save(WEB, **_server(machine, port))
     with machine.run():
@@ -72,10 +72,29 @@ def test_a_server_that_lost_its_address_comes_back_with_the_file(tmp_path: Path)
                 assert server is not None
                 assert (server.state, server.problem, server.pid) == ("down", told["why"], None)
 
-        machine.save(WEB, **_server(machine, port))
+        machine.wait_for(f"server ready on 0.0.0.0:{port}")
+        assert len(machine.events("server.not_changed")) == 1, "once is enough"
+        server = (
+            Control(machine.state / "control.sock").get("/v1/status").read(MachineStatus).server
+        )
+        assert server is not None
+        assert server.problem is None
 
-        machine.wait_for("server ready", count=2)
-        assert len(machine.pids()["web"]) == 1
+
+def test_a_server_writes_its_log_as_the_file_says(tmp_path: Path) -> None:
+    """From its start on, and when the file changes."""
+    machine, port = Machine(tmp_path), free_port()
+    machine.save(WEB, machine={"log": {"level": "warning"}}, **_server(machine, port))
+    with machine.run():
+        machine.wait_for('server heard {"do": "log", "level": "warning", "format": "auto"}')
+        machine.save(WEB, machine={"log": {"format": "json"}}, **_server(machine, port))
+        machine.wait_for('server heard {"do": "log", "level": "info", "format": "json"}')
+        machine.save(WEB, machine={"log": {"retain": "1h"}}, **_server(machine, port))
+        machine.wait_for_event("config.applied", generation=3)
+
+    assert sum(line.startswith("server heard") for line in machine.journal()) == 4, (
+        machine.journal()
+    )
 
 
 def test_an_end_beside_a_change_comes(tmp_path: Path) -> None:
