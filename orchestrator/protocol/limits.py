@@ -35,6 +35,8 @@ ENV_ENTRIES: Final = 256
 ENV_BYTES: Final = 256 * KIB
 PARAMS_BYTES: Final = 512 * KIB
 RESULT_BYTES: Final = 256 * KIB
+RAW_RESULT_BYTES: Final = 64 * KIB
+"""Of a result that is not what its kind promises: kept for people who look for what went wrong."""
 
 INPUTS: Final = 32
 UPLOAD_BYTES: Final = 256 * MIB

@@ -67,7 +67,9 @@ class AttemptView(Reply):
     `stdout_bytes` and `stderr_bytes` came here, `output_dropped_bytes` of them were over the limit.
     What the worker declared at the end that the command wrote has `declared` in its name; where the
     output is not that, `output_missing_bytes` says how much is missing or cannot be vouched for.
-    `leftovers` counts processes that the command had left behind and that were killed.
+    `leftovers` counts processes that the command had left behind and that were killed. `lines` are
+    the line ends that it wrote, to both streams; nobody counted those of older versions. A result
+    that was not what its kind promises is `raw_result`.
     """
 
     number: int
@@ -88,8 +90,10 @@ class AttemptView(Reply):
     output_missing_bytes: int = 0
     declared_stdout_bytes: int | None = None
     declared_stderr_bytes: int | None = None
+    lines: int | None = None
     leftovers: int = 0
     late_result: dict[str, Any] | None = None
+    raw_result: dict[str, Any] | None = None
 
 
 class JobDetail(JobView):

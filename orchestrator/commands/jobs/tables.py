@@ -15,7 +15,9 @@ from orchestrator.protocol.views import AttemptView, DeadLetters, JobDetail, Job
 from orchestrator.protocol.words import JobState
 
 JOB_HEADERS: Final = ("ID", "STATE", "AGE", "TOOK", "NAME", "WORKER", "TRY", "KIND", "COMMAND")
-ATTEMPT_HEADERS: Final = ("TRY", "WORKER", "OUTCOME", "STARTED", "TOOK", "STDOUT", "STDERR", "NOTE")
+ATTEMPT_HEADERS: Final = (
+    *("TRY", "WORKER", "OUTCOME", "STARTED", "TOOK", "LINES", "STDOUT", "STDERR", "NOTE"),
+)
 DEAD_HEADERS: Final = ("JOBS", "WHY", "LAST", "NEWEST", "GROUP", "KIND", "LAST WORDS", "COMMAND")
 _STYLES: Final = {
     JobState.SUCCEEDED: "green",
@@ -63,6 +65,7 @@ def attempt_rows(
             _outcome(attempt, offline=offline),
             moment(attempt.started_at),
             duration(attempt.started_at, attempt.finished_at),
+            "" if attempt.lines is None else str(attempt.lines),
             str(attempt.stdout_bytes),
             str(attempt.stderr_bytes),
             _note(attempt),
@@ -130,6 +133,8 @@ def _note(attempt: AttemptView) -> str:
     notes = [attempt.message or ""]
     if attempt.late_result is not None:
         notes.append(f"late result: {_late(attempt.late_result)}")
+    if attempt.raw_result is not None:
+        notes.append(f"its result was {_value(attempt.raw_result)}")
     if attempt.output_dropped_bytes:
         notes.append(f"{attempt.output_dropped_bytes} bytes of output over the limit")
     if attempt.output_missing_bytes:

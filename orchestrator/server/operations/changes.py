@@ -41,7 +41,7 @@ _UPDATE_ATTEMPT: Final = """
         started_us = :started_us, finished_us = :finished_us, pid = :pid, outcome = :outcome,
         reason = :reason, message = :message, exit_code = :exit_code, signal = :signal,
         missing_bytes = :missing_bytes, declared_stdout = :declared_stdout,
-        declared_stderr = :declared_stderr, leftovers = :leftovers
+        declared_stderr = :declared_stderr, leftovers = :leftovers, raw_result = :raw_result
     WHERE job_id = :job_id AND number = :number AND session_id = :was_session AND outcome IS NULL
 """
 INSERT_EVENT: Final = """
@@ -318,4 +318,5 @@ def _attempt_row(job_id: str, attempt: AttemptRecord) -> dict[str, Value]:
         "declared_stdout": attempt.declared_stdout,
         "declared_stderr": attempt.declared_stderr,
         "leftovers": attempt.leftovers,
+        "raw_result": attempt.raw_result,
     }

@@ -24,10 +24,12 @@ _SELECT_ATTEMPTS: Final = """
     SELECT attempt.number, attempt.outcome, attempt.reason, attempt.message, attempt.exit_code,
         attempt.signal, attempt.pid, attempt.claimed_us, attempt.started_us, attempt.finished_us,
         attempt.missing_bytes, attempt.declared_stdout, attempt.declared_stderr,
-        attempt.late_result, attempt.leftovers, worker.name AS worker, machine.hostname AS host,
+        attempt.late_result, attempt.leftovers, attempt.raw_result,
+        worker.name AS worker, machine.hostname AS host,
         coalesce(output.stdout_bytes, 0) AS stdout_bytes,
         coalesce(output.stderr_bytes, 0) AS stderr_bytes,
-        coalesce(output.dropped_bytes, 0) AS dropped_bytes
+        coalesce(output.dropped_bytes, 0) AS dropped_bytes,
+        CASE WHEN output.job_id IS NULL THEN 0 ELSE output.lines END AS lines
     FROM attempt
     LEFT JOIN worker ON worker.id = attempt.worker_id
     LEFT JOIN machine ON machine.id = worker.machine_id

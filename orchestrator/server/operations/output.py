@@ -20,9 +20,9 @@ from orchestrator.server.store.interface import Reader, Transaction, Value
 
 OUTPUT_COLUMNS: Final = """
     output.length, output.digest, output.stdout_bytes, output.stderr_bytes, output.inline_frames,
-    output.gap_start, output.gap_end, output.dropped_bytes
+    output.gap_start, output.gap_end, output.dropped_bytes, output.lines
 """
-OUTPUT_WIDTH: Final = 8
+OUTPUT_WIDTH: Final = 9
 _SELECT_STATE: Final = f"""
     SELECT {OUTPUT_COLUMNS}, attempt.outcome, attempt.missing_bytes
     FROM attempt LEFT JOIN output
@@ -44,15 +44,15 @@ _SELECT_ENTITLED: Final = f"""
 """
 _SAVE: Final = """
     INSERT INTO output (job_id, attempt, length, digest, stdout_bytes, stderr_bytes, inline_frames,
-        gap_start, gap_end, dropped_bytes)
+        gap_start, gap_end, dropped_bytes, lines)
     SELECT job_id, number, :length, :digest, :stdout_bytes, :stderr_bytes, :inline_frames,
-        :gap_start, :gap_end, :dropped_bytes
+        :gap_start, :gap_end, :dropped_bytes, :lines
     FROM attempt
     WHERE job_id = :job_id AND number = :attempt AND session_id = :session_id AND outcome IS NULL
     ON CONFLICT (job_id, attempt) DO UPDATE SET length = excluded.length, digest = excluded.digest,
         stdout_bytes = excluded.stdout_bytes, stderr_bytes = excluded.stderr_bytes,
         inline_frames = excluded.inline_frames, gap_start = excluded.gap_start,
-        gap_end = excluded.gap_end, dropped_bytes = excluded.dropped_bytes
+        gap_end = excluded.gap_end, dropped_bytes = excluded.dropped_bytes, lines = excluded.lines
     WHERE output.length = :was_length
 """
 _SAVE_PART: Final = """
@@ -114,7 +114,8 @@ def log_of(values: Sequence[Any]) -> OutputLog:
     """
     if values[0] is None:
         return _EMPTY
-    length, digest, stdout, stderr, inline, gap_start, gap_end, dropped = values[:OUTPUT_WIDTH]
+    length, digest, stdout, stderr, inline = values[:5]
+    gap_start, gap_end, dropped, lines = values[5:OUTPUT_WIDTH]
     return OutputLog(
         length=length,
         digest=bytes(digest),
@@ -124,6 +125,7 @@ def log_of(values: Sequence[Any]) -> OutputLog:
         gap_start=gap_start,
         gap_end=gap_end,
         dropped_bytes=dropped,
+        lines=lines,
     )
 
 
@@ -204,4 +206,5 @@ def _log_row(key: AttemptKey, growth: Growth) -> dict[str, Value]:
         "gap_start": after.gap_start,
         "gap_end": after.gap_end,
         "dropped_bytes": after.dropped_bytes,
+        "lines": after.lines,
     }

@@ -46,6 +46,8 @@ class OutputLog:
     gap_start: int = 0
     gap_end: int = 0
     dropped_bytes: int = 0
+    lines: int | None = 0
+    """Line ends that came here, kept or not; `None` where an older version began to count none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +102,21 @@ def _new_frames(data: bytes, known: int) -> list[Frame]:
 def _counted(log: OutputLog, frames: Sequence[Frame], data: bytes) -> OutputLog:
     """Return the log with its length, its counts and its digest carried on."""
     digest, stdout, stderr = log.digest, log.stdout_bytes, log.stderr_bytes
-    length = log.length
+    length, lines = log.length, 0
     for frame in frames:
         digest = chain(digest, data[frame.end - frame.size : frame.end])
         stdout += len(frame.data) if frame.type == FrameType.OUT else 0
         stderr += len(frame.data) if frame.type == FrameType.ERR else 0
+        lines += 0 if frame.type == FrameType.NOTE else frame.data.count(b"\n")
         length += frame.size
-    return replace(log, length=length, digest=digest, stdout_bytes=stdout, stderr_bytes=stderr)
+    return replace(
+        log,
+        length=length,
+        digest=digest,
+        stdout_bytes=stdout,
+        stderr_bytes=stderr,
+        lines=None if log.lines is None else log.lines + lines,
+    )
 
 
 def _own(frame: Frame) -> int:

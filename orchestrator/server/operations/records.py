@@ -139,6 +139,7 @@ class AttemptRecord:
     declared_stdout: int | None = None
     declared_stderr: int | None = None
     leftovers: int = 0
+    raw_result: str | None = None
 
     def __post_init__(self) -> None:
         self.was_session = self.session_id

@@ -52,12 +52,13 @@ from orchestrator.server.operations.records import (
     JobRecord,
 )
 from orchestrator.server.operations.restoration import note_unknown
+from orchestrator.server.operations.results import acceptable
 from orchestrator.server.store.interface import Transaction
 from orchestrator.server.store.pairs import Pair, tuples_of_pairs
 
 _LOGGER: Final = logging.getLogger(__name__)
 _SELECT: Final = f"""
-    SELECT {JOB_COLUMNS}, {ATTEMPT_COLUMNS}, {OUTPUT_COLUMNS}
+    SELECT {JOB_COLUMNS}, {ATTEMPT_COLUMNS}, {OUTPUT_COLUMNS}, job.kind
     FROM {{pairs}}
     JOIN attempt ON attempt.job_id = column1 AND attempt.number = column2
     JOIN job ON job.id = attempt.job_id
@@ -77,6 +78,7 @@ class _Reported:
 
     held: Held
     log: OutputLog
+    kind: str
     before: OutputLog = field(init=False)
     tail: bytes = b""
     """The last frames that the batch brings of it."""
@@ -146,7 +148,7 @@ class _Batch:
             job = jobs.get(values[0]) or jobs.setdefault(values[0], JobRecord.of(values))
             attempt = AttemptRecord.of(values[JOB_WIDTH:])
             log = log_of(values[JOB_WIDTH + ATTEMPT_WIDTH :])
-            found[job.id, attempt.number] = _Reported(Held(job, attempt), log)
+            found[job.id, attempt.number] = _Reported(Held(job, attempt), log, values[-1])
         return found
 
     def _answer(self, pair: Pair, reported: _Reported | None, events: list[ReportEvent]) -> Ack:
@@ -169,7 +171,7 @@ class _Batch:
         held = reported.held
         settled = abandon = False
         for event in events:
-            accepted = _acceptable(event)
+            accepted = acceptable(event, reported.kind)
             if held.is_entitled(self._session_id):
                 settled = self._apply(reported, accepted)
             elif _is_repeated(held.attempt, accepted):
@@ -266,8 +268,11 @@ class _Batch:
         held.attempt.finished_us = held.believed(event.at_us, now_us=self._tx.now_us)
         if change.state is JobState.FAILED:
             held.job.last_line = last_line(log.inline or reported.tail)
-        if change.finished:
-            held.job.result = None if event.result is None else to_json(event.result).decode()
+        result = None if event.result is None else to_json(event.result).decode()
+        if event.reason is Reason.INVALID_RESULT:
+            held.attempt.raw_result = result
+        elif change.finished:
+            held.job.result = result
         self._changes.end(held, event.outcome, change)
         return True
 
@@ -300,17 +305,6 @@ class _Batch:
             self._changes.tell(
                 held.job, JobEventType.LATE_RESULT, attempt=held.attempt.number, data=words
             )
-
-
-def _acceptable(event: ReportEvent) -> ReportEvent:
-    """Return the event as it is accepted: an end whose result is too large is a failure.
-
-    Also when it is said again: what is accepted is what it is then compared with.
-    """
-    if event.type != "ended" or event.result is None or len(to_json(event.result)) <= RESULT_BYTES:
-        return event
-    failed = {"outcome": Outcome.FAILED, "reason": Reason.RESULT_TOO_LARGE, "result": None}
-    return event.model_copy(update=failed)
 
 
 def _describe(attempt: AttemptRecord, event: Ended, log: OutputLog) -> None:

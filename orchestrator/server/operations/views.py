@@ -108,8 +108,10 @@ def attempt_view(row: Row) -> AttemptView:
         output_missing_bytes=row["missing_bytes"],
         declared_stdout_bytes=row["declared_stdout"],
         declared_stderr_bytes=row["declared_stderr"],
+        lines=row["lines"],
         leftovers=row["leftovers"],
         late_result=None if late is None else from_json(late),
+        raw_result=None if row["raw_result"] is None else from_json(row["raw_result"]),
     )
 
 

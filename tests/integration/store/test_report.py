@@ -31,11 +31,15 @@ async def test_a_job_goes_from_claim_to_success(world: World) -> None:
     assert (await world.job(job.id)).state is JobState.RUNNING
 
     over = world.now_us - 2_000_000
-    ack = await worker.tell(ended(grant, at_us=over, result={"ok": True}))
+    ack = await worker.tell(ended(grant, at_us=over, result={"ok": True, "took_ms": 9}))
 
     assert (ack.settled, ack.directive, ack.output_offset) == (True, None, 0)
     shown = await world.job(job.id)
-    assert (shown.state, shown.reason, shown.result) == (JobState.SUCCEEDED, None, {"ok": True})
+    assert (shown.state, shown.reason, shown.result) == (
+        JobState.SUCCEEDED,
+        None,
+        {"ok": True, "took_ms": 9},
+    )
     assert (shown.started_at, shown.finished_at) == (moment(began), moment(over))
     (attempt,) = shown.attempts
     assert (attempt.outcome, attempt.pid, attempt.worker) == (Outcome.SUCCEEDED, 77, "w1")
