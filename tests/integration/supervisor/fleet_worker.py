@@ -2,7 +2,7 @@
 
 It writes down what it hears. Files in its folder make it behave: `exit-code` ends it with that code
 each time, `once` with that code once, `mute` lets it fall silent and deaf, `busy` keeps it from
-finishing while it drains.
+finishing while it drains, `job` holds the id of a job that it says to run.
 """
 
 import json
@@ -85,10 +85,15 @@ class _Worker:
             "reason": paused and paused["reason"],
             "slots": slots,
             "allowed": slots if self._allowed is None else self._allowed,
-            "running": [],
-            "running_count": 0,
+            "running": self._running(),
+            "running_count": len(self._running()),
         }
         self._send({"standing": standing})
+
+    def _running(self) -> list[dict[str, Any]]:
+        """Return the job that it says to run, if it is to say so."""
+        job = self._folder / "job"
+        return [{"job": job.read_text(), "attempt": 1}] if job.exists() else []
 
     def _send(self, message: dict[str, Any]) -> None:
         self._line.send(json.dumps(message).encode())

@@ -19,6 +19,7 @@ import pytest
 from orchestrator.client.control import Control
 from orchestrator.protocol.machine import MachineStatus
 from tests.integration.supervisor.fleets import REPOSITORY, Machine, worker
+from tests.support.fake_api import JOB_ID, answer, fake_api, job
 from tests.support.processes import clean_environment
 from tests.support.waiting import wait_until
 
@@ -138,6 +139,29 @@ def test_keys_act_on_the_chosen_worker(machine: Machine) -> None:
         top.expect("drained")
         top.press("q")
 
+        assert top.end() == 0
+
+
+def test_a_key_cancels_the_chosen_job(machine: Machine) -> None:
+    """Pressed twice, at the job's server; what is about a worker does nothing to a job."""
+    (machine.folder(1) / "job").write_text(JOB_ID)
+    with fake_api() as api, _watching(machine, **api.env) as top:
+        api.on("POST", f"/api/v1/jobs/{JOB_ID}/cancel", answer(job("cancelled")))
+        top.expect(JOB_ID)
+        top.press("c")
+        top.expect("choose a job")
+        top.press("k")
+        top.press("r")
+        top.expect("choose a worker")
+
+        top.press("c")
+        top.expect(f"press c once more to cancel {JOB_ID}")
+        assert api.asked == []
+        top.press("c")
+        top.expect(f"cancel {JOB_ID}: ordered")
+
+        assert [one.path for one in api.asked] == [f"/api/v1/jobs/{JOB_ID}/cancel"]
+        top.press("q")
         assert top.end() == 0
 
 

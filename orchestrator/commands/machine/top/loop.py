@@ -38,7 +38,7 @@ REASON: Final = "orchestrator top"
 
 def run(surroundings: Surroundings, control: Control, *, once: bool, as_json: bool) -> int:
     """Show it once, or until somebody has seen enough; return the exit code."""
-    seen = _Seen(control)
+    seen = _Seen(control, surroundings)
     if as_json or once or not terminal.is_one(surroundings.environ):
         return _snapshot(seen, as_json=as_json)
     try:
@@ -117,13 +117,17 @@ def _pipe() -> Iterator[tuple[int, int]]:
 class _Seen:
     """What is seen of one orchestrator."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, surroundings: Surroundings) -> None:
         self._control = control
+        self._surroundings = surroundings
         self._sampler = Sampler()
         self._status: MachineStatus | None = None
         self._trouble: OrchestratorError | None = None
         self._message = ""
         self._chosen: str | None = None
+        """A worker by its name, or a job by its id."""
+        self._doomed: str | None = None
+        """The job that another press cancels."""
         self._log: collections.deque[str] = collections.deque(maxlen=LOG_LINES)
         self._usage: dict[str, Usage] = {}
 
@@ -148,9 +152,15 @@ class _Seen:
             return
         self._trouble = None
         self._usage = self._sampler.look(self._status.workers, now=time.monotonic())
-        names = [worker.name for worker in self._status.workers]
-        if self._chosen not in names:
-            self._chosen = names[0] if names else None
+        choices = self._choices()
+        if self._chosen not in choices:
+            self._chosen = choices[0] if choices else None
+
+    def _choices(self) -> list[str]:
+        """Return what the keys can be about, as it is on the screen: workers, then their jobs."""
+        workers = [] if self._status is None else self._status.workers
+        jobs = [job.job for worker in workers for job in worker.running]
+        return [*(worker.name for worker in workers), *jobs]
 
     def must_be_seen(self) -> None:
         """Say why nobody knows how it is, if that is so."""
@@ -179,14 +189,21 @@ class _Seen:
 
     def press(self, key: str) -> None:
         """Do what a key stands for."""
-        workers = {} if self._status is None else {one.name: one for one in self._status.workers}
-        worker = workers.get(self._chosen or "")
-        if worker is None:
+        choices, chosen = self._choices(), self._chosen
+        if chosen is None:
             return
+        doomed, self._doomed = self._doomed, None
         if key in {"up", "down"}:
-            names = list(workers)
             step = 1 if key == "down" else -1
-            self._chosen = names[(names.index(worker.name) + step) % len(names)]
+            self._chosen = choices[(choices.index(chosen) + step) % len(choices)]
+            return
+        workers = {} if self._status is None else {one.name: one for one in self._status.workers}
+        worker = workers.get(chosen)
+        if key in {"c", "C"}:
+            self._cancel(None if worker else chosen, sure=doomed == chosen)
+            return
+        if worker is None:
+            self._message = "choose a worker with ↑↓: of a job only c is known"
             return
         verb = {
             "p": "resume" if worker.state in HELD else "pause",
@@ -195,6 +212,21 @@ class _Seen:
         }.get(key.lower())
         if verb is not None:
             self._order(worker.name, verb)
+
+    def _cancel(self, job: str | None, *, sure: bool) -> None:
+        """Have a job ended, by its server; one press too many must not do that."""
+        if job is None:
+            self._message = "choose a job with ↑↓, then c cancels it"
+        elif not sure:
+            self._doomed, self._message = job, f"press c once more to cancel {job}"
+        else:
+            try:
+                with self._surroundings.connect() as remote:
+                    remote.cancel(job, REASON)
+            except OrchestratorError as error:
+                self._message = f"cancel {job}: {error.message}"
+            else:
+                self._message = f"cancel {job}: ordered"
 
     def _order(self, name: str, verb: str) -> None:
         asked = {

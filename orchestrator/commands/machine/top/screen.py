@@ -18,7 +18,7 @@ from orchestrator.commands.machine.top.usage import Usage
 from orchestrator.commands.moments import ago
 from orchestrator.protocol.machine import MachineStatus, WorkerStatus
 
-KEYS: Final = "↑↓ choose  p pause/resume  d drain  r restart  q quit"
+KEYS: Final = "↑↓ choose  p pause/resume  d drain  r restart  c cancel a job  q quit"
 LOG_ROWS: Final = 5
 """So many lines of the log there are at least, where the screen has room for anything else."""
 _CODES: Final = {"green": "32", "cyan": "36", "yellow": "33", "red": "31", "dim": "2"}
@@ -40,7 +40,7 @@ class View:
     message: str = ""
     """What came of the last key, or what is wrong."""
     chosen: str | None = None
-    """The worker that the keys are about."""
+    """The worker, or the job, that the keys are about."""
     now: datetime
 
 
@@ -129,9 +129,11 @@ def _worker(worker: WorkerStatus, now: datetime) -> tuple[str, ...]:
 
 def _jobs(view: View, width: int) -> list[Line]:
     rows: list[tuple[str, ...]] = []
+    jobs = []
     for worker in [] if view.status is None else view.status.workers:
         for job in worker.running:
             usage = view.usage.get(job.job)
+            jobs.append(job.job)
             rows.append(
                 (
                     job.job,
@@ -149,7 +151,8 @@ def _jobs(view: View, width: int) -> list[Line]:
         return []
     widths = _JOB_WIDTHS if not width or width >= 80 else _JOB_NARROW
     head, *cells = _columns([_JOB_HEAD, *rows], widths, width)
-    return [Line(head, "head"), *map(Line, cells)]
+    shown = [Line(text, chosen=job == view.chosen) for text, job in zip(cells, jobs, strict=True)]
+    return [Line(head, "head"), *shown]
 
 
 def _columns(rows: Sequence[Sequence[str]], widths: Sequence[int], width: int) -> list[str]:
