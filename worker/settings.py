@@ -50,7 +50,7 @@ class JobLimits(BaseModel):
     pids: int | None = Field(default=None, ge=1)
     open_files: int | None = Field(default=None, ge=16)
     output_bytes: int = Field(default=limits.OUTPUT_CAP_BYTES, ge=0)
-    nice: int = Field(default=0, ge=0, le=19)
+    nice: int = Field(default=limits.NICE_DEFAULT, ge=0, le=19)
 
 
 class Pause(BaseModel):

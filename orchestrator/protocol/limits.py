@@ -79,6 +79,8 @@ REPORT_BYTES: Final = 1 * MIB
 OUTPUT_INLINE_BYTES: Final = 8 * KIB
 """Output frames up to here ride in a report and live in the attempt's row; more goes to a file."""
 OUTPUT_POST_BYTES: Final = 4 * MIB
+NICE_DEFAULT: Final = 5
+"""How far jobs step back, so that under load whoever looks after them still answers in time."""
 OUTPUT_CAP_BYTES: Final = 64 * MIB
 """Of an attempt's own bytes, both streams together; more keeps the head and the tail."""
 OUTPUT_HEAD_BYTES: Final = 8 * MIB

@@ -20,6 +20,7 @@ from orchestrator.protocol.limits import (
     GRACE_MAX_S,
     KIB,
     MIB,
+    NICE_DEFAULT,
     OUTPUT_CAP_BYTES,
     SLOTS_MAX,
     TAGS,
@@ -265,7 +266,7 @@ class Limits(Part):
     """How many files a process of it may have open."""
     output: Annotated[int, *size(KIB, OUTPUT_CAP_BYTES)] = OUTPUT_CAP_BYTES
     """How much output is kept; of more, the beginning and the end."""
-    nice: Annotated[int, Field(ge=0, le=19)] = 0
+    nice: Annotated[int, Field(ge=0, le=19)] = NICE_DEFAULT
     """How far it steps back for other programs: 0 not at all, 19 most."""
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from orchestrator.protocol.limits import OUTPUT_CAP_BYTES
+from orchestrator.protocol.limits import NICE_DEFAULT, OUTPUT_CAP_BYTES
 
 NO_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -49,7 +49,7 @@ class JobLimits:
     pids: int | None = None
     open_files: int | None = None
     output_bytes: int = OUTPUT_CAP_BYTES
-    nice: int = 0
+    nice: int = NICE_DEFAULT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,7 +70,7 @@ def test_all_that_was_said_is_told() -> None:
         **dict.fromkeys(("timeout_s", "memory_bytes", "cpus", "open_files")),
         "pids": 9,
         "output_bytes": JobLimits().output_bytes,
-        "nice": 0,
+        "nice": JobLimits().nice,
     }
     assert told["log"] == {
         "level": "error",

@@ -105,11 +105,11 @@ def test_a_plan_reads_as_a_person_would_say_it() -> None:
 
 def test_changes_of_one_time_stand_together() -> None:
     """Durations have their unit, and a name is told with the old one."""
-    new = _worker("shop", concurrency=3, drain_timeout_s=90.0, limits=JobLimits(nice=5, cpus=0.5))
+    new = _worker("shop", concurrency=3, drain_timeout_s=90.0, limits=JobLimits(nice=7, cpus=0.5))
 
     assert str(plan(_machine(_worker()), _machine(new))) == (
         "shop: renamed from web, concurrency 1→3, drain_timeout 600 s→90 s (now), "
-        "limits.cpus none→0.5, limits.nice 0→5 (next job)"
+        "limits.cpus none→0.5, limits.nice 5→7 (next job)"
     )
 
 
