@@ -20,10 +20,12 @@ from orchestrator.server.operations.views import SELECT_JOB, job_view
 from orchestrator.server.store.interface import Reader, Value
 from orchestrator.server.store.statement import Statement
 
-SCANNED: Final = 20_000
+SCANNED: Final = 10_000
 """Jobs that one page looks at: a twentieth of a second of a reader."""
 _ID_SLACK_US: Final = 3600 * 1_000_000
 """An id is made before its job is stored, and maybe by another clock."""
+_LAST: Final = "job_~"
+"""Behind every id."""
 _HAS_TAG: Final = Statement(
     """EXISTS (
         SELECT 1 FROM job_spec, json_each(job_spec.spec, '$.requires.tags') AS tag
@@ -51,21 +53,20 @@ class Found:
     following: Cursor | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Stream:
-    """Jobs that an index has in order: a condition that it answers, or none for all jobs."""
-
-    condition: str = ""
-
-
 class _Conditions:
-    """The conditions of some filters, for both databases, with their parameters."""
+    """The conditions of some filters, for both databases, with their parameters.
+
+    `after` and `before` are ids between which all jobs lie, and the only conditions on ids there
+    are: a database begins and ends its search at one bound each, and is blind to a second.
+    """
 
     def __init__(self) -> None:
         self.params: dict[str, Value] = {}
-        self.streams: list[_Stream] = [_Stream()]
+        self.streams: list[str] = [""]
         self.rest: list[str] = []
         self.rest_postgres: list[str] = []
+        self.after = ""
+        self.before = _LAST
 
     def param(self, value: Value) -> str:
         """Return the place of a value."""
@@ -83,10 +84,14 @@ class _Conditions:
         if not values:
             return
         places = [self.param(value) for value in sorted(values)]
-        if indexed and self.streams == [_Stream()]:
-            self.streams = [_Stream(f"{column} = {place}") for place in places]
+        if indexed and self.streams == [""]:
+            self.streams = [f" AND {column} = {place}" for place in places]
         else:
             self.must(f"{column} IN ({', '.join(places)})")
+
+    def between(self, *, after: str = "", before: str = _LAST) -> None:
+        """Narrow the ids; both ends are outside."""
+        self.after, self.before = max(self.after, after), min(self.before, before)
 
 
 def find_jobs(  # noqa: PLR0913  # what a page is
@@ -107,50 +112,57 @@ def find_jobs(  # noqa: PLR0913  # what a page is
     for wanted in filters:
         _demand(asked, wanted)
     if upto is not None:
-        asked.must(f"job.id <= {asked.param(upto)}")
-    order, beyond = ("", ">") if oldest_first else ("DESC", "<")
-    if cursor is not None:
-        from_here = f"job.id {beyond} {asked.param(cursor.job_id)}"
-    else:
-        from_here = "job.id > ''"
-    end = _end_of_scan(reader, asked, from_here, order, scanned) if asked.rest else None
+        asked.between(before=f"{upto}~")
+    if cursor is not None and oldest_first:
+        asked.between(after=cursor.job_id)
+    elif cursor is not None:
+        asked.between(before=cursor.job_id)
+    order = "" if oldest_first else "DESC"
+    end = _end_of_scan(reader, asked, order, scanned) if asked.rest else None
+    if end is not None and oldest_first:
+        asked.between(before=f"{end}~")
+    elif end is not None:
+        asked.between(after=_just_before(end))
     found: list[str] = []
     for stream in asked.streams:
-        fixed = [from_here, *([stream.condition] if stream.condition else [])]
-        if end is not None:
-            fixed.append(f"job.id {'<=' if oldest_first else '>='} :end")
         sql = _both(
-            f"SELECT job.id FROM job WHERE {{}} ORDER BY job.id {order} LIMIT :limit",
-            [*fixed, *asked.rest],
-            [*fixed, *asked.rest_postgres],
+            f"SELECT job.id FROM job WHERE job.id > :after AND job.id < :before{stream}{{}} "
+            f"ORDER BY job.id {order} LIMIT :limit",
+            asked,
         )
-        params = asked.params | ({} if end is None else {"end": end})
-        found += [job_id for (job_id,) in reader.tuples(sql, **params, limit=limit + 1)]
+        bounds = {"after": asked.after, "before": asked.before, "limit": limit + 1}
+        found += [job_id for (job_id,) in reader.tuples(sql, **asked.params, **bounds)]
     found = sorted(found, reverse=not oldest_first)
     if len(found) > limit:
         return Found(found[:limit], Cursor(found[limit - 1]))
     return Found(found, None if end is None else Cursor(end))
 
 
-def _end_of_scan(
-    reader: Reader, asked: _Conditions, from_here: str, order: str, scanned: int
-) -> str | None:
+def _just_before(job_id: str) -> str:
+    """Return a text behind every id that sorts before this one."""
+    return f"{job_id[:-1]}{chr(ord(job_id[-1]) - 1)}~"
+
+
+def _end_of_scan(reader: Reader, asked: _Conditions, order: str, scanned: int) -> str | None:
     """Return the last job that this page looks at, or `None` if it looks at all that are left."""
     ends: list[str] = []
     for stream in asked.streams:
-        condition = f" AND {stream.condition}" if stream.condition else ""
         sql = (
-            f"SELECT job.id FROM job WHERE {from_here}{condition} "
+            f"SELECT job.id FROM job WHERE job.id > :after AND job.id < :before{stream} "
             f"ORDER BY job.id {order} LIMIT 1 OFFSET :scanned"
         )
-        ends += [job_id for (job_id,) in reader.tuples(sql, **asked.params, scanned=scanned - 1)]
+        bounds = {"after": asked.after, "before": asked.before, "scanned": scanned - 1}
+        ends += [job_id for (job_id,) in reader.tuples(sql, **asked.params, **bounds)]
     if not ends:
         return None
     return max(ends) if order else min(ends)
 
 
-def _both(sql: str, conditions: Sequence[str], postgres: Sequence[str]) -> Statement:
-    ours, theirs = (sql.format(" AND ".join(some)) for some in (conditions, postgres))
+def _both(sql: str, asked: _Conditions) -> Statement:
+    ours, theirs = (
+        sql.format("".join(f" AND {condition}" for condition in some))
+        for some in (asked.rest, asked.rest_postgres)
+    )
     return Statement(ours, postgres=theirs)
 
 
@@ -229,9 +241,9 @@ def _demand_span(asked: _Conditions, column: str, span: Span) -> None:
 def _demand_ids_of(asked: _Conditions, created: Span) -> None:
     """Let the order of the ids, which begin with a moment, end the search early."""
     if created.after_us is not None:
-        asked.must(f"job.id > {asked.param(_id_at(created.after_us - _ID_SLACK_US))}")
+        asked.between(after=_id_at(created.after_us - _ID_SLACK_US))
     if created.before_us is not None:
-        asked.must(f"job.id < {asked.param(_id_at(created.before_us + _ID_SLACK_US))}")
+        asked.between(before=_id_at(created.before_us + _ID_SLACK_US))
 
 
 def _id_at(at_us: int) -> str:

@@ -1,6 +1,7 @@
 """Looking at jobs: one, a page of many, a timeline."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from orchestrator.protocol.views import JobView
 from orchestrator.protocol.words import JobState
 from orchestrator.server.operations.job_lists import Cursor, find_jobs, list_jobs
 from orchestrator.server.operations.jobs import get_job, list_events, view_job
+from orchestrator.server.store.interface import Reader, Value
 from tests.integration.store.world import World, ended, failed
 from tests.support.builders import command, delay
 
@@ -227,3 +229,55 @@ async def test_a_page_looks_at_a_bounded_stretch_of_jobs(
     found = [job_id for page in pages for job_id in page]
     expected = [jobs[3].id, jobs[8].id]
     assert found == (expected if oldest_first else expected[::-1])
+
+
+class Explaining:
+    """A reader that remembers how the database was going to find each answer."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.plans: list[str] = []
+
+    def tuples(self, sql: str, **params: Value) -> list[tuple[Any, ...]]:
+        """Return the rows, and keep the plan."""
+        told = self._reader.tuples(f"EXPLAIN QUERY PLAN {sql}", **params)
+        self.plans.append("; ".join(row[-1] for row in told))
+        return self._reader.tuples(sql, **params)
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [
+        ("", "PRIMARY KEY (id>? AND id<?)"),
+        ("state:failed", "job_by_state (state=? AND id>? AND id<?)"),
+        ("state:failed,queued kind:command", "job_by_state (state=? AND id>? AND id<?)"),
+        ("name:build label:team=web", "job_by_name (name=? AND id>? AND id<?)"),
+        ("group:0011223344556677", "job_by_fingerprint (fingerprint=? AND id>? AND id<?)"),
+        ("worker:atlas created:<2h text", "PRIMARY KEY (id>? AND id<?)"),
+        ("tag:gpu kind:command", "PRIMARY KEY (id>? AND id<?)"),
+    ],
+)
+async def test_a_page_is_read_in_order_between_two_ids(
+    world: World, database: str, text: str, way: str, *, oldest_first: bool
+) -> None:
+    """No filter lets the database sort, or begin at one end of all jobs and walk to the other."""
+    if database != "sqlite":
+        pytest.skip("plans of an empty PostgreSQL say nothing")
+    await world.submit()
+    wanted = [parse(text, now_us=world.now_us)]
+
+    def plans(reader: Reader) -> list[str]:
+        explaining = Explaining(reader)
+        find_jobs(
+            explaining,  # type: ignore[arg-type]  # it only reads tuples
+            wanted,
+            cursor=Cursor("job_" + "0" * 26) if oldest_first else None,
+            limit=50,
+            oldest_first=oldest_first,
+        )
+        return explaining.plans
+
+    for plan in await world.read(plans):
+        assert way in plan.partition(";")[0]
+        assert "TEMP B-TREE" not in plan
