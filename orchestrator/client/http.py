@@ -88,6 +88,17 @@ class Api:
         address = self.endpoint.address(path)
         return self._answer(_request(self.endpoint, "POST", address, sent), timeout_s)
 
+    def patch(self, path: str, request: BaseModel, *, timeout_s: float = CALL_S) -> Answer:
+        """Return the answer to a PATCH: what the model was told, and nothing else, is sent."""
+        body = request.model_dump_json(exclude_unset=True).encode()
+        address = self.endpoint.address(path)
+        return self._answer(_request(self.endpoint, "PATCH", address, _Sent(JSON, body)), timeout_s)
+
+    def delete(self, path: str, *, timeout_s: float = CALL_S) -> Answer:
+        """Return the answer to a DELETE."""
+        request = _request(self.endpoint, "DELETE", self.endpoint.address(path), _Sent(JSON))
+        return self._answer(request, timeout_s)
+
     def upload(self, path: str, params: Params, pieces: Iterable[bytes], *, size: int) -> Answer:
         """Send `size` bytes from `pieces`, asked for as fast as the network takes them."""
         sent = _Sent({**RAW, "Content-Length": str(size)}, pieces)

@@ -5,12 +5,15 @@ It knows no command and imports nothing heavy, because `--help` does. A refusal 
 """
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from orchestrator.protocol import limits
 from orchestrator.protocol.ids import is_id
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd]|)")
@@ -58,6 +61,39 @@ class Pauses(click.ParamType[tuple[float, ...]]):
         numbers += [float(factor) for factor in rest[:1]]
         numbers += [Duration().convert(longest, param, ctx) for longest in rest[1:]]
         return tuple(numbers)
+
+
+class When(click.ParamType["datetime | None"]):
+    """A moment, such as `2026-01-31T09:00:00Z`, a duration from now, or `now`."""
+
+    name = "moment"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "datetime | None":
+        """Return the moment, or `None` for now."""
+        from datetime import UTC, datetime, timedelta
+
+        from orchestrator.kernel.clock import SystemClock
+
+        text = str(value).strip()
+        if text == "now":
+            return None
+        if _WHOLE.fullmatch(text):
+            later = timedelta(seconds=Duration().convert(text, param, ctx))
+            return datetime.fromtimestamp(SystemClock().now(), UTC) + later
+        try:
+            when = datetime.fromisoformat(text)
+        except ValueError:
+            when = None
+        if when is None or when.tzinfo is None:
+            self.fail(
+                f"{text!r} is no moment; write now, a time from now such as 90m, "
+                "or a moment with its time zone, such as 2026-01-31T09:00:00Z",
+                param,
+                ctx,
+            )
+        return when
 
 
 class Assignment(click.ParamType[tuple[str, str | None]]):

@@ -15,7 +15,13 @@ from orchestrator.client.http import Api
 from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.errors import Overloaded, Unavailable
 from orchestrator.protocol import limits
-from orchestrator.protocol.jobs import CancelRequest, HoldRequest, JobSpec, RetryRequest
+from orchestrator.protocol.jobs import (
+    AmendRequest,
+    CancelRequest,
+    HoldRequest,
+    JobSpec,
+    RetryRequest,
+)
 from orchestrator.protocol.views import EventView, FileView, Page
 
 T = TypeVar("T")
@@ -79,6 +85,14 @@ class Remote:
         """Ask for a job's end; asking twice changes nothing, so it may be asked again."""
         request = CancelRequest(comment=comment, force=force)
         return self.api.post(f"{JOBS}/{job_id}/cancel", request)
+
+    def amend(self, job_id: str, request: AmendRequest) -> Answer:
+        """Change a job that has not begun; twice is once, so it is asked again when needed."""
+        return again(lambda: self.api.patch(f"{JOBS}/{job_id}", request))
+
+    def delete(self, job_id: str) -> Answer:
+        """Delete a finished job."""
+        return self.api.delete(f"{JOBS}/{job_id}")
 
     def hold(self, job_ids: Sequence[str], comment: str | None) -> Answer:
         """Keep jobs back; twice is once, so it is asked again when needed."""

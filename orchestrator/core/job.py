@@ -117,6 +117,13 @@ class TimeRanOut:
 
 
 @dataclass(frozen=True, slots=True)
+class DueMoved:
+    """Somebody wants it to begin at another moment; `None` is as soon as possible."""
+
+    due_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Restored:
     """The database is a backup's: what became of the job since it was made, nobody knows."""
 
@@ -135,6 +142,7 @@ Happening = (
     | DependencyFailed
     | NeverStarted
     | TimeRanOut
+    | DueMoved
     | Restored
 )
 
@@ -189,6 +197,8 @@ def decide(  # noqa: C901, PLR0912 - a case for each
             return _walk(job, E.EXPIRED, reason=Reason.QUEUE_TTL)
         case TimeRanOut():
             return _out_of_time(job)
+        case DueMoved():
+            return _due_moved(job, happened.due_us, now_us=now_us)
         case Restored():
             return _restored(job)
         case Released():
@@ -276,15 +286,38 @@ def _freed(job: Job, due: JobEvent, early: JobEvent, *, due_us: int | None, now_
     """Return a job to the queue, or to wait for its moment if that is still to come."""
     if due_us is None or due_us <= now_us:
         return _walk(job, due)
-    begun = job.failures + job.lost > 0
-    pending = PendingReason.BACKOFF if begun else PendingReason.NOT_BEFORE
-    return replace(_walk(job, early, pending_reason=pending), due_us=due_us)
+    return replace(_walk(job, early, pending_reason=_not_yet(job)), due_us=due_us)
 
 
 def _dependency_failed(job: Job, *, hold: bool) -> Change:
     if hold:
         return _walk(job, E.PUT_ON_HOLD, pending_reason=PendingReason.HELD)
     return _walk(job, E.DEPENDENCY_FAILED, reason=Reason.DEPENDENCY_FAILED)
+
+
+def _not_yet(job: Job) -> PendingReason:
+    """Return why a job is not due: it is tried again, or was never to begin before."""
+    begun = job.failures + job.lost > 0
+    return PendingReason.BACKOFF if begun else PendingReason.NOT_BEFORE
+
+
+def _due_moved(job: Job, due_us: int | None, *, now_us: int) -> Change:
+    """Only a job that waits for a moment, or for a worker, can wait for another moment.
+
+    A held one is let go before: `ReleaseAsked` then says for what it waits.
+    """
+    later = due_us is not None and due_us > now_us
+    if job.state is S.SCHEDULED:
+        if later:
+            return replace(_stay(job), pending_reason=_not_yet(job), due_us=due_us)
+        return _walk(job, E.FELL_DUE)
+    if job.state is S.QUEUED and later:
+        path = (E.PUT_ON_HOLD, E.UNHELD_EARLY)
+        return replace(_walk(job, *path, pending_reason=_not_yet(job)), due_us=due_us)
+    if job.state in {S.QUEUED, S.HELD}:
+        return _stay(job)
+    message = f"a job that is {job.state} waits for no moment"
+    raise IllegalTransition(message)
 
 
 def _restored(job: Job) -> Change:

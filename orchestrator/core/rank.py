@@ -13,6 +13,11 @@ def rank(enqueued_at_us: int, priority: int) -> int:
     return enqueued_at_us - priority * MICROSECONDS_PER_POINT
 
 
+def moved(rank_before: int, *, was: int, priority: int) -> int:
+    """Return the rank of a job that has waited all the while, now with another priority."""
+    return rank_before + (was - priority) * MICROSECONDS_PER_POINT
+
+
 def head_of_queue(rank_before: int, now_us: int, priority: int) -> int:
     """Return the rank of a job that goes back: not later than where it stood, nor than now."""
     return min(rank_before, rank(now_us, priority))

@@ -76,6 +76,18 @@ def _argument(text: str) -> str:
 Argument = Annotated[Text, AfterValidator(_argument)]
 
 
+def short(value: dict[str, str | None], info: ValidationInfo) -> dict[str, str | None]:
+    """Refuse labels that are no words to look for."""
+    for key, text in value.items():
+        if not key or len(key) > limits.TAG_CHARS or len(text or "") > limits.LABEL_CHARS:
+            msg = (
+                f"{info.field_name}: keys hold 1 to {limits.TAG_CHARS} characters, "
+                f"values at most {limits.LABEL_CHARS}"
+            )
+            raise ValueError(msg)
+    return value
+
+
 class CommandParams(Request):
     """A command: either `argv`, run as it is, or a `script` for `/bin/sh` with `shell: true`.
 
@@ -317,17 +329,7 @@ class JobSpec(Request):
             return 0
         return limits.LOST_DEFAULT if self.max_lost is None else self.max_lost
 
-    @field_validator("labels")
-    @classmethod
-    def _short(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        for key, text in value.items():
-            if not key or len(key) > limits.TAG_CHARS or len(text) > limits.LABEL_CHARS:
-                msg = (
-                    f"{info.field_name}: keys hold 1 to {limits.TAG_CHARS} characters, "
-                    f"values at most {limits.LABEL_CHARS}"
-                )
-                raise ValueError(msg)
-        return value
+    _short = field_validator("labels")(short)
 
 
 class HoldRequest(Request):
@@ -335,6 +337,30 @@ class HoldRequest(Request):
 
     ids: list[JobId] = Field(min_length=1, max_length=limits.IDS)
     comment: Comment | None = None
+
+
+class AmendRequest(Request):
+    """What is to be different about a job that has not begun; what is not said stays.
+
+    `run_at: null` is as soon as possible. Of `labels`, `null` takes one away.
+    """
+
+    priority: int | None = Field(default=None, ge=limits.PRIORITY_MIN, le=limits.PRIORITY_MAX)
+    run_at: Moment | None = None
+    labels: dict[Label, Label | None] = Field(default={}, max_length=limits.LABELS)
+    comment: Comment | None = None
+
+    _short = field_validator("labels")(short)
+
+    @model_validator(mode="after")
+    def _something(self) -> "AmendRequest":
+        if not self.model_fields_set - {"comment"}:
+            msg = "say what is to be different: priority, run_at or labels"
+            raise ValueError(msg)
+        if "priority" in self.model_fields_set and self.priority is None:
+            msg = "priority is a number"
+            raise ValueError(msg)
+        return self
 
 
 class RetryRequest(Request):

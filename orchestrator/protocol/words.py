@@ -159,6 +159,7 @@ class JobEventType(StrEnum):
     SERVER_RESTARTED = "server_restarted"
     HELD = "held"
     RELEASED_BY_USER = "released_by_user"
+    AMENDED = "amended"
     RESTORED = "restored"
     LATE_RESULT = "late_result"
     FINISHED = "finished"

@@ -19,6 +19,8 @@ jobs.members = {
     "explain": f"{_HERE}.explain:explain",
     "hold": f"{_HERE}.hold:hold",
     "release": f"{_HERE}.hold:release",
+    "set": f"{_HERE}.amend:amend",
+    "delete": f"{_HERE}.delete:delete",
     "retry": f"{_HERE}.retry:retry",
     "logs": f"{_HERE}.logs:logs",
     "wait": f"{_HERE}.wait:wait",

@@ -72,6 +72,16 @@ def _by(what: str) -> "Callable[[Data, AttemptView | None], str]":
     return told
 
 
+def _amended(data: Data, _: AttemptView | None) -> str:
+    said = [f"priority {' → '.join(map(str, data['priority']))}"] if data.get("priority") else []
+    if data.get("run_at"):
+        said.append(f"to begin {data['run_at'][1] or 'as soon as possible'}")
+    for key, text in (data.get("labels") or {}).items():
+        said.append(f"without label {key}" if text is None else f"label {key}={text}")
+    comment = f": {data['comment']}" if data.get("comment") else ""
+    return f"changed by {data.get('by') or 'somebody'} ({', '.join(said)}){comment}"
+
+
 def _planned(data: Data, _: AttemptView | None) -> str:
     return f"will be tried again at {data.get('due_at')}"
 
@@ -111,6 +121,7 @@ _TOLD: Final[Mapping[JobEventType, Callable[[Data, AttemptView | None], str]]] =
     E.SERVER_RESTARTED: _plain("the server was started again"),
     E.HELD: _by("put on hold"),
     E.RELEASED_BY_USER: _by("let go"),
+    E.AMENDED: _amended,
     E.RESTORED: _restored,
     E.LATE_RESULT: _late,
     E.FINISHED: _finished,

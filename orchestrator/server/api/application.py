@@ -26,6 +26,7 @@ from orchestrator.server.api.problems import (
     status_of,
 )
 from orchestrator.server.api.routes import (
+    amendments,
     events,
     files,
     health,
@@ -62,7 +63,7 @@ def framework_application(services: Services) -> FastAPI:
             Exception: _failed,
         },
     )
-    for part in (health, jobs, repeats, events, output, files, workers):
+    for part in (health, jobs, amendments, repeats, events, output, files, workers):
         app.include_router(part.routes(services))
     app.router.routes.append(Route(FETCH.path, worker.InputFile(services), methods=[FETCH.method]))
     app.openapi = cache(lambda: openapi.describe(app))  # type: ignore[method-assign]  # as FastAPI says

@@ -10,7 +10,14 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from orchestrator.protocol.jobs import PARAMS, CancelRequest, HoldRequest, JobSpec, RetryRequest
+from orchestrator.protocol.jobs import (
+    PARAMS,
+    AmendRequest,
+    CancelRequest,
+    HoldRequest,
+    JobSpec,
+    RetryRequest,
+)
 from orchestrator.protocol.views import Problem
 from orchestrator.server.access.table import PUBLIC, RULES
 from orchestrator.server.api.calls import CALLS, Call
@@ -68,7 +75,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    models: list[type[BaseModel]] = [JobSpec, CancelRequest, HoldRequest, RetryRequest, Problem]
+    models: list[type[BaseModel]] = [JobSpec, AmendRequest, CancelRequest, HoldRequest]
+    models += [RetryRequest, Problem]
     models += PARAMS.values()
     for call in CALLS:
         models += [model for model in (call.takes, call.gives) if model is not None]

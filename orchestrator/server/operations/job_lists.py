@@ -130,7 +130,11 @@ def find_jobs(  # noqa: PLR0913  # what a page is
             f"ORDER BY job.id {order} LIMIT :limit",
             asked,
         )
-        bounds = {"after": asked.after, "before": asked.before, "limit": limit + 1}
+        bounds: dict[str, Value] = {
+            "after": asked.after,
+            "before": asked.before,
+            "limit": limit + 1,
+        }
         found += [job_id for (job_id,) in reader.tuples(sql, **asked.params, **bounds)]
     found = sorted(found, reverse=not oldest_first)
     if len(found) > limit:
@@ -151,7 +155,11 @@ def _end_of_scan(reader: Reader, asked: _Conditions, order: str, scanned: int) -
             f"SELECT job.id FROM job WHERE job.id > :after AND job.id < :before{stream} "
             f"ORDER BY job.id {order} LIMIT 1 OFFSET :scanned"
         )
-        bounds = {"after": asked.after, "before": asked.before, "scanned": scanned - 1}
+        bounds: dict[str, Value] = {
+            "after": asked.after,
+            "before": asked.before,
+            "scanned": scanned - 1,
+        }
         ends += [job_id for (job_id,) in reader.tuples(sql, **asked.params, **bounds)]
     if not ends:
         return None

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.protocol import limits
 from tests.integration.cli.commands import CommandLine
-from tests.support.fake_api import JOB_ID, Asked, FakeApi, Reply, answer, job
+from tests.support.fake_api import JOB_ID, Asked, FakeApi, Reply, answer, job, problem
 
 
 @pytest.mark.parametrize("verb", ["hold", "release", "cancel"])
@@ -61,3 +61,63 @@ def test_more_jobs_than_one_order_may_name_are_several_orders(
     assert [held["id"] for held in document["items"]] == ids[1:1001]
     assert [refusal["id"] for refusal in document["refused"]] == ids[:1]
     assert [len(asked.json()["ids"]) for asked in fake.asked] == [1000, 1000, 500, 1000, 1, 1000]
+
+
+def test_jobs_are_changed_one_by_one(cli: CommandLine, fake: FakeApi) -> None:
+    """Only what was said is sent; a refusal is told, decides the exit code, and stops nothing."""
+    good, bad = _ids(2)
+    fake.on("PATCH", f"/api/v1/jobs/{good}", answer(job() | {"id": good, "spec": {}}))
+    fake.on("PATCH", f"/api/v1/jobs/{bad}", problem(409, "illegal_transition", "it is running"))
+
+    done = cli(
+        "jobs", "set", bad, good, "--priority", "5", "--run-at", "now", "--label", "a=b",
+        "--label", "c", "--comment", "why",
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines() == [
+        f"orchestrator: {bad}: it is running",
+        f"orchestrator: {good} is queued, and changed",
+    ]
+    assert fake.asked[1].json() == {
+        "priority": 5,
+        "run_at": None,
+        "labels": {"a": "b", "c": None},
+        "comment": "why",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "say what is to be different: --priority, --run-at or --label"),
+        (["--run-at", "tomorrow"], "'tomorrow' is no moment; write now, a time from now"),
+        (["--run-at", "2026-01-31T09:00:00"], "with its time zone"),
+        (["--priority", "101"], "-100<=x<=100"),
+    ],
+)
+def test_a_change_that_cannot_be_meant_is_refused(
+    cli: CommandLine, fake: FakeApi, arguments: list[str], words: str
+) -> None:
+    """Nobody is asked, and the words say what would be right."""
+    done = cli("jobs", "set", JOB_ID, *arguments)
+
+    assert done.returncode == 2
+    assert words in done.stderr.decode()
+    assert not fake.asked
+
+
+def test_jobs_are_deleted_one_by_one(cli: CommandLine, fake: FakeApi) -> None:
+    """What is not over is told, and the others are gone all the same."""
+    good, bad = _ids(2)
+    fake.on("DELETE", f"/api/v1/jobs/{good}", Reply(204))
+    fake.on("DELETE", f"/api/v1/jobs/{bad}", problem(409, "illegal_transition", "it is queued"))
+
+    done = cli("jobs", "delete", bad, good)
+    alone = cli("jobs", "delete", bad)
+
+    assert (done.returncode, alone.returncode) == (1, 1)
+    assert done.stderr.decode().splitlines() == [
+        f"orchestrator: {bad}: it is queued",
+        f"orchestrator: {good} is deleted",
+    ]

@@ -73,6 +73,13 @@ class Site:
         sent = {"Content-Type": "application/json", **self.admin, **headers}
         return await self.http.post(path, content=content, headers=sent)
 
+    async def call(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> httpx.Response:
+        """Return the answer to a request of any method, with a JSON body if there is one."""
+        sent = {**self.admin, **headers}
+        return await self.http.request(method, path, json=body, headers=sent)
+
     async def submit(self, job: dict[str, Any], **headers: str) -> str:
         """Submit a job and return its id."""
         answer = await self.post("/api/v1/jobs", job, **headers)

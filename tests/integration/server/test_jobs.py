@@ -222,3 +222,62 @@ async def test_a_nul_in_an_address_is_the_callers_mistake(site: Site, path: str)
     answer = await site.get(f"/api/v1{path}")
 
     assert answer.status_code in {200, 400, 404, 422}, answer.text
+
+
+async def test_what_somebody_has_is_not_sent_again(site: Site) -> None:
+    """An ETag says whether a job is what it was; what is over may be kept for an hour."""
+    job_id = await site.submit(delay())
+    path = f"/api/v1/jobs/{job_id}"
+    first = await site.get(path)
+
+    same = await site.get(path, **{"If-None-Match": first.headers["etag"]})
+    await site.post(f"{path}/cancel", {})
+    other = await site.get(path, **{"If-None-Match": f'"x", {first.headers["etag"]}'})
+
+    assert (same.status_code, same.content) == (304, b"")
+    assert same.headers["etag"] == first.headers["etag"]
+    assert first.headers["cache-control"] == "private, no-cache"
+    assert (other.status_code, other.json()["state"]) == (200, "cancelled")
+    assert other.headers["cache-control"] == "private, max-age=3600"
+    again = await site.get(path, **{"If-None-Match": other.headers["etag"]})
+    assert again.status_code == 304
+
+
+async def test_a_job_is_changed_by_whoever_has_seen_it_last(site: Site) -> None:
+    """PATCH answers with the job and its new tag; an old tag, or none of ours, is refused."""
+    job_id = await site.submit(delay())
+    path = f"/api/v1/jobs/{job_id}"
+    tag = (await site.get(path)).headers["etag"]
+
+    changed = await site.call("PATCH", path, {"priority": 9}, **{"If-Match": tag})
+    stale = await site.call("PATCH", path, {"priority": 1}, **{"If-Match": tag})
+    strange = await site.call("PATCH", path, {"priority": 1}, **{"If-Match": '"x"'})
+    nothing = await site.call("PATCH", path, {})
+    naive = await site.call("PATCH", path, {"run_at": "2026-01-31T09:00:00"})
+    anyway = await site.call("PATCH", path, {"labels": {"a": "b"}}, **{"If-Match": "*"})
+
+    assert (changed.status_code, changed.json()["priority"]) == (200, 9)
+    assert changed.headers["etag"] not in {tag, None}
+    problem(stale, 412, "version_changed")
+    problem(strange, 412, "version_changed")
+    told = problem(nothing, 422, "request_invalid")
+    assert "priority, run_at or labels" in told["fields"][0]["fault"]
+    problem(naive, 422, "request_invalid")
+    assert anyway.json()["labels"] == {"a": "b"}
+    await site.post(f"{path}/cancel", {})
+    told = problem(await site.call("PATCH", path, {"priority": 1}), 409, "illegal_transition")
+    assert "is cancelled" in told["detail"]
+
+
+async def test_a_finished_job_is_deleted(site: Site) -> None:
+    """DELETE refuses what is not over, and leaves nothing of what is."""
+    job_id = await site.submit(delay())
+    path = f"/api/v1/jobs/{job_id}"
+
+    problem(await site.call("DELETE", path), 409, "illegal_transition")
+    await site.post(f"{path}/cancel", {})
+    gone = await site.call("DELETE", path)
+
+    assert (gone.status_code, gone.content) == (204, b"")
+    problem(await site.get(path), 404, "not_found")
+    problem(await site.call("DELETE", path), 404, "not_found")

@@ -9,6 +9,7 @@ from orchestrator.core.job import (
     Claimed,
     DependenciesMet,
     DependencyFailed,
+    DueMoved,
     Ended,
     FellDue,
     Happening,
@@ -107,6 +108,11 @@ ENDS: list[tuple[Job, Happening, JobState, Reason | None]] = [
     (Job(JobState.HELD), CancelAsked(), JobState.CANCELLED, Reason.CANCELLED_BY_USER),
     (Job(JobState.HELD), HoldAsked(), JobState.HELD, None),
     (RUNNING, ReleaseAsked(), JobState.RUNNING, None),
+    (Job(JobState.QUEUED), DueMoved(NOW + 1), JobState.SCHEDULED, None),
+    (Job(JobState.QUEUED), DueMoved(NOW), JobState.QUEUED, None),
+    (Job(JobState.SCHEDULED), DueMoved(NOW + 1), JobState.SCHEDULED, None),
+    (Job(JobState.SCHEDULED), DueMoved(), JobState.QUEUED, None),
+    (Job(JobState.HELD), DueMoved(NOW + 1), JobState.HELD, None),
     (RUNNING, CancelAsked(), JobState.CANCELLING, None),
     (RUNNING, CancelAsked(by_policy=True), JobState.CANCELLING, Reason.CANCELLED_BY_POLICY),
     (BLOCKED, CancelAsked(by_policy=True), JobState.CANCELLED, Reason.CANCELLED_BY_POLICY),
@@ -162,6 +168,23 @@ def test_a_job_that_is_cancelling_ends_cancelled_however_its_attempt_ended(
     change = decide(CANCELLING, happened, now_us=NOW)
 
     assert (change.state, change.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
+
+
+@pytest.mark.parametrize("job", [Job(JobState.QUEUED), Job(JobState.SCHEDULED)])
+def test_another_moment_says_why_it_is_waited_for(job: Job) -> None:
+    """A job that was never tried waits for its moment, one that is tried again for its pause."""
+    change = decide(job, DueMoved(NOW + 1), now_us=NOW)
+    again = decide(replace(job, lost=1), DueMoved(NOW + 1), now_us=NOW)
+
+    assert (change.due_us, change.pending_reason) == (NOW + 1, PendingReason.NOT_BEFORE)
+    assert (again.due_us, again.pending_reason) == (NOW + 1, PendingReason.BACKOFF)
+
+
+@pytest.mark.parametrize("job", [RUNNING, Job(JobState.BLOCKED), Job(JobState.FAILED)])
+def test_what_waits_for_no_moment_gets_none(job: Job) -> None:
+    """What runs, is over, or waits for other jobs has no moment that could be moved."""
+    with pytest.raises(IllegalTransition, match="waits for no moment"):
+        decide(job, DueMoved(NOW + 1), now_us=NOW)
 
 
 @pytest.mark.parametrize("state", sorted(TERMINAL))

@@ -5,7 +5,7 @@ import pytest
 from orchestrator.core import lease
 from orchestrator.core.matching import Offer, Requirement, satisfies
 from orchestrator.core.pending import Fleet, why_queued
-from orchestrator.core.rank import head_of_queue, rank
+from orchestrator.core.rank import head_of_queue, moved, rank
 from orchestrator.protocol.words import Execution, PendingReason
 
 SECOND = 1_000_000
@@ -104,3 +104,9 @@ def test_a_worker_must_have_all_that_is_required(requirement: Requirement, expec
 def test_a_queued_job_says_why_it_waits(fleet: Fleet, reason: PendingReason) -> None:
     """The first thing that a person would have to change is the one that is named."""
     assert why_queued(fleet) is reason
+
+
+@pytest.mark.parametrize(("was", "priority"), [(0, 10), (10, -10), (5, 5), (-100, 100)])
+def test_a_new_priority_keeps_what_was_waited(was: int, priority: int) -> None:
+    """A job whose priority changes stands where it would, had it come with the new one."""
+    assert moved(rank(7 * MINUTE, was), was=was, priority=priority) == rank(7 * MINUTE, priority)

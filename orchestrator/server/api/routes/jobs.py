@@ -25,6 +25,7 @@ from orchestrator.server.api.calls import JOBS
 from orchestrator.server.api.faults import invalid, nearest
 from orchestrator.server.api.openapi import takes
 from orchestrator.server.api.parsing import json_body, no_query, read_strictly, refuse_query
+from orchestrator.server.api.versions import tagged
 from orchestrator.server.live.waiting import finished_job
 from orchestrator.server.operations.cancel import cancel, not_found
 from orchestrator.server.operations.explain import explain
@@ -141,13 +142,16 @@ def routes(services: Services) -> APIRouter:
 
     @router.get("/{job_id}", response_model=JobDetail, dependencies=[Depends(no_query)])
     async def get_one(request: HttpRequest, job_id: JobId) -> Response:
-        """Show a job; with `Prefer: wait=30`, wait up to that many seconds for its end."""
+        """Show a job; with `Prefer: wait=30`, wait up to that many seconds for its end.
+
+        With `If-None-Match`, 304 says that nothing is new.
+        """
         wait_s = _wait(request.headers.get("prefer", ""))
         job = await finished_job(store, services.bus, job_id, request.receive, wait_s=wait_s)
         if job is None:
             raise not_found(job_id)
-        headers = {"preference-applied": f"wait={wait_s:g}"} if wait_s else None
-        return json_answer(job, headers=headers)
+        headers = {"preference-applied": f"wait={wait_s:g}"} if wait_s else {}
+        return tagged(job, request.headers.get("if-none-match"), headers)
 
     @router.get("/{job_id}/explain", response_model=Explanation, dependencies=[Depends(no_query)])
     async def explain_job(job_id: JobId) -> Response:

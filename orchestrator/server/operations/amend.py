@@ -1,0 +1,119 @@
+"""Let a job that has not begun be more or less urgent, begin at another moment, be labelled anew.
+
+What was asked for stays as it is, in the spec; what counts is in the job's row. Who repeats the job
+repeats what was asked for.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+
+from orchestrator.core.job import DueMoved, decide
+from orchestrator.core.job_lifecycle import PENDING
+from orchestrator.core.rank import moved
+from orchestrator.kernel.errors import IllegalTransition, RequestInvalid
+from orchestrator.protocol import limits
+from orchestrator.protocol.base import microseconds, moment_or_none
+from orchestrator.protocol.jobs import AmendRequest
+from orchestrator.protocol.views import JobDetail
+from orchestrator.protocol.words import JobEventType, JobState
+from orchestrator.server.edge.refusals import Declined
+from orchestrator.server.facts import Scheduled
+from orchestrator.server.operations.cancel import not_found
+from orchestrator.server.operations.changes import Changes, encoded
+from orchestrator.server.operations.jobs import get_job
+from orchestrator.server.operations.records import JOB_COLUMNS, JOB_WIDTH, JobRecord
+from orchestrator.server.store.interface import Transaction
+
+_SELECT: Final = f"""
+    SELECT {JOB_COLUMNS}, job.labels, job.run_at_us, job.held_due_us FROM job WHERE id = :job_id
+"""
+_AMEND: Final = """
+    UPDATE job SET priority = :priority, rank = :rank, labels = :labels, run_at_us = :run_at_us,
+        held_due_us = :held_due_us
+    WHERE id = :id AND event_seq = :event_seq
+"""
+
+
+def amend(
+    tx: Transaction, job_id: str, asked: AmendRequest, *, by: str, version: int | None = None
+) -> JobDetail:
+    """Change a job that has not begun, and return it; with `version`, only if it is that one."""
+    found = tx.tuples(_SELECT, job_id=job_id)
+    if not found:
+        raise not_found(job_id)
+    job = JobRecord.of(found[0])
+    labels, run_at_us, held_due_us = found[0][JOB_WIDTH:]
+    _check(job, version)
+    told: dict[str, Any] = {"by": by, "comment": asked.comment}
+    changes = Changes(tx)
+    if asked.priority is not None:
+        told["priority"] = [job.priority, asked.priority]
+        job.rank = moved(job.rank, was=job.priority, priority=asked.priority)
+        job.priority = asked.priority
+    if asked.labels:
+        told["labels"] = asked.labels
+        labels = _labelled(from_json(labels), asked.labels)
+    moves = "run_at" in asked.model_fields_set
+    if moves:
+        told["run_at"] = [moment_or_none(run_at_us), asked.run_at]
+        run_at_us = None if asked.run_at is None else microseconds(asked.run_at)
+        held_due_us = run_at_us if job.state is JobState.HELD else None
+    changes.tell(job, JobEventType.AMENDED, data=encoded(told))
+    if moves:
+        _move(tx, changes, job, asked.run_at)
+    changes.save()
+    tx.execute(
+        _AMEND,
+        id=job_id,
+        event_seq=job.event_seq,
+        priority=job.priority,
+        rank=job.rank,
+        labels=labels,
+        run_at_us=run_at_us,
+        held_due_us=held_due_us,
+    )
+    view = get_job(tx, job_id)
+    if view is None:
+        raise not_found(job_id)
+    return view
+
+
+def _check(job: JobRecord, version: int | None) -> None:
+    if version is not None and version != job.event_seq:
+        raise Declined(
+            412,
+            "version_changed",
+            f"{job.id} has changed since it was looked at",
+            hint="look at it again, and then decide",
+        )
+    if job.state not in PENDING:
+        raise IllegalTransition(
+            f"{job.id} is {job.state}; only a job that has not begun can be changed",
+            hint="`orchestrator jobs retry --set` submits a changed one once it is over",
+        )
+
+
+def _move(tx: Transaction, changes: Changes, job: JobRecord, run_at: datetime | None) -> None:
+    """Let the job wait for another moment, or for none."""
+    due_us = None if run_at is None else microseconds(run_at)
+    change = decide(job.rules(), DueMoved(due_us), now_us=tx.now_us)
+    if change.path or change.due_us is not None:
+        job.due_us = tx.now_us  # if it is due now, it enters the queue now
+        changes.become(job, change)
+    if change.due_us is not None:
+        changes.announce(Scheduled(change.due_us))
+
+
+def _labelled(labels: dict[str, str], asked: Mapping[str, str | None]) -> str:
+    merged: dict[str, str | None] = {**labels, **asked}
+    kept = {key: text for key, text in sorted(merged.items()) if text is not None}
+    if len(kept) > limits.LABELS:
+        raise RequestInvalid(
+            "the request is not valid: labels",
+            hint="take some away: a label that is null is removed",
+            fields=(("labels", f"there would be more than {limits.LABELS} of them"),),
+        )
+    return to_json(kept).decode()

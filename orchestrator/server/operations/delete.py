@@ -1,0 +1,31 @@
+"""Forget a finished job because somebody says so, before its time is over."""
+
+from typing import Final
+
+from orchestrator.core.job_lifecycle import TERMINAL
+from orchestrator.kernel.errors import IllegalTransition
+from orchestrator.protocol.words import JobState
+from orchestrator.server.operations.cancel import not_found
+from orchestrator.server.store.interface import Reader, Transaction
+
+_SELECT: Final = "SELECT state FROM job WHERE id = :job_id"
+_DELETE: Final = "DELETE FROM job WHERE id = :job_id AND finished_us IS NOT NULL"
+
+
+def require_over(reader: Reader, job_id: str) -> None:
+    """Refuse a job that is not there, or not over: what can still happen is not forgotten."""
+    found = reader.tuples(_SELECT, job_id=job_id)
+    if not found:
+        raise not_found(job_id)
+    state = JobState(found[0][0])
+    if state not in TERMINAL:
+        raise IllegalTransition(
+            f"{job_id} is {state}, and only what is over can be deleted",
+            hint=f"cancel it first: orchestrator jobs cancel {job_id}",
+        )
+
+
+def delete(tx: Transaction, job_id: str) -> None:
+    """Delete a finished job with everything of its in the database; its files are gone already."""
+    require_over(tx, job_id)
+    tx.execute(_DELETE, job_id=job_id)
