@@ -302,22 +302,13 @@ def _not_yet(job: Job) -> PendingReason:
 
 
 def _due_moved(job: Job, due_us: int | None, *, now_us: int) -> Change:
-    """Only a job that waits for a moment, or for a worker, can wait for another moment.
-
-    A held one is let go before: `ReleaseAsked` then says for what it waits.
-    """
-    later = due_us is not None and due_us > now_us
-    if job.state is S.SCHEDULED:
-        if later:
-            return replace(_stay(job), pending_reason=_not_yet(job), due_us=due_us)
-        return _walk(job, E.FELL_DUE)
-    if job.state is S.QUEUED and later:
-        path = (E.PUT_ON_HOLD, E.UNHELD_EARLY)
+    """What is held, or depends on others, waits for its moment once it is free."""
+    if job.state not in PENDING:
+        raise IllegalTransition(f"a job that is {job.state} waits for no moment")
+    if due_us is not None and due_us > now_us and job.state in {S.SCHEDULED, S.QUEUED}:
+        path = () if job.state is S.SCHEDULED else (E.PUT_ON_HOLD, E.UNHELD_EARLY)
         return replace(_walk(job, *path, pending_reason=_not_yet(job)), due_us=due_us)
-    if job.state in {S.QUEUED, S.HELD}:
-        return _stay(job)
-    message = f"a job that is {job.state} waits for no moment"
-    raise IllegalTransition(message)
+    return _walk(job, E.FELL_DUE) if job.state is S.SCHEDULED else _stay(job)
 
 
 def _restored(job: Job) -> Change:

@@ -10,6 +10,9 @@ from orchestrator.server.store.interface import Reader, Transaction
 
 _SELECT: Final = "SELECT state FROM job WHERE id = :job_id"
 _DELETE: Final = "DELETE FROM job WHERE id = :job_id AND finished_us IS NOT NULL"
+_SELECT_DEPENDENT: Final = """
+    SELECT job_id FROM job_dependency WHERE parent_id = :job_id AND failure IS NULL LIMIT 1
+"""
 
 
 def require_over(reader: Reader, job_id: str) -> None:
@@ -22,6 +25,13 @@ def require_over(reader: Reader, job_id: str) -> None:
         raise IllegalTransition(
             f"{job_id} is {state}, and only what is over can be deleted",
             hint=f"cancel it first: orchestrator jobs cancel {job_id}",
+        )
+
+    needed = reader.tuples(_SELECT_DEPENDENT, job_id=job_id)
+    if needed:
+        raise IllegalTransition(
+            f"{needed[0][0]} still depends on {job_id}",
+            hint="in a moment it will not any more: try again",
         )
 
 

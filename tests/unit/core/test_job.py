@@ -113,6 +113,7 @@ ENDS: list[tuple[Job, Happening, JobState, Reason | None]] = [
     (Job(JobState.SCHEDULED), DueMoved(NOW + 1), JobState.SCHEDULED, None),
     (Job(JobState.SCHEDULED), DueMoved(), JobState.QUEUED, None),
     (Job(JobState.HELD), DueMoved(NOW + 1), JobState.HELD, None),
+    (BLOCKED, DueMoved(NOW + 1), JobState.BLOCKED, None),
     (RUNNING, CancelAsked(), JobState.CANCELLING, None),
     (RUNNING, CancelAsked(by_policy=True), JobState.CANCELLING, Reason.CANCELLED_BY_POLICY),
     (BLOCKED, CancelAsked(by_policy=True), JobState.CANCELLED, Reason.CANCELLED_BY_POLICY),
@@ -180,9 +181,9 @@ def test_another_moment_says_why_it_is_waited_for(job: Job) -> None:
     assert (again.due_us, again.pending_reason) == (NOW + 1, PendingReason.BACKOFF)
 
 
-@pytest.mark.parametrize("job", [RUNNING, Job(JobState.BLOCKED), Job(JobState.FAILED)])
+@pytest.mark.parametrize("job", [RUNNING, Job(JobState.WAITING), Job(JobState.FAILED)])
 def test_what_waits_for_no_moment_gets_none(job: Job) -> None:
-    """What runs, is over, or waits for other jobs has no moment that could be moved."""
+    """What runs, asks, or is over has no moment that could be moved."""
     with pytest.raises(IllegalTransition, match="waits for no moment"):
         decide(job, DueMoved(NOW + 1), now_us=NOW)
 
