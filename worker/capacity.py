@@ -95,10 +95,25 @@ class Capacity:
         """As many as were not refused yet."""
         self._refusals = 0
         self._try_at = -math.inf
+        self.unbound = False
+        """Whether the kernel holds the jobs of the last shim to nothing, although it could."""
         self.shortage: Shortage | None = None
         """Why nothing at all may be started now."""
         self.unproven: Shortage | None = None
         """Why nobody knows whether jobs can run here at all."""
+
+    def note_unbound(self, *, unbound: bool) -> None:
+        """Note whether the last shim could enter a control group, where there are some."""
+        if unbound and not self.unbound:
+            logs.event(
+                LOGGER,
+                logging.WARNING,
+                "shim.unbound",
+                reason="it could not enter a control group, although there are some here",
+                next="memory is looked at; its jobs are not held to limits.pids and limits.cpus",
+                hint="look with: orchestrator doctor",
+            )
+        self.unbound = unbound
 
     @property
     def now(self) -> int:

@@ -327,6 +327,7 @@ class ShimPool:
                 str(message.get("failed", "a shim ended before it was ready")),
                 hint=f"make room, or free processes and descriptors; its last words are in {log}",
             )
+        self._capacity.note_unbound(unbound=message.get("unbound") is True)
         return segment
 
 

@@ -58,6 +58,7 @@ class Standing:
             "kinds": dict(self.attempts.kinds),
             "running_kinds": dict(Counter(runner.kind for runner in running)),
             "leftovers": self.attempts.leftovers,
+            "unbound": capacity.unbound,
             "waiting_bytes": capacity.waiting_bytes,
             "contact_age_s": None if math.isinf(age_s) else round(age_s, 1),
         }

@@ -265,7 +265,9 @@ class _Loop:
         request, fds = received
         if request.get("do") == "shim":
             group = None if self._groups is None else self._groups.make()
-            args = {**request.get("args", {}), "cgroup": None if group is None else str(group.path)}
+            # Empty: there are groups, but none could be made just now.
+            path = None if self._groups is None else "" if group is None else str(group.path)
+            args = {**request.get("args", {}), "cgroup": path}
             work = Work(channel.entry, args, fds, channel.name)
             if self._fork(work, None, group):
                 return work

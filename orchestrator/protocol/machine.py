@@ -34,7 +34,8 @@ class WorkerStatus(Reply):
     by their cause the ends of its processes; `attempts` by outcome, and `kinds` by kind, count
     the tries that ended since its process began, and `leftovers` what those had left behind and was
     killed. `running_kinds` counts what runs; what an earlier process began is *unknown* there. Its
-    jobs are not held to the limits in `not_held`, because nothing on this machine can.
+    jobs are not held to the limits in `not_held`, because nothing on this machine can;
+    `unbound`: its last shim could not enter a control group, although there are some.
     """
 
     name: str
@@ -62,6 +63,7 @@ class WorkerStatus(Reply):
     running_kinds: dict[str, int] = {}
     leftovers: int | None = None
     not_held: list[str] = []
+    unbound: bool = False
 
 
 class MetricsStatus(Reply):

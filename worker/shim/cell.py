@@ -189,6 +189,15 @@ class Cell:
             self._way_out = None
 
 
+def unbound(grant: Grant) -> list[str]:
+    """Return what a command was not held to whose shim is in no group although there are some."""
+    limits = [name for name in ("pids", "cpus") if getattr(grant, name) is not None]
+    if not limits:
+        return []
+    named = " and ".join(f"limits.{name}" for name in limits)
+    return [f"it was not held to {named}: its shim could not enter a control group"]
+
+
 def inside(cell: Cell | None) -> contextlib.AbstractContextManager[None]:
     """Return a block in which the shim is in a cell, if there is one."""
     return contextlib.nullcontext() if cell is None else cell.entered()

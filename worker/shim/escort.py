@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from orchestrator.kernel.cgroups import Cgroup
 from worker.records import PREEMPT_GRACE_S, Cause
 from worker.shim import layout, tree
-from worker.shim.cell import Cell
+from worker.shim.cell import Cell, unbound
 from worker.shim.chime import Chime
 from worker.shim.gauge import Gauge
 from worker.shim.journal import Record, wall_us
@@ -48,6 +48,7 @@ class Escort:
         self._output = output
         self._office = office
         self._grace_s = grant.grace_s
+        self._unheld = unbound(grant) if office.unbound else []
         self._began = self._ended = began
         self._watch = Watch(
             self._began,
@@ -208,8 +209,7 @@ class Escort:
 
     def _remark(self, too_much: str | None) -> str | None:
         remarks = [] if too_much is None else [too_much]
-        if self._cell is not None:
-            remarks += self._cell.remarks()
+        remarks += self._unheld if self._cell is None else self._cell.remarks()
         if self._output.full is not None:
             # One that had ended when its last words were read was not ended for them.
             ended = "the command was ended and " if self._watch.cause is Cause.DISK_FULL else ""

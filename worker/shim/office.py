@@ -24,3 +24,5 @@ class Office:
     """In which the shim is with all that it starts; `None` where there are no such groups."""
     controllers: frozenset[str]
     """What a cell beside the group can be held to."""
+    unbound: bool = False
+    """Whether there are groups here, and the shim could not enter one."""

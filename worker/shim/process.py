@@ -46,9 +46,11 @@ def main(args: dict[str, object], fds: list[int]) -> None:
     poll = select.poll()
     poll.register(line.fd, select.POLLIN)
     poll.register(alerts.fd, select.POLLIN)
-    line.say(json.dumps({"ready": journal.name}).encode())
+    unbound = args.get("cgroup") is not None and group is None
+    line.say(json.dumps({"ready": journal.name, "unbound": unbound}).encode())
     controllers = controllers_of(group)
-    _serve(Office(journal, line, alerts, poll, inheritance, null, group, controllers))
+    office = Office(journal, line, alerts, poll, inheritance, null, group, controllers, unbound)
+    _serve(office)
     # The worker that would have synced the last record may be gone, and nobody comes after us.
     journal.sync()
     if group is not None and group.leave():

@@ -70,6 +70,7 @@ class Status:
         service = post.service
         next_action, next_at = standing.next_action, standing.next_at
         ends_at = None if next_at is None else self._wall(next_at)
+        unbound = said.get("unbound") is True
         until = post.held_until if standing.state in HELD else None
         if ends_at is None and until is not None:
             next_action, ends_at = "is resumed by itself", _moment(until)
@@ -98,7 +99,10 @@ class Status:
             kinds=_counts(said.get("kinds")),
             running_kinds=_counts(said.get("running_kinds")),
             leftovers=_number(said, "leftovers"),
-            not_held=not_held(wanted.limits, self._delegation.controllers),
+            not_held=not_held(
+                wanted.limits, frozenset() if unbound else self._delegation.controllers
+            ),
+            unbound=unbound,
         )
 
     def parked(self, name: str, config: Mapping[str, object]) -> WorkerStatus | None:

@@ -20,6 +20,7 @@ from tests.integration.shim.workshop import (
 )
 from tests.support.processes import python
 from worker.records import Cause
+from worker.settings import JobLimits
 
 pytestmark = pytest.mark.skipif(Groups.here() is None, reason="no control groups can be made here")
 
@@ -55,6 +56,23 @@ def _alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+async def test_a_shim_that_could_not_enter_a_group_says_so(tmp_path: Path) -> None:
+    """Its commands run, what they were not held to is in their record, and the worker is told."""
+    first = "from orchestrator.kernel.cgroups import Cgroup; Cgroup.enter = lambda group: False"
+    with launcher(first=first) as process:
+        async with opened(tmp_path, process) as shop:
+            limited = JobLimits(pids=50, cpus=1.5)
+            said = await shop.run("true", limits=limited)
+            other = await shop.run("true")
+            assert shop.pool._capacity.unbound
+
+    assert said.end.code == 0
+    assert said.end.message == (
+        "it was not held to limits.pids and limits.cpus: its shim could not enter a control group"
+    )
+    assert other.end.message is None
 
 
 async def test_nobody_survives_shim_and_launcher(tmp_path: Path) -> None:

@@ -98,6 +98,13 @@ def workers(facts: Facts) -> Iterator[Finding]:
         why = f": {worker.reason}" if worker.reason else ""
         seen = f"{worker.name} is {worker.state}{why}"
         yield make(name, seen, f"orchestrator why {worker.name}")
+    for worker in status.workers:
+        if worker.unbound:
+            seen = (
+                f"a shim of {worker.name} could not enter its control group: memory is looked at, "
+                "and jobs are not held to limits.pids and limits.cpus"
+            )
+            yield warning(name, seen, f"orchestrator restart {worker.name}  – or look at its group")
     if not trouble and status.workers:
         count = len(status.workers)
         yield ok(name, f"{'all ' * (count > 1)}{count} as wanted, {status.running_count} jobs run")

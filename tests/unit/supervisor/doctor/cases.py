@@ -74,6 +74,10 @@ CASES = {
         b.facts(status=b.status(workers=[b.standing("refused", reason="the token is unknown")])),
         "workers", P, "web is refused: the token is unknown", "orchestrator why web",
     ),
+    "unbound shim": Case(
+        b.facts(status=b.status(workers=[b.standing(unbound=True)])),
+        "workers", W, "a shim of web could not enter its control group", "orchestrator restart web",
+    ),
     "worker starts": Case(
         b.facts(status=b.status(workers=[b.standing("starting")])),
         "workers", W, "web is starting", "orchestrator why web",
