@@ -52,7 +52,8 @@ def _of(loaded: Loaded, environ: Mapping[str, str]) -> set[str]:
     """Return what a file holds or refers to, also of workers that cannot be started."""
     if loaded.wanted is None:
         return set(suspicions(loaded, environ))
-    found = set(loaded.secrets)
+    # Of a worker that is left out nobody has made out what is secret of it.
+    found = set(loaded.secrets) | set(suspicions(loaded, environ) if loaded.parked else ())
     for worker in loaded.wanted.workers:
         if worker.token is not None:
             found |= {worker.token, worker.token.rpartition(":")[2]}

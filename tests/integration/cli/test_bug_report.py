@@ -159,6 +159,24 @@ def test_a_file_that_is_refused_has_secrets_all_the_same(person: Reporter) -> No
     assert report.json("problems.json")[0]["code"] == "unknown-key"
 
 
+def test_secrets_of_a_worker_that_is_left_out_are_secrets(person: Reporter) -> None:
+    """Whatever they are called, and whatever is wrong with its entry; the others are in use."""
+    literal = "planted-seven-4715"
+    env = f"{{SMTP_PASS: {literal}}}"
+    person.config.private(
+        "workers.yaml",
+        "version: 1\nworkers:\n"
+        + person.config.worker(1)
+        + person.config.worker(2, working_directory="nowhere", env=env),
+    )
+    person.said_by_a_worker(why=f"asked with {literal}")
+
+    report = person.report()
+
+    assert literal not in report.text
+    assert [each["name"] for each in report.json("configuration.json")["content"]["workers"]]
+
+
 def test_secrets_of_the_file_before_are_secrets(person: Reporter) -> None:
     """The one that was applied last may still be in a log."""
     kept = {
