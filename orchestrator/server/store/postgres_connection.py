@@ -126,10 +126,14 @@ def _meaning(error: psycopg.Error, words: str) -> OrchestratorError | None:
 
 def unreachable(error: Exception, name: str = "") -> StoreBusy:
     """Return what is told while the database is away."""
+    words, hint = words_of(error), "nothing was stored; ask again"
+    if "Connection refused" in words:
+        words = "the connection was refused, so nobody listens there"
+        hint = f"start PostgreSQL, or correct the address; {hint}"
     return StoreBusy(
-        f"the database {name} cannot be reached: {words_of(error)}".replace("  ", " "),
+        f"the database {name} cannot be reached: {words}".replace("  ", " "),
         code="storage_unreachable",
-        hint="nothing was stored; ask again",
+        hint=hint,
     )
 
 
@@ -139,6 +143,8 @@ def words_of(error: Exception) -> str:
     Of several attempts to connect the last one counts; the rest of a message is our own statement.
     """
     primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    # A line that asks something is the driver's advice.
+    told = [line.strip() for line in str(error).splitlines() if not line.rstrip().endswith("?")]
+    lines = list(filter(None, told)) or [type(error).__name__]
     connecting = [line for line in lines if "connection" in line or "FATAL" in line]
-    return primary or (connecting or lines)[-1].strip()
+    return primary or (connecting or lines)[-1]

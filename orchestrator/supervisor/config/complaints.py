@@ -5,12 +5,14 @@ for the person who wrote it. Values are not repeated: any of them may be a secre
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.supervisor.config.model import (
+    NAME,
     Common,
     Disk,
     File,
@@ -100,10 +102,20 @@ def _problem(error: dict[str, Any], sheet: Sheet) -> Problem:
             return sheet.problem(at, "value", context["what"], hint=context.get("hint"))
         case "value_error":
             return sheet.problem(at, "value", f"this {context['error']}")
+        case "tuple_type" if steps == ("workers",):
+            hint = f"write '- name: {_name(sheet)}', and its keys below it, for each worker"
+            return sheet.problem(at, "value", "this must be a list", hint=hint)
         case "literal_error":
             return sheet.problem(at, "value", f"this must be {context['expected']}")
         case _:
             return _by_kind(sheet, at, error)
+
+
+def _name(sheet: Sheet) -> str:
+    """Return what somebody calls the first worker who wrote a mapping; else an example."""
+    first = next(iter(sheet.keys(("workers",))), "")
+    is_name = len(first) <= _KEY_CHARS and first not in Worker.model_fields
+    return first if is_name and re.fullmatch(NAME, first, re.ASCII) else "web"
 
 
 def _by_kind(sheet: Sheet, at: Mark, error: Mapping[str, Any]) -> Problem:

@@ -179,7 +179,7 @@ def _workers(sheet: Sheet, path: Path, raw: bytes, problems: list[Problem]) -> l
         case Entry(node=Items(nodes=nodes)):
             return nodes
         case entry:
-            hint = "write one '- name: …' for each worker"
+            hint = "write '- name: web', and its keys below it, for each worker"
             told = sheet.problem(entry.node.at, "type", "this must be a list", hint=hint)
             problems.append(told)
             return []

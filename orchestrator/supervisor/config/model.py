@@ -50,14 +50,14 @@ SECRET_NAME: Final = re.compile(
     r"(?:.*_)?(?:TOKEN|SECRET|PASSWORD|PASSWD|KEY|CREDENTIALS?)", re.IGNORECASE
 )
 """Variables of such a name hold what nobody else should read."""
-_NAME: Final = r"[a-z0-9][a-z0-9._-]{0,63}"
+NAME: Final = r"[a-z0-9][a-z0-9._-]{0,63}"
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _PATTERN: Final = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]*", re.ASCII)
 _ADDRESS: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})", re.ASCII)
 
 
 def _name(text: str) -> str:
-    if re.fullmatch(_NAME, text, re.ASCII):
+    if re.fullmatch(NAME, text, re.ASCII):
         return text
     better = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:64]
     hint = "a name has up to 64 of a-z 0-9 . _ - and begins with a letter or digit"
@@ -133,7 +133,7 @@ def _a_list(value: object) -> object:
 
 
 Path = Annotated[str, Field(max_length=PATH_LENGTH), AfterValidator(_path)]
-Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": f"^{_NAME}$"})]
+Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": f"^{NAME}$"})]
 Title = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(printable)]
 Variable = Annotated[str, AfterValidator(_variable)]
 Pattern = Annotated[str, AfterValidator(_pattern)]

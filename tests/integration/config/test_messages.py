@@ -132,6 +132,25 @@ def test_what_is_wrong_with_a_file(config: ConfigFolder, text: str, told: str) -
     assert told in words(loaded)
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("workers:\n  api: {token: x}", "api"),
+        ("workers:\n  token: x\n", "web"),
+        ("workers: {secret_abc!: 1}", "web"),
+        ("workers: {}", "web"),
+    ],
+)
+def test_workers_in_a_mapping_are_shown_as_entries(
+    config: ConfigFolder, text: str, name: str
+) -> None:
+    """What somebody who knows other tools writes is answered with how it is written here."""
+    (problem,) = config.load(f"version: 1\n{text}\n").problems
+
+    assert problem.message == "this must be a list"
+    assert problem.hint == f"write '- name: {name}', and its keys below it, for each worker"
+
+
 @pytest.mark.parametrize(("line", "told"), WORKER)
 def test_what_is_wrong_with_a_key(config: ConfigFolder, line: str, told: str | None) -> None:
     """A key of a worker is refused at its value; what only looks odd is taken."""

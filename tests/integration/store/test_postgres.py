@@ -171,6 +171,9 @@ def test_a_database_that_is_away_may_come_back(postgres: PostgresServer) -> None
     assert refusal.value.problem_code == "storage_unreachable"
     assert refusal.value.exit_code == 75
     assert "secret" not in str(refusal.value)
+    assert "postgresql://u@127.0.0.1:1/x" in refusal.value.message
+    assert "refused, so nobody listens there" in refusal.value.message
+    assert "start PostgreSQL" in str(refusal.value.hint)
 
 
 async def test_one_server_for_each_database(

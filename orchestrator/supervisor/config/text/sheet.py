@@ -102,6 +102,11 @@ class Sheet:
         """Tell whether that is in the file."""
         return len(self._walk(steps)) == len(steps) + 1
 
+    def keys(self, steps: Steps) -> list[str]:
+        """Return the keys of a mapping; none, if that is no mapping."""
+        node = self._walk(steps)[-1].node if self.has(steps) else None
+        return list(node.entries) if isinstance(node, Keys) else []
+
     def text(self, steps: Steps) -> str | None:
         """Return a text of the file, for naming things by it."""
         node = self._walk(steps)[-1].node if self.has(steps) else None
