@@ -76,9 +76,8 @@ class Launches:
         Who calls it before the server is there waits in the socket's queue, as at its restarts: so
         workers begin beside it.
         """
-        if self._settings.programs.server_is_here:
-            self._url = url
-            self._changed.ring()
+        self._url = url
+        self._changed.ring()
 
     def server_is_at(self, url: str) -> None:
         """Note that the embedded server became ready, and its address."""

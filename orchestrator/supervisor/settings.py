@@ -22,8 +22,6 @@ class Programs:
     server: tuple[str, ...] = ("-P", "-m", "orchestrator", "server", "run")
     """Arguments of this interpreter. `-P`, so that a folder that holds somebody's `orchestrator/`
     or `json.py` is not searched for ours."""
-    server_is_here: bool = True
-    """Whether that program answers on the socket that we listen on: then nobody waits for it."""
     worker: str = "worker.main:run_forked"
     worker_modules: tuple[str, ...] = ("worker.main", "worker.rehearsal:rehearse")
     """What the nursery imports, and calls, so that no worker has to."""

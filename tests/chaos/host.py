@@ -22,7 +22,7 @@ def main(home: str, url: str, slots: str) -> int:
         port=0,
         slots=int(slots),
         drain_timeout_s=30.0,
-        programs=Programs(server=("-m", "tests.chaos.doorway", url), server_is_here=False),
+        programs=Programs(server=("-m", "tests.chaos.doorway", url)),
     )
     try:
         return run_local(settings, process)

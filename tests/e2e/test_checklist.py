@@ -6,13 +6,11 @@ Each is done with the real programs against one real server: first one worker fo
 
 import json
 import os
-import pty
 import signal
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +18,9 @@ import pytest
 import yaml
 
 from orchestrator.protocol.tokens import make_token
+from tests.support.conversation import Conversation, Shell
 from tests.support.installation import Installation, free_port, homely
 from tests.support.processes import Program, program, python
-from tests.support.waiting import wait_until
 
 HOST = {
     "hostname": "oak",
@@ -126,37 +124,16 @@ def test_point_1_a_worker_for_the_folder_at_hand(desk: Desk) -> None:
 def test_point_2_what_is_missing_is_asked_for(desk: Desk) -> None:
     """On a terminal it asks, tries the answers, and keeps them for the next time."""
     token = desk.token("one")
-    ours, theirs = pty.openpty()
-    words = [sys.executable, "-m", "worker", "dev"]
-    with subprocess.Popen(
-        words,
-        cwd=desk.project,
-        env=desk.env,
-        stdin=theirs,
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-        start_new_session=True,
-    ) as worker:
-        os.close(theirs)
-        os.set_blocking(ours, False)
-        said = bytearray()
-
-        def heard(text: bytes) -> bool:
-            with suppress(OSError):
-                said.extend(os.read(ours, 65_536))
-            return text in said
-
-        wait_until(lambda: heard(b"SERVER_URL"), timeout_s=30)
-        os.write(ours, f"{desk.house.url}\n".encode())
-        wait_until(lambda: heard(b"WORKER_TOKEN"), timeout_s=30)
-        os.write(ours, f"{token}\n".encode())
-        wait_until(lambda: heard(b"worker.ready"), timeout_s=30)
-        worker.send_signal(signal.SIGINT)
-        wait_until(lambda: heard(b"never") or worker.poll() is not None, timeout_s=30)
-    os.close(ours)
+    shell = Shell(desk.project, desk.env)
+    with Conversation(shell, *python("-m", "worker", "dev"), patience_s=30) as worker:
+        worker.answer("SERVER_URL", desk.house.url)
+        worker.answer("WORKER_TOKEN", token)
+        worker.expect("worker.ready")
+        worker.interrupt()
+        worker.end()
 
     assert f"WORKER_TOKEN={token}\n" in (desk.project / ".env").read_text()
-    assert token.encode() not in said
+    assert token not in worker.seen
 
 
 def test_point_3_a_bad_token_is_told_with_the_format(desk: Desk) -> None:

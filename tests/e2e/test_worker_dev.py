@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import re
 import signal
 import stat
@@ -17,9 +16,9 @@ import psutil
 import pytest
 
 from orchestrator.protocol.tokens import make_token
+from tests.support.conversation import Conversation, Shell
 from tests.support.installation import Installation
 from tests.support.processes import Program, program
-from tests.support.waiting import wait_until
 from worker.dotenv_file import STATE
 
 WORKER = [sys.executable, "-m", "worker"]
@@ -280,38 +279,14 @@ def test_what_is_missing_is_asked_for_on_a_terminal(
     if typed == "key":
         secret = (house.home / "data/orchestrator/server/enrol.key").read_text().strip()
     (desk / ".env").write_text("# mine\nWORKER_TAGS=desk")
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [*WORKER, "dev"],
-        cwd=desk,
-        env=house.env,
-        stdin=theirs,
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-        start_new_session=True,
-    ) as worker:
-        os.close(theirs)
-        os.set_blocking(ours, False)
-        said = bytearray()
+    with Conversation(Shell(desk, house.env), *WORKER, "dev", patience_s=30) as worker:
+        worker.answer("SERVER_URL", house.url)
+        worker.answer("WORKER_TOKEN", secret)
+        worker.expect("worker.ready")
+        worker.interrupt()
+        assert worker.end() == 0
 
-        def heard(text: bytes) -> bool:
-            try:
-                said.extend(os.read(ours, 65_536))
-            except OSError:
-                return text in said
-            return text in said
-
-        wait_until(lambda: heard(b"SERVER_URL"), what="it asks")
-        os.write(ours, f"{house.url}\n".encode())
-        wait_until(lambda: heard(b"WORKER_TOKEN"), what="it asks")
-        os.write(ours, f"{secret}\n".encode())
-        wait_until(lambda: heard(b"worker.ready"), timeout_s=30, what="it works")
-        worker.send_signal(signal.SIGINT)
-        wait_until(lambda: heard(b"never") or worker.poll() is not None, what="it ends")
-    os.close(ours)
-
-    assert worker.returncode == 0
-    assert secret.encode() not in said
+    assert secret not in worker.seen
     assert stat.S_IMODE((desk / ".env").stat().st_mode) == 0o600
     saved, _, token = (desk / ".env").read_text().partition("WORKER_TOKEN=")
     assert saved == f"# mine\nWORKER_TAGS=desk\nSERVER_URL={house.url}\n"

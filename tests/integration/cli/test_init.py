@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.cli.commands import CommandLine
-from tests.integration.cli.conversation import Conversation
 from tests.integration.cli.real import RealServer
 from tests.support.configs import token
+from tests.support.conversation import Conversation
 from tests.support.fake_api import FakeApi, problem
 
 SUGGESTION = re.compile(r"^#(?! \S)", re.MULTILINE)

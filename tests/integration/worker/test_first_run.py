@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.integration.cli.conversation import Conversation
+from tests.support.conversation import Conversation
 from tests.support.processes import clean_environment, python
 from tests.support.workers import Workplace
 

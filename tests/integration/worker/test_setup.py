@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.kernel.files import Lock
 from orchestrator.protocol.tokens import WorkerToken, make_token
-from tests.integration.cli.conversation import Conversation
+from tests.support.conversation import Conversation
 from tests.support.processes import clean_environment, family_of, program, python
 from tests.support.workers import Workplace
 

@@ -6,6 +6,9 @@ import pty
 import select
 import subprocess
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -20,11 +23,24 @@ class Startable(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Shell:
+    """Starts whatever it is told, in a folder and with an environment."""
+
+    cwd: Path
+    env: Mapping[str, str]
+
+    def start(self, *arguments: str, **more: Any) -> "subprocess.Popen[bytes]":
+        """Start it."""
+        return subprocess.Popen(arguments, cwd=self.cwd, env=self.env, **more)
+
+
 class Conversation:
     """One program on a pseudo-terminal; everything that it shows is kept in `seen`."""
 
-    def __init__(self, cli: Startable, *arguments: str) -> None:
+    def __init__(self, cli: Startable, *arguments: str, patience_s: float = PATIENCE_S) -> None:
         self.seen = ""
+        self._patience_s = patience_s
         self._read = 0
         self._ours, theirs = pty.openpty()
         self._process = cli.start(
@@ -39,7 +55,7 @@ class Conversation:
 
     def expect(self, text: str) -> None:
         """Wait until a text has been shown that was not read before."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + self._patience_s
         while text not in self.seen[self._read :]:
             left = deadline - time.monotonic()
             assert left > 0, f"{text!r} was not shown: {self.seen[self._read :]!r}"
@@ -53,7 +69,7 @@ class Conversation:
         begins by throwing away what was typed before.
         """
         self.expect(question)
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + self._patience_s
         while not self.seen.endswith(": "):
             assert self._more(deadline - time.monotonic()), f"no question: {self.seen!r}"
         self._read = len(self.seen)
@@ -65,7 +81,7 @@ class Conversation:
         It is pressed again as people do: Python does not hear of one that comes in the moment
         between the question and its waiting for an answer.
         """
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + self._patience_s
         while "interrupted" not in self.seen and time.monotonic() < deadline:
             os.write(self._ours, b"\x03")
             again = time.monotonic() + 2
@@ -79,9 +95,9 @@ class Conversation:
 
     def end(self) -> int:
         """Return its exit code."""
-        while self._more(PATIENCE_S):
+        while self._more(self._patience_s):
             pass
-        return self._process.wait(PATIENCE_S)
+        return self._process.wait(self._patience_s)
 
     def _more(self, timeout_s: float) -> bool:
         """Read what is there within that time; tell whether anything may still come."""
@@ -101,7 +117,7 @@ class Conversation:
         trace: TracebackType | None,
     ) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(0 if error else PATIENCE_S)
+            self._process.wait(0 if error else self._patience_s)
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
