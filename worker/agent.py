@@ -104,6 +104,7 @@ class Agent:
         self._changed = Bell()
         self.terms = Terms(settings.live(), around.environment)
         self._capacity = Capacity(settings.slots, around.draw, self._disk())
+        self._capacity.make_room = self._make_room
         self._capacity.paused = settings.paused is not None
         self._pool = ShimPool(
             around.spool,
@@ -188,6 +189,11 @@ class Agent:
                 group.start_soon(self._only_some, most, ending, name="once")
             if (delay_s := self._settings.kill_after_s) is not None:
                 group.start_soon(die_after_a_start, attempts, delay_s, name="fault")
+
+    def _make_room(self) -> int:
+        """Let go of what no job needs: idle shims, with what they keep, and what was put aside."""
+        self._pool.dismiss_idle()
+        return self._spool.clear_aside()
 
     async def _tidy(self, leftovers: list[Key]) -> None:
         """Remove workspaces whose attempts nobody remembers: a process was killed at their end."""

@@ -36,6 +36,8 @@ class Shortage(NamedTuple):
 
     reason: str
     hint: str
+    of_disk: bool = False
+    """Whether it is less if files are removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,9 @@ class Disk:
         free, floor = disk.f_bavail * disk.f_frsize, self._floor(disk.f_blocks * disk.f_frsize)
         if free < floor * relief:
             left = f"{free // MIB} MiB left, and {floor // MIB} are kept free"
-            return Shortage(f"the disk of {self.folder} has {left}", "make room on it")
+            return Shortage(
+                f"the disk of {self.folder} has {left}", "make room on it", of_disk=True
+            )
         # As the shims see it: what runs has no room to go on in another segment.
         if waiting * relief + layout.ROTATE_BYTES > self.spool_max_bytes:
             return Shortage(
@@ -95,6 +99,8 @@ class Capacity:
         """As many as were not refused yet."""
         self._refusals = 0
         self._try_at = -math.inf
+        self.make_room: Callable[[], int] = lambda: 0
+        """Removes what nobody needs, as far as it can be seen; returns how many bytes."""
         self.unbound = False
         """Whether the kernel holds the jobs of the last shim to nothing, although it could."""
         self.shortage: Shortage | None = None
@@ -162,10 +168,18 @@ class Capacity:
             self.waiting_bytes = self.disk.waiting()
             relief = 1.0 if before is None else _RELIEF
             self.shortage = self.disk.shortage(self.waiting_bytes, relief=relief)
+            if before is None and self.shortage is not None and self.shortage.of_disk:
+                self._clear(self.disk)
         if before is None and self.shortage is not None:
-            _warn(*self.shortage, 0)
+            _warn(self.shortage.reason, self.shortage.hint, 0)
         elif before is not None and self.shortage is None:
             _inform()
+
+    def _clear(self, disk: Disk) -> None:
+        """Remove something before any job is refused; look whether that was enough."""
+        if freed := self.make_room():
+            logs.event(LOGGER, logging.INFO, "disk.cleared", folder=str(disk.folder), bytes=freed)
+            self.shortage = disk.shortage(self.waiting_bytes)
 
     async def keep(self, ring: Callable[[], None]) -> None:
         """Look for ever; `ring` when there may be room again."""

@@ -74,7 +74,7 @@ class Standing:
             draining=self.claimer.draining,
             paused=None if paused is None else Matter(paused.reason),
             unproven=None if unproven is None else Matter(unproven.reason, unproven.hint or None),
-            short=None if short is None else Matter(*short),
+            short=None if short is None else Matter(short.reason, short.hint),
             put_off=_matter(contact.put_off),
             running=len(self.attempts.running()),
             skew_s=keeper.skew_s,

@@ -38,6 +38,8 @@ ASIDE: Final = "refused"
 """The folder of what the server did not understand, for people to look at and to remove."""
 ASIDE_MAX: Final = 16
 """Segments of eight megabytes: enough to find a fault, and no disk is filled by it."""
+_BLOCK_BYTES: Final = 512
+"""As `stat` counts them on every disk."""
 
 _Found = tuple[Piece, Segment, int | None]
 
@@ -211,6 +213,15 @@ class Spool:
                 if len(list(folder.iterdir())) < ASIDE_MAX:
                     name = f"{log.job_id}-{log.attempt}-{place.segment.name}"
                     (folder / name).hardlink_to(place.segment.path)
+
+    def clear_aside(self) -> int:
+        """Remove what only people might want to look at; return how many bytes that were."""
+        freed = 0
+        with contextlib.suppress(OSError):
+            for path in (self.directory / ASIDE).iterdir():
+                freed += path.stat().st_blocks * _BLOCK_BYTES
+                path.unlink()
+        return freed
 
     def retire(self, segment: Segment) -> None:
         """Hear that a segment's shim has gone."""

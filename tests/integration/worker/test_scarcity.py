@@ -11,6 +11,7 @@ from tests.support.fake_http import Problem
 from tests.support.fake_server import FakeAttempt
 from tests.support.waiting import wait_until
 from tests.support.workers import Workplace
+from worker.spool.spool import ASIDE
 
 GATE = "while [ ! -e gate ]; do sleep 0.05; done"
 
@@ -72,6 +73,24 @@ def test_a_machine_that_starts_no_shim_is_not_asked_in_vain(place: Workplace) ->
     (place.directory / "gate").touch()
     for job in together:
         assert place.server.end(job).exit_code == 0
+
+
+def test_what_nobody_needs_goes_before_a_job_is_refused(place: Workplace) -> None:
+    """What was put aside for people makes room, and jobs are taken as if nothing had been."""
+    with small_disk(place.state, 64 * MIB):
+        aside = place.state / "spool" / ASIDE
+        aside.mkdir(parents=True)
+        for folder in (aside.parent, aside):
+            folder.chmod(0o700)
+        (aside / "old").write_bytes(bytes(32 * MIB))
+        place.start("--min-free", "40")
+
+        assert place.server.end(place.server.sh("exit 3")).exit_code == 3
+
+        assert list(aside.iterdir()) == []
+        assert f'"bytes": {32 * MIB}' in place.worker.stderr
+        assert "slots.limited" not in place.worker.stderr
+        place.end()  # before its disk goes
 
 
 def test_a_full_disk_costs_no_end_and_takes_no_job(place: Workplace) -> None:
