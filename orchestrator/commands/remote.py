@@ -30,6 +30,7 @@ JOBS: Final = "/api/v1/jobs"
 TRIES: Final = 4
 """With the waits below a server that is not there is told within three seconds."""
 BACKOFF: Final = Backoff(initial_s=0.25, factor=2.0, max_s=5.0)
+PRUNE_S: Final = 600.0
 PATIENCE_FOR_WAIT_S: Final = 10.0
 """On top of the time for which we asked the server to hold its answer."""
 
@@ -92,7 +93,7 @@ class Remote:
 
     def delete(self, job_id: str) -> Answer:
         """Delete a finished job."""
-        return self.api.delete(f"{JOBS}/{job_id}")
+        return self.api.call("DELETE", f"{JOBS}/{job_id}")
 
     def hold(self, job_ids: Sequence[str], comment: str | None) -> Answer:
         """Keep jobs back; twice is once, so it is asked again when needed."""
@@ -113,6 +114,12 @@ class Remote:
     def dead(self, limit: int) -> Answer:
         """Return the groups of failed jobs."""
         return self.api.get("/api/v1/dead-letters", {"limit": limit})
+
+    def prune(self, *, dry_run: bool) -> Answer:
+        """Forget what is old enough, or only count it; a million jobs take a while."""
+        if dry_run:
+            return self.api.get("/api/v1/retention", timeout_s=PRUNE_S)
+        return self.api.call("POST", "/api/v1/retention/prune", timeout_s=PRUNE_S)
 
     def explain(self, job_id: str) -> Answer:
         """Return why a job is not running."""

@@ -29,6 +29,7 @@ def server() -> None:
 server.members = {
     "run": "orchestrator.commands.server:run_server",
     "backup": "orchestrator.commands.backup:backup",
+    "prune": "orchestrator.commands.prune:prune",
     "restore": "orchestrator.commands.backup:restore",
 }
 

@@ -245,6 +245,22 @@ class WorkerView(Reply):
     last_seen_at: datetime | None = None
 
 
+class Prunable(Reply):
+    """Jobs that ended in one state and are older than they are kept."""
+
+    state: JobState
+    kept_days: float
+    jobs: int
+    output_bytes: int
+
+
+class PruneReply(Reply):
+    """What can be forgotten; `forgotten` is how many jobs were, and `None` if nobody asked."""
+
+    items: list[Prunable]
+    forgotten: int | None = None
+
+
 class FieldFault(Reply):
     """A place in a request and what is wrong there."""
 

@@ -128,6 +128,7 @@ async def run_services(
         services.files,
         services.clock,
         lock=services.settings.data_dir / LOCK,
+        kept=services.settings.retention,
     )
     memory = Memory(services.store, services.dispatch)
     unsubscribe = _listen_to_facts(services, alarm, memory)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+from orchestrator.core.retention import USUAL, Retention
 from orchestrator.kernel.errors import ConfigInvalid
 from orchestrator.protocol.limits import UPLOAD_BYTES
 
@@ -19,6 +20,10 @@ MAX_UPLOAD: Final = "ORCHESTRATOR_MAX_UPLOAD_BYTES"
 ALLOWED_HOSTS: Final = "ORCHESTRATOR_ALLOWED_HOSTS"
 DATABASE: Final = "ORCHESTRATOR_DATABASE"
 DISK_RESERVE: Final = "ORCHESTRATOR_DISK_RESERVE_BYTES"
+KEEP_SUCCEEDED: Final = "ORCHESTRATOR_KEEP_SUCCEEDED_DAYS"
+KEEP_FAILED: Final = "ORCHESTRATOR_KEEP_FAILED_DAYS"
+_DAYS_CEILING: Final = 36_500
+"""A century: whoever wants to keep all of it."""
 _UPLOAD_CEILING: Final = 1024**4
 _RESERVE_BYTES: Final = 32 * 1024 * 1024
 """Four thousand ends of jobs that print the 8 KiB which a report carries."""
@@ -46,6 +51,8 @@ class ServerSettings:
     """The address of a PostgreSQL database, maybe with its password; `None` for a file."""
     reserve_bytes: int = _RESERVE_BYTES
     """Room on the disk that is kept back for what becomes of jobs."""
+    retention: Retention = USUAL
+    """For how long finished jobs are kept."""
 
 
 def load(
@@ -70,6 +77,10 @@ def load(
         _bytes(environ, MAX_UPLOAD, UPLOAD_BYTES, range(1, _UPLOAD_CEILING + 1)),
         _typed(database) or _database(environ.get(DATABASE), DATABASE),
         _bytes(environ, DISK_RESERVE, _RESERVE_BYTES, range(_RESERVE_FLOOR, _RESERVE_CEILING + 1)),
+        Retention(
+            _days(environ, KEEP_SUCCEEDED, USUAL.succeeded_days),
+            _days(environ, KEEP_FAILED, USUAL.failed_days),
+        ),
     )
 
 
@@ -104,6 +115,18 @@ def _bytes(environ: Mapping[str, str], name: str, default: int, allowed: range) 
             hint=f"write a whole number from {allowed[0]} to {allowed[-1]}, for example {default}",
         )
     return int(text)
+
+
+def _days(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:20]) <= _DAYS_CEILING:
+        raise ConfigInvalid(
+            f"{name}: {text[:100]!r} is not a number of days that can be meant",
+            hint=f"write a whole number from 1 to {_DAYS_CEILING}, for example {default:g}",
+        )
+    return float(text)
 
 
 def _typed(url: str | None) -> str | None:

@@ -15,6 +15,7 @@ import pytest
 import orchestrator
 from orchestrator import cli
 from orchestrator.core.job_lifecycle import TRANSITIONS, mermaid
+from orchestrator.core.retention import USUAL
 from orchestrator.kernel import failpoints
 from orchestrator.protocol import limits
 from orchestrator.protocol.words import JobState, Outcome, PendingReason, Reason
@@ -174,7 +175,8 @@ def test_how_long_things_are_kept_is_told() -> None:
     """The manual says after how many days finished jobs and unused files are removed."""
     told = documents.section(MANUAL, "Files and directories")
 
-    assert f"Finished jobs are kept for {retention.JOB_KEPT_DAYS:.0f} days" in told
+    assert f"Finished jobs are kept for {USUAL.succeeded_days:.0f} days" in told
+    assert f"that failed or expired for {USUAL.failed_days:.0f} days" in told
     assert f"no job names for {retention.FILE_KEPT_DAYS:.0f} days" in told
 
 

@@ -33,6 +33,7 @@ from orchestrator.server.api.routes import (
     jobs,
     output,
     repeats,
+    retention,
     worker,
     workers,
 )
@@ -63,7 +64,7 @@ def framework_application(services: Services) -> FastAPI:
             Exception: _failed,
         },
     )
-    for part in (health, jobs, amendments, repeats, events, output, files, workers):
+    for part in (health, jobs, amendments, repeats, events, output, files, workers, retention):
         app.include_router(part.routes(services))
     app.router.routes.append(Route(FETCH.path, worker.InputFile(services), methods=[FETCH.method]))
     app.openapi = cache(lambda: openapi.describe(app))  # type: ignore[method-assign]  # as FastAPI says

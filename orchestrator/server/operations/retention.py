@@ -7,37 +7,51 @@ again: their row goes first, and nobody may store a file while others are being 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.job_lifecycle import TERMINAL
+from orchestrator.core.retention import CLASSES, USUAL, Retention
 from orchestrator.protocol.ids import RANDOM_BYTES, make_id
 from orchestrator.protocol.words import JobState
-from orchestrator.server.store.interface import Reader, Transaction
+from orchestrator.server.store.interface import Reader, Transaction, Value
 
 BATCH: Final = 100
 """Jobs in one go: with their events, attempts and outputs about a thousand rows."""
+COUNTED: Final = 1000
+"""Jobs of a preview that are counted in one look."""
 REQUIREMENTS: Final = 1000
 """In one go: each is a row or two."""
-KEY_KEPT_US: Final = 24 * 3600 * 1_000_000
-"""An idempotency key lives at least this long, and so does the job that it belongs to."""
-JOB_KEPT_DAYS: Final = 30.0
 FILE_KEPT_DAYS: Final = 7.0
 SESSION_KEPT_DAYS: Final = 30.0
 _DAY_US: Final = 24 * 3600 * 1_000_000
 
 _SETTLED: Final = """
-    finished_us < :before AND EXISTS (
+    state = :state AND finished_us < :before AND EXISTS (
         SELECT 1 FROM job_event
         WHERE job_event.job_id = job.id AND job_event.seq = job.event_seq
             AND job_event.at_us < :before
+    ) AND NOT EXISTS (
+        SELECT 1 FROM job_dependency
+        WHERE job_dependency.parent_id = job.id AND job_dependency.failure IS NULL
     )
 """
 """A job's moment of its end is a worker's word, and may be months old when it is heard at last. The
-timeline is stamped by the server: nothing was added to it since."""
+timeline is stamped by the server: nothing was added to it since. What another job still depends on
+is needed to decide about that one."""
 _OLD_JOBS: Final = f"""
-    SELECT id FROM job WHERE id < :bound AND {_SETTLED} ORDER BY id LIMIT :limit
+    SELECT id FROM job WHERE id > :after AND id < :bound AND {_SETTLED} ORDER BY id LIMIT :limit
 """
 _FORGET_JOB: Final = f"DELETE FROM job WHERE id = :id AND {_SETTLED}"
+_OUTPUT_BYTES: Final = """
+    SELECT coalesce(sum(length(output.inline_frames)), 0) + coalesce(sum((
+        SELECT sum(output_part.length) FROM output_part
+        WHERE output_part.job_id = output.job_id AND output_part.attempt = output.attempt
+    )), 0)
+    FROM output WHERE output.job_id >= :first AND output.job_id <= :last AND EXISTS (
+        SELECT 1 FROM job WHERE job.id = output.job_id AND job.id < :bound AND {settled}
+    )
+""".replace("{settled}", _SETTLED)
 _OLD_FILES: Final = """
     DELETE FROM file WHERE sha256 IN (
         SELECT sha256 FROM file WHERE used_us < :before
@@ -61,28 +75,73 @@ _WANTED_REQUIREMENTS: Final = f"""
 _FORGET_REQUIREMENT: Final = "DELETE FROM requirement WHERE id = :id AND used_us < :before"
 
 
-def forgettable_jobs(reader: Reader, *, now_us: int, kept_days: float = JOB_KEPT_DAYS) -> list[str]:
-    """Return the ids of some finished jobs that are old enough to be forgotten, oldest id first.
+def forgettable_jobs(
+    reader: Reader, *, now_us: int, kept: Retention = USUAL
+) -> list[tuple[str, JobState]]:
+    """Return some finished jobs that are old enough to be forgotten, with how they ended.
 
     Ids begin with the moment of the submit, and no job finished before that: so the search ends
-    where the ids get too young, and needs no index of its own.
+    where the ids get too young, and the index of the states begins it with the oldest.
     """
-    before = _before(now_us, kept_days)
-    bound = make_id("job", at_ms=max(0, before) // 1000 + 1, random=bytes(RANDOM_BYTES))
-    found = reader.tuples(_OLD_JOBS, bound=bound, before=before, limit=BATCH)
+    found: list[tuple[str, JobState]] = []
+    for state in CLASSES:
+        found += [(job_id, state) for job_id in _old(reader, state, now_us=now_us, kept=kept)]
+    return found[:BATCH]
+
+
+def _old(  # noqa: PLR0913  # where a page of them is
+    reader: Reader,
+    state: JobState,
+    *,
+    now_us: int,
+    kept: Retention,
+    after: str = "",
+    limit: int = BATCH,
+) -> list[str]:
+    bounds = _bounds(state, now_us=now_us, kept=kept)
+    found = reader.tuples(_OLD_JOBS, **bounds, after=after, limit=limit)
     return [job_id for (job_id,) in found]
 
 
+def _bounds(state: JobState, *, now_us: int, kept: Retention) -> dict[str, Value]:
+    before = kept.before_us(state, now_us)
+    bound = make_id("job", at_ms=max(0, before) // 1000 + 1, random=bytes(RANDOM_BYTES))
+    return {"state": state.value, "before": before, "bound": bound}
+
+
+@dataclass(frozen=True, slots=True)
+class Prunable:
+    """How many of the jobs that ended in one state can go, with how much output."""
+
+    jobs: int
+    output_bytes: int
+    last: str | None
+    """Behind which job to go on counting; `None` when all are counted."""
+
+
+def prunable(
+    reader: Reader, state: JobState, *, now_us: int, kept: Retention, after: str = ""
+) -> Prunable:
+    """Count some of the jobs that would be forgotten now: a stretch, so that nobody is held up."""
+    ids = _old(reader, state, now_us=now_us, kept=kept, after=after, limit=COUNTED)
+    if not ids:
+        return Prunable(0, 0, None)
+    bounds = _bounds(state, now_us=now_us, kept=kept)
+    ((size,),) = reader.tuples(_OUTPUT_BYTES, **bounds, first=ids[0], last=ids[-1])
+    return Prunable(len(ids), int(size), ids[-1] if len(ids) == COUNTED else None)
+
+
 def forget_jobs(
-    tx: Transaction, job_ids: Sequence[str], *, kept_days: float = JOB_KEPT_DAYS
+    tx: Transaction, jobs: Sequence[tuple[str, JobState]], *, kept: Retention = USUAL
 ) -> int:
     """Delete finished jobs with everything of theirs, once their output files are gone."""
-    before = _before(tx.now_us, kept_days)
-    return tx.many(_FORGET_JOB, [{"id": job_id, "before": before} for job_id in job_ids])
-
-
-def _before(now_us: int, kept_days: float) -> int:
-    return now_us - max(round(kept_days * _DAY_US), KEY_KEPT_US)
+    return tx.many(
+        _FORGET_JOB,
+        [
+            {"id": job_id, "state": state.value, "before": kept.before_us(state, tx.now_us)}
+            for job_id, state in jobs
+        ],
+    )
 
 
 def forget_files(tx: Transaction, *, kept_days: float = FILE_KEPT_DAYS) -> list[str]:

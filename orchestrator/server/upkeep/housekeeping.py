@@ -9,6 +9,7 @@ from typing import Final
 import anyio
 from anyio import to_thread
 
+from orchestrator.core.retention import USUAL, Retention
 from orchestrator.kernel import logs
 from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import AlreadyRunning, Unavailable
@@ -34,7 +35,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 class Housekeeping:
     """Everything that is kept for a while, and where it lies."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what it looks after
         self,
         store: Store,
         outputs: OutputFiles,
@@ -42,9 +43,11 @@ class Housekeeping:
         clock: Clock,
         *,
         lock: Path | None = None,
+        kept: Retention = USUAL,
     ) -> None:
         """Stay away while somebody else holds `lock`: whoever saves the data."""
         self._lock = lock
+        self._kept = kept
         self._store = store
         self._outputs = outputs
         self._files = files
@@ -60,6 +63,11 @@ class Housekeeping:
                 logs.event(_LOGGER, logging.WARNING, "housekeeping.delayed", reason=str(error))
             await anyio.sleep(PERIOD_S)
 
+    async def prune(self) -> int:
+        """Forget jobs that are old enough, now and not within the hour; return how many."""
+        with Lock(self._lock).take("a backup, or housekeeping,") if self._lock else nullcontext():
+            return await self._jobs()
+
     async def clean(self) -> None:
         """Remove everything that is old enough."""
         jobs = await self._jobs()
@@ -74,10 +82,12 @@ class Housekeeping:
         forgotten = 0
         while True:
             now_us = round(self._clock.now() * 1_000_000)
-            found = await self._store.read(partial(forgettable_jobs, now_us=now_us))
-            for job_id in found:
+            found = await self._store.read(
+                partial(forgettable_jobs, now_us=now_us, kept=self._kept)
+            )
+            for job_id, _ in found:
                 await to_thread.run_sync(self._outputs.remove, job_id)
-            forgotten += await self._store.write(partial(forget_jobs, job_ids=found))
+            forgotten += await self._store.write(partial(forget_jobs, jobs=found, kept=self._kept))
             if len(found) < BATCH:
                 return forgotten
 

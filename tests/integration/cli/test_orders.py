@@ -121,3 +121,17 @@ def test_jobs_are_deleted_one_by_one(cli: CommandLine, fake: FakeApi) -> None:
         f"orchestrator: {bad}: it is queued",
         f"orchestrator: {good} is deleted",
     ]
+
+
+def test_what_is_old_is_counted_or_forgotten(cli: CommandLine, fake: FakeApi) -> None:
+    """A preview and the deed differ in what is asked, and say so."""
+    items = [{"state": "failed", "kept_days": 90.0, "jobs": 3, "output_bytes": 4096}]
+    fake.on("GET", "/api/v1/retention", answer({"items": items}))
+    fake.on("POST", "/api/v1/retention/prune", answer({"items": items, "forgotten": 2}))
+
+    seen, done = cli("server", "prune", "--dry-run"), cli("server", "prune")
+
+    assert seen.stdout.decode().splitlines()[1].split() == ["failed", "90", "days", "3", "4096"]
+    assert "3 jobs would be forgotten; nothing was changed" in seen.stderr.decode()
+    assert "2 jobs are forgotten" in done.stderr.decode()
+    assert [asked.method for asked in fake.asked] == ["GET", "POST"]

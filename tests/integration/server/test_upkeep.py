@@ -111,6 +111,28 @@ async def test_old_jobs_are_forgotten_with_everything_of_theirs(tmp_path: Path) 
         assert [path for path in (tmp_path / "files").rglob("*") if path.is_file()] == []
 
 
+async def test_old_jobs_are_counted_and_forgotten_at_once(tmp_path: Path) -> None:
+    """An administrator sees what would go, and lets it go without waiting for the next hour."""
+    clock = MovedClock()
+    async with running(tmp_path, clock=clock) as site:
+        old = await site.submit(delay())
+        await site.post(f"/api/v1/jobs/{old}/cancel", {})
+        clock.ahead_s = 31 * DAY_S
+
+        seen = (await site.get("/api/v1/retention")).json()
+        done = (await site.post("/api/v1/retention/prune")).json()
+
+        counts = {item["state"]: (item["jobs"], item["kept_days"]) for item in seen["items"]}
+        assert counts == {
+            "succeeded": (0, 30.0),
+            "cancelled": (1, 30.0),
+            "failed": (0, 90.0),
+            "expired": (0, 90.0),
+        }
+        assert (seen["forgotten"], done["forgotten"]) == (None, 1)
+        problem(await site.get(f"/api/v1/jobs/{old}"), 404, "not_found")
+
+
 async def test_all_idle_requirements_are_forgotten_in_one_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

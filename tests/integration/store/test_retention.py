@@ -2,21 +2,25 @@
 
 from functools import partial
 
+from orchestrator.core.retention import USUAL, Retention
+from orchestrator.protocol.words import JobState
 from orchestrator.server.operations.files import find_file, record_file
 from orchestrator.server.operations.idempotency import IdempotencyKey, once
 from orchestrator.server.operations.jobs import get_job
 from orchestrator.server.operations.retention import (
     BATCH,
+    Prunable,
     forget_files,
     forget_jobs,
     forget_requirements,
     forget_sessions,
     forgettable_jobs,
     idle_requirements,
+    prunable,
 )
 from orchestrator.server.operations.submit import submit
 from orchestrator.server.store.interface import Reader
-from tests.integration.store.world import World, failed, output, printed
+from tests.integration.store.world import World, digest, ended, failed, output, printed
 from tests.support.builders import spec
 
 DAY_S = 24 * 3600.0
@@ -27,11 +31,11 @@ TABLES_OF_JOBS = (
 KEY = IdempotencyKey("me", "route", "key", "0" * 64)
 
 
-async def forget(world: World, **kept: float) -> list[str]:
+async def forget(world: World, kept: Retention = USUAL) -> list[str]:
     """Forget jobs as the upkeep does; return which."""
-    old = await world.read(lambda r: forgettable_jobs(r, now_us=world.now_us, **kept))
-    assert await world.write(lambda tx: forget_jobs(tx, old, **kept)) == len(old)
-    return old
+    old = await world.read(lambda r: forgettable_jobs(r, now_us=world.now_us, kept=kept))
+    assert await world.write(lambda tx: forget_jobs(tx, old, kept=kept)) == len(old)
+    return [job_id for job_id, _ in old]
 
 
 def rows(reader: Reader) -> dict[str, int]:
@@ -40,7 +44,7 @@ def rows(reader: Reader) -> dict[str, int]:
 
 
 async def test_an_old_job_goes_with_everything_of_its_own(world: World) -> None:
-    """Thirty days after its end nothing of a job is left, and not a second before."""
+    """Ninety days after it failed nothing of a job is left, and not a second before."""
     await world.write(lambda tx: record_file(tx, sha256="a" * 64, size=3))
     worker = await world.worker()
     job = spec(inputs=[{"file": "a" * 64, "name": "x"}])
@@ -50,7 +54,7 @@ async def test_an_old_job_goes_with_everything_of_its_own(world: World) -> None:
     )
     grant = await worker.claim_one()
     await worker.tell(output(grant, printed(b"x")), failed(grant, output_length=18))
-    world.clock.seconds += 30 * DAY_S - 1
+    world.clock.seconds += 90 * DAY_S - 1
     assert await forget(world) == []
 
     world.clock.seconds += 2
@@ -80,20 +84,20 @@ async def test_a_job_is_kept_as_long_as_its_key(world: World) -> None:
     await world.cancel(job.id)
     world.clock.seconds += DAY_S - 1
 
-    assert await forget(world, kept_days=0.0) == []
+    assert await forget(world, Retention(0.0, 0.0)) == []
     world.clock.seconds += 2
-    assert await forget(world, kept_days=0.0) == [job.id]
+    assert await forget(world, Retention(0.0, 0.0)) == [job.id]
 
 
 async def test_a_job_whose_end_was_heard_late_is_kept(world: World) -> None:
-    """A worker that comes back after forty days brings a result that people still get to see."""
+    """A worker that comes back after a hundred days brings a result that people see."""
     worker = await world.worker()
     grant = await worker.running()
-    world.clock.seconds += 40 * DAY_S
+    world.clock.seconds += 100 * DAY_S
     assert (await worker.tell(failed(grant, at_us=0))).settled
 
     assert await forget(world) == []
-    world.clock.seconds += 31 * DAY_S
+    world.clock.seconds += 91 * DAY_S
     assert await forget(world) == [grant.job_id]
 
 
@@ -165,3 +169,58 @@ async def test_wishes_go_when_no_job_has_them(world: World) -> None:
     assert (await world.job(kept.id)).state == "scheduled"
     later = await world.submit(requires={"tags": ["rare"]})
     assert (await worker.claim_one()).job_id == later.id
+
+
+async def test_each_end_has_its_time(world: World) -> None:
+    """Failures are kept for longer than what nobody has to mend."""
+    worker = await world.worker()
+    good, bad = await worker.running(), await worker.running()
+    await worker.report(ended(good), failed(bad))
+    gone = await world.submit()
+    await world.cancel(gone.id)
+    world.clock.seconds += 31 * DAY_S
+
+    assert await forget(world) == [good.job_id, gone.id]
+    world.clock.seconds += 60 * DAY_S
+    assert await forget(world) == [bad.job_id]
+
+
+async def test_what_another_job_depends_on_is_kept(world: World) -> None:
+    """As long as it is not settled what follows from its end, a finished job stays."""
+    parent = await world.submit()
+    child = await world.submit(depends_on=[{"job": parent.id}])
+    await world.write(
+        lambda tx: tx.execute("UPDATE job_dependency SET parent_id = 'x' WHERE job_id <> ''")
+    )
+    await world.cancel(parent.id)
+    await world.write(
+        lambda tx: tx.execute("UPDATE job_dependency SET parent_id = :id", id=parent.id)
+    )
+    world.clock.seconds += 31 * DAY_S
+
+    assert await forget(world) == []
+    await world.cancel(child.id)
+    world.clock.seconds += 31 * DAY_S
+    assert await forget(world) == [parent.id, child.id]
+
+
+async def test_what_would_go_is_counted_exactly(world: World) -> None:
+    """A preview says how many jobs, and how many bytes of output, and forgets nothing."""
+    worker = await world.worker()
+    data = printed(b"x" * 100)
+    for _ in range(3):
+        grant = await worker.running()
+        end = ended(grant, output_length=len(data), output_digest=digest(data))
+        await worker.report(output(grant, data), end)
+    world.clock.seconds += 31 * DAY_S
+    recent = await worker.running()
+    await worker.tell(ended(recent))
+    count = partial(prunable, now_us=world.now_us, kept=USUAL)
+
+    good = await world.read(partial(count, state=JobState.SUCCEEDED))
+    bad = await world.read(partial(count, state=JobState.FAILED))
+
+    assert good == Prunable(3, 3 * len(data), None)
+    assert bad == Prunable(0, 0, None)
+    assert len(await forget(world)) == 3
+    assert await world.read(partial(count, state=JobState.SUCCEEDED)) == Prunable(0, 0, None)

@@ -301,7 +301,7 @@ async def _goodbye(_: World, crew: list[Worker], *, number: int) -> None:
 async def _forget(world: World, _: list[Worker], *, days: float) -> Any:
     world.clock.seconds += days * DAY_S
     found = await world.read(partial(forgettable_jobs, now_us=world.now_us))
-    gone = await world.write(partial(forget_jobs, job_ids=found))
+    gone = await world.write(partial(forget_jobs, jobs=found))
     return found, gone
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.retention import Retention
 from orchestrator.kernel import errors
 from orchestrator.kernel.errors import ConfigInvalid, OrchestratorError
 from orchestrator.protocol.limits import UPLOAD_BYTES
@@ -25,12 +26,16 @@ def test_settings_come_from_the_command_line_and_the_environment() -> None:
             "ORCHESTRATOR_ALLOWED_HOSTS": "Build.example, [fd00::1] ,",
             "ORCHESTRATOR_MAX_UPLOAD_BYTES": "1000",
             "ORCHESTRATOR_DISK_RESERVE_BYTES": "67108864",
+            "ORCHESTRATOR_KEEP_SUCCEEDED_DAYS": "7",
+            "ORCHESTRATOR_KEEP_FAILED_DAYS": "365",
         },
     )
 
     assert (plain.host, plain.port, plain.max_upload_bytes) == ("127.0.0.1", 8700, UPLOAD_BYTES)
     assert (chosen.host, chosen.port, chosen.max_upload_bytes) == ("::1", 9000, 1000)
     assert (plain.reserve_bytes, chosen.reserve_bytes) == (32 * 1024 * 1024, 64 * 1024 * 1024)
+    assert plain.retention == Retention(30.0, 90.0)
+    assert chosen.retention == Retention(7.0, 365.0)
     assert chosen.allowed_hosts == ("build.example", "[fd00::1]")
 
 
@@ -48,6 +53,8 @@ def test_settings_come_from_the_command_line_and_the_environment() -> None:
         ("h:1", {"ORCHESTRATOR_MAX_UPLOAD_BYTES": "9" * 5000}),
         ("h:1", {"ORCHESTRATOR_MAX_UPLOAD_BYTES": ""}),
         ("h:1", {"ORCHESTRATOR_DISK_RESERVE_BYTES": "1024"}),
+        ("h:1", {"ORCHESTRATOR_KEEP_SUCCEEDED_DAYS": "0"}),
+        ("h:1", {"ORCHESTRATOR_KEEP_FAILED_DAYS": "1.5"}),
     ],
 )
 def test_wrong_settings_are_refused_with_an_example(listen: str, environ: dict[str, str]) -> None:

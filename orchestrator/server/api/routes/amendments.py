@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Annotated
 
+import anyio
 from anyio import to_thread
 from fastapi import APIRouter, Depends
 from fastapi import Request as HttpRequest
@@ -29,6 +30,7 @@ def routes(services: Services) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix=JOBS, tags=["jobs"])
     store = services.store
+    turn = anyio.Lock()
 
     @router.patch(
         "/{job_id}",
@@ -52,9 +54,10 @@ def routes(services: Services) -> APIRouter:
     async def delete_job(job_id: JobId) -> Response:
         """Delete a finished job with everything of its."""
         await store.read(partial(require_over, job_id=job_id))
-        with Lock(services.settings.data_dir / LOCK).take("a backup"):
-            await to_thread.run_sync(services.outputs.remove, job_id)
-            await store.write(partial(delete, job_id=job_id))
+        async with turn:
+            with Lock(services.settings.data_dir / LOCK).take("a backup, or housekeeping,"):
+                await to_thread.run_sync(services.outputs.remove, job_id)
+                await store.write(partial(delete, job_id=job_id))
         return Response(None, 204)
 
     return router
