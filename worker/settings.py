@@ -16,7 +16,7 @@ from orchestrator.kernel import kept_log
 from orchestrator.kernel.errors import ConfigInvalid
 from orchestrator.kernel.logs import Form
 from orchestrator.protocol import limits
-from orchestrator.protocol.jobs import Tag
+from orchestrator.protocol.requirements import Tag
 from orchestrator.protocol.tokens import WorkerToken
 from worker.capacity import SPOOL_MAX_BYTES
 

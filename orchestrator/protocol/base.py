@@ -7,7 +7,9 @@ worse than saying no. A reply may grow: an older client reads what it knows.
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from orchestrator.protocol import limits
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -51,6 +53,8 @@ def printable(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(without_nul)]
 Label = Annotated[str, AfterValidator(printable), AfterValidator(without_nul)]
+# The length is checked before the characters, so that its message speaks of characters.
+Name = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARS), AfterValidator(printable)]
 JobId = Annotated[str, StringConstraints(pattern=r"^job_[0-9a-z]{26}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 

@@ -4,22 +4,14 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from orchestrator.protocol import limits
-from orchestrator.protocol.base import JobId, Label, Request, Sha256, Text, printable, without_nul
-from orchestrator.protocol.expression import parse
+from orchestrator.protocol.base import JobId, Label, Name, Request, Sha256, Text, without_nul
+from orchestrator.protocol.company import Unique
+from orchestrator.protocol.requirements import Requirements
 from orchestrator.protocol.words import Execution, OnFailure, Reason, WaitsFor
 
-# The length is checked before the characters, so that its message speaks of characters.
-Name = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARS), AfterValidator(printable)]
 Kind = Annotated[
     str, Field(min_length=1, max_length=limits.NAME_CHARS), AfterValidator(without_nul)
 ]
@@ -29,36 +21,6 @@ Comment = Annotated[str, Field(max_length=limits.LABEL_CHARS), AfterValidator(wi
 FileName = Annotated[
     str, Field(min_length=1, max_length=limits.ZIP_PART_BYTES), AfterValidator(without_nul)
 ]
-Tag = Annotated[
-    Label, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/=+-]*$", max_length=limits.TAG_CHARS)
-]
-Platform = Literal["linux", "macos", "windows"]
-
-
-def _expression(text: str) -> str:
-    parse(text)
-    return text
-
-
-Expression = Annotated[
-    str,
-    Field(min_length=1, max_length=limits.EXPRESSION_CHARS),
-    AfterValidator(printable),
-    AfterValidator(_expression),
-]
-"""A tag, or several that are joined by `&&`, `||` and `!`: see `protocol/expression.py`."""
-
-
-def _listed(value: Any) -> Any:  # noqa: ANN401  # whatever somebody sends
-    return [value] if isinstance(value, str) else value
-
-
-Expressions = Annotated[
-    list[Expression],
-    Field(max_length=limits.TAGS),
-    BeforeValidator(_listed, json_schema_input_type=list[Expression] | Expression),
-]
-"""All of them must be met. One alone may stand without its list."""
 
 
 def _encoded_within(text: str, limit: int, what: str) -> str:
@@ -125,14 +87,6 @@ class DelayParams(Request):
     """Wait for `ms` milliseconds, then succeed with `{"ok": true, "took_ms": …}`."""
 
     ms: int = Field(ge=0, le=limits.TIMEOUT_MAX_S * 1000)
-
-
-class Requirements(Request):
-    """What a worker must have to be given the job. All of it."""
-
-    tags: Expressions = Field(default=[])
-    platform: Platform | None = None
-    worker: Name | None = None
 
 
 class RetryBackoff(Request):
@@ -297,6 +251,7 @@ class JobSpec(Request):
     reattach_window_s: float = Field(
         default=limits.REATTACH_DEFAULT_S, ge=limits.LEASE_S, le=limits.TIMEOUT_MAX_S
     )
+    unique: Unique | None = None
     inputs: list[Input] = Field(default=[], max_length=limits.INPUTS)
     env: Environment = Field(default={})
     labels: dict[Label, Label] = Field(default={}, max_length=limits.LABELS)

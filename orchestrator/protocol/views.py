@@ -31,6 +31,8 @@ class JobView(Reply):
     cancelled jobs alone: whether somebody saw that nothing of it runs any more. `summary` is what
     it runs, shortened to a line. `version` rises with everything that happens to it. `expires_at`
     is there as long as the job may expire, `deadline_at` as long as it may run out of time.
+    `existing` is of answers to a submit alone: the job was there already, and no other may be
+    beside it.
     """
 
     id: str
@@ -59,6 +61,7 @@ class JobView(Reply):
     retry_of: str | None = None
     summary: str = ""
     version: int = 1
+    existing: bool = False
 
 
 class AttemptView(Reply):

@@ -12,7 +12,8 @@ from pydantic import Field
 
 from orchestrator.protocol import limits
 from orchestrator.protocol.base import JobId, Label, Reply, Request, Text
-from orchestrator.protocol.jobs import Input, Tag
+from orchestrator.protocol.jobs import Input
+from orchestrator.protocol.requirements import Tag
 from orchestrator.protocol.words import Directive, Execution, Outcome, Reason, Verdict
 
 AttemptNumber = Annotated[int, Field(ge=1, le=2**53)]

@@ -39,6 +39,9 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "queue_ttl_s": "--start-within",
     "deadline_s": "--deadline",
     "silence_s": "--silence",
+    "unique.key": "--unique-key",
+    "unique.scope": "--unique-scope",
+    "unique.window_s": "--unique-window",
     "timeout_s": "--timeout",
     "params": "--params",
 }
@@ -64,6 +67,7 @@ class Asked:
     env: Mapping[str, str] | None = None
     tags: Sequence[str] = ()
     requires: str | None = None
+    unique: Mapping[str, Any] | None = None
     labels: Mapping[str, str] | None = None
     priority: int | None = None
     timeout_s: float | None = None
@@ -94,6 +98,7 @@ def spec_of(asked: Asked) -> JobSpec:
         "grace_s": asked.grace_s,
         "requires": {"tags": tags} if tags else None,
         "retry": _retry(asked),
+        "unique": None if asked.unique is None else dict(asked.unique),
         "max_lost": asked.max_lost,
         "execution": Execution.AT_MOST_ONCE if asked.at_most_once else None,
         "reattach_window_s": asked.reattach_window_s,

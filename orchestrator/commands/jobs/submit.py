@@ -8,11 +8,12 @@ import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
 import click
 
 from orchestrator.commands import output
+from orchestrator.commands.jobs.uniqueness import UniqueOptions, unique_of, unique_options
 from orchestrator.commands.options import (
     Assignment,
     Duration,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 Pairs = tuple[tuple[str, str | None], ...]
 
 
-class Options(TypedDict):
+class Options(UniqueOptions):
     """What click hands over, by the names of the parameters."""
 
     command: tuple[str, ...]
@@ -171,6 +172,7 @@ orchestrator jobs submit --kind delay --params '{"ms": 20}' --wait
     help="From now to the end of its last try: end and fail it then.",
 )
 @click.option("--label", "labels", type=Assignment(), multiple=True, help="A note on the job.")
+@unique_options
 @click.option("--kind", metavar="KIND", help="The kind of job, if it is no command.")
 @click.option("--params", metavar="JSON|@FILE", help="What a kind is given.")
 @click.option("--shell", metavar="SCRIPT", help="A script for /bin/sh instead of a command.")
@@ -250,6 +252,7 @@ def _asked(surroundings: Surroundings, options: Options) -> "Asked":
         tags=options["tags"],
         requires=options["requires"],
         labels={name: text or "" for name, text in options["labels"]},
+        unique=unique_of(options),
         priority=options["priority"],
         timeout_s=options["timeout_s"],
         silence_s=options["silence_s"],
@@ -337,6 +340,7 @@ def _stay(remote: "Remote", answer: "Answer", options: Options) -> int:
         output.data(job.id)
     if options["wait"]:
         return staying.wait(remote, job.id, manner, known=True)
-    output.say(f"{job.id} is {ending.short(job)}")
+    already = "there already, and " if job.existing else ""
+    output.say(f"{job.id} is {already}{ending.short(job)}")
     output.advise(*patience.next_steps(job.id))
     return 0

@@ -25,6 +25,7 @@ from orchestrator.server.operations.moments import moments_of
 from orchestrator.server.operations.pending import why_new
 from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord, stored_policy
 from orchestrator.server.operations.requirements import intern, requirement_of
+from orchestrator.server.operations.unique import find_room, keep_key
 from orchestrator.server.store.interface import Transaction
 
 _INSERT_JOB: Final = """
@@ -54,7 +55,19 @@ class _Place:
 def submit(
     tx: Transaction, *, job_id: str, owner: str, spec: JobSpec, retry_of: str | None = None
 ) -> JobView:
-    """Store a validated job and return it; it may be claimed as soon as this is committed."""
+    """Store a validated job and return it; it may be claimed as soon as this is committed.
+
+    A unique job for which there is no room is not stored: the answer is what is there, or no.
+    """
+    existing = find_room(tx, spec, job_id=job_id, owner=owner)
+    if existing is not None:
+        return existing
+    return _take_in(tx, job_id=job_id, owner=owner, spec=spec, retry_of=retry_of)
+
+
+def _take_in(
+    tx: Transaction, *, job_id: str, owner: str, spec: JobSpec, retry_of: str | None
+) -> JobView:
     run_at_us = None if spec.run_at is None else microseconds(spec.run_at)
     needs = needs_of(tx, spec.depends_on)
     place = _place(tx.now_us, run_at_us, spec.priority, blocked=needs.blocks)
@@ -85,6 +98,7 @@ def submit(
         expires_us=moments.expires_us,
         deadline_us=moments.deadline_us,
     )
+    keep_key(tx, spec, job_id=job_id)
     _keep_what_was_asked(tx, job_id, spec, encoded({"owner": owner, "retry_of": retry_of}))
     if place.state is JobState.QUEUED:
         tx.announce(Claimable(requirement, 1))

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from orchestrator.kernel.kept_log import FILE_BYTES, FILES, KEEP_S
 from orchestrator.protocol.base import printable, without_nul
-from orchestrator.protocol.jobs import Kind, Tag
+from orchestrator.protocol.jobs import Kind
 from orchestrator.protocol.limits import (
     ENV_ENTRIES,
     GRACE_DEFAULT_S,
@@ -26,6 +26,7 @@ from orchestrator.protocol.limits import (
     TAGS,
     TIMEOUT_MAX_S,
 )
+from orchestrator.protocol.requirements import Tag
 from orchestrator.supervisor.config.quantities import duration, share, size, wrong
 
 VERSION: Final = 1

@@ -36,6 +36,25 @@ def _submitted(cli: CommandLine, *words: str) -> str:
     return done.stdout.decode().strip()
 
 
+def test_a_unique_job_is_there_once(cli: CommandLine) -> None:
+    """The one that is there is named; a refusal and a contradiction say what to do."""
+    words = ("--tag", "nobody", "--unique-key", "once")
+    job_id = _submitted(cli, *words, "--", "true")
+
+    again = cli("jobs", "submit", *words, "--unique-window", "1h", "--", "true")
+    refused = cli("jobs", "submit", *words, "--on-conflict", "refuse", "--", "true")
+    states = ("--unique-scope", "queued", "--unique-scope", "held")
+    replaced = _submitted(cli, *words, *states, "--on-conflict", "replace", "--", "true")
+    alone = cli("jobs", "submit", "--on-conflict", "refuse", "--", "true")
+
+    assert again.stdout.decode().strip() == job_id
+    assert f"{job_id} is there already, and queued" in again.stderr.decode()
+    assert (refused.returncode, job_id in refused.stderr.decode()) == (1, True)
+    assert json.loads(cli("jobs", "show", job_id, "--json").stdout)["state"] == "cancelled"
+    assert replaced != job_id
+    assert (alone.returncode, b"--on-conflict needs --unique-key" in alone.stderr) == (2, True)
+
+
 async def _read_exactly(pipe: object, count: int) -> bytes:
     return await anyio.to_thread.run_sync(lambda: pipe.read(count))  # type: ignore[attr-defined]
 

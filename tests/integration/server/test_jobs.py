@@ -39,6 +39,23 @@ async def test_the_same_key_and_body_make_one_job(site: Site) -> None:
     assert len((await site.get("/api/v1/jobs")).json()["items"]) == 1
 
 
+async def test_a_unique_job_that_is_there_already_is_the_answer(site: Site) -> None:
+    """200 and `existing` say that nothing was made; an Idempotency-Key gives that answer again."""
+    job = delay(unique={"key": "nightly"})
+    first = await site.post("/api/v1/jobs", job)
+
+    second = await site.post("/api/v1/jobs", job, **{"Idempotency-Key": "k-1"})
+    again = await site.post("/api/v1/jobs", job, **{"Idempotency-Key": "k-1"})
+    refusing = delay(unique={"key": "nightly", "on_conflict": "refuse"})
+    refused = await site.post("/api/v1/jobs", refusing)
+
+    assert (first.status_code, first.json()["existing"]) == (201, False)
+    assert (second.status_code, second.json()["existing"]) == (200, True)
+    assert second.headers["location"] == first.headers["location"]
+    assert (again.status_code, again.content) == (200, second.content)
+    assert first.json()["id"] in problem(refused, 409, "unique_conflict")["detail"]
+
+
 async def test_the_same_key_with_another_body_is_refused(site: Site) -> None:
     """A key that was used for another request is refused, and nothing is created."""
     await site.post("/api/v1/jobs", delay(), **{"Idempotency-Key": "k-1"})

@@ -2,7 +2,7 @@
 
 import re
 from hashlib import sha256
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query
 from fastapi import Request as HttpRequest
@@ -115,8 +115,9 @@ class SubmitJob:
             )
         )
         reached("submit.after_commit")
-        headers = {"location": f"{JOBS}/{from_json(reply)['id'] if replayed else job_id}"}
-        await json_answer(reply, 201, headers | _replayed(replayed))(scope, receive, send)
+        told = from_json(reply) if replayed or spec.unique is not None else {"id": job_id}
+        headers = {"location": f"{JOBS}/{told['id']}"} | _replayed(replayed)
+        await json_answer(reply, made(told), headers)(scope, receive, send)
 
 
 def routes(services: Services) -> APIRouter:
@@ -231,6 +232,11 @@ def idempotency_key(scope: Scope, principal: str, body: bytes) -> IdempotencyKey
         )
     route = f"{scope['method']} {scope['path']}"
     return IdempotencyKey(principal, route, given.decode("ascii"), sha256(body).hexdigest())
+
+
+def made(told: dict[str, Any]) -> int:
+    """Return the status of the answer to who wanted a job: a unique one may have been there."""
+    return 200 if told.get("existing") else 201
 
 
 def _replayed(replayed: bool) -> dict[str, str]:

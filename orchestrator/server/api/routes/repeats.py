@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from fastapi import Request as HttpRequest
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import from_json
 from starlette.responses import Response
 
 from orchestrator.protocol import limits
@@ -16,7 +17,7 @@ from orchestrator.server.api.answers import json_answer
 from orchestrator.server.api.calls import JOBS
 from orchestrator.server.api.openapi import takes
 from orchestrator.server.api.parsing import json_body, no_query
-from orchestrator.server.api.routes.jobs import JobId, check_kind, idempotency_key
+from orchestrator.server.api.routes.jobs import JobId, check_kind, idempotency_key, made
 from orchestrator.server.operations.dead_letters import list_dead
 from orchestrator.server.operations.hold import hold, release
 from orchestrator.server.operations.idempotency import once
@@ -90,6 +91,8 @@ def routes(services: Services) -> APIRouter:
         deed = partial(repeat, job_id=job_id, new_id=new_id, owner=principal.name, spec=asked.spec)
         key = idempotency_key(request.scope, principal.id, body)
         reply, replayed = await store.write(lambda tx: once(tx, key, lambda: deed(tx)))
-        return json_answer(reply, 201, {"idempotency-replayed": "true"} if replayed else {})
+        return json_answer(
+            reply, made(from_json(reply)), {"idempotency-replayed": "true"} if replayed else {}
+        )
 
     return router
