@@ -23,6 +23,8 @@ class Theme:
     """Whether every command says much."""
     rotate_bytes: int | None = None
     hosts: tuple[tuple[int, ...], ...] | None = None
+    crowd: int = 1
+    """How many times as many jobs as elsewhere."""
 
 
 EVERY: Final = 4
@@ -57,7 +59,23 @@ THEMES: Final = (
 )
 
 
+SELDOM: Final = 32
+"""Every so many seeds have a theme of their own, which takes no turn of the others."""
+BROKEN: Final = Theme(
+    ("programs gone",),
+    mean_s=45.0,
+    alone=True,
+    least_s=240.0,
+    hosts=((2,), (1,), (2,)),
+    crowd=4,
+    longer=3.0,
+)
+"""Machines on which nothing can be started, beside others that are well."""
+
+
 def theme_of(seed: int) -> Theme | None:
     """Return the theme of a seed, if it has one."""
+    if seed % SELDOM == SELDOM - 3:
+        return BROKEN
     turn, rest = divmod(seed + 1, EVERY)
     return None if rest else THEMES[turn % len(THEMES)]
