@@ -104,6 +104,7 @@ root.members = {
     "service": f"{_COMMANDS}.service:service",
     "upgrade": f"{_MACHINE}.upgrade:upgrade",
     "jobs": f"{_COMMANDS}.jobs:jobs",
+    "schedules": f"{_COMMANDS}.schedules:schedules",
     "workers": f"{_COMMANDS}.workers:workers",
     "server": f"{_COMMANDS}.server:server",
 }

@@ -77,13 +77,13 @@ class Api:
     def post(
         self,
         path: str,
-        request: BaseModel,
+        request: BaseModel | None,
         *,
         headers: Mapping[str, str] | None = None,
         timeout_s: float = CALL_S,
     ) -> Answer:
-        """Return the answer to a POST of a model, or raise what it stands for."""
-        body = request.model_dump_json(exclude_unset=True).encode()
+        """Return the answer to a POST of a model, or of nothing; or raise what it stands for."""
+        body = b"" if request is None else request.model_dump_json(exclude_unset=True).encode()
         sent = _Sent({**JSON, **(headers or {})}, body)
         address = self.endpoint.address(path)
         return self._answer(_request(self.endpoint, "POST", address, sent), timeout_s)

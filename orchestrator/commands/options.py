@@ -22,6 +22,7 @@ _NUMBER: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _ADDRESS: Final = re.compile(
     r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):(?P<port>\d{1,5})", re.ASCII
 )
+_SCHEDULE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _COMMENT_RULE: Final = f"write at most {limits.LABEL_CHARS:,} characters of UTF-8"
 
 
@@ -148,6 +149,46 @@ class JobId(click.ParamType[str]):
         return str(value)
 
 
+class ScheduleName(click.ParamType[str]):
+    """The name or id of a schedule."""
+
+    name = "schedule"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the name."""
+        text = str(value)
+        if not _SCHEDULE.fullmatch(text) or len(text) > limits.TAG_CHARS:
+            self.fail(
+                f"{text[:100]!r} is no name of a schedule; write letters, digits, dots, _ and -, "
+                f"at most {limits.TAG_CHARS} of them",
+                param,
+                ctx,
+            )
+        return text
+
+
+class Misfires(click.ParamType[dict[str, object]]):
+    """What is made up for: `skip`, `latest`, `all` or `all:N`."""
+
+    name = "misfires"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, object]:
+        """Return the fields of the API."""
+        word, colon, most = str(value).partition(":")
+        if word not in {"skip", "latest", "all"} or (colon and word != "all"):
+            self.fail(f"{str(value)!r} is not skip, latest, all or all:N", param, ctx)
+        if not colon:
+            return {"misfire": word}
+        if not most.isdecimal() or not 1 <= int(most) <= limits.SCHEDULE_MADE_UP:
+            rule = f"write all:1 to all:{limits.SCHEDULE_MADE_UP}"
+            self.fail(f"{most!r} is no number of moments; {rule}", param, ctx)
+        return {"misfire": word, "misfire_max": int(most)}
+
+
 class Comment(click.ParamType[str]):
     """A few words for those who look at a job later."""
 
@@ -199,6 +240,7 @@ class HoldTime(Duration):
 
 
 job_argument = click.argument("job_id", metavar="ID", type=JobId())
+schedule_argument = click.argument("schedule", metavar="NAME", type=ScheduleName())
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the API's JSON instead of words."
 )

@@ -25,6 +25,8 @@ SITES: Final = (
     "report.after_commit",
     "cancel.before_commit",
     "cancel.after_commit",
+    "schedule.before_commit",
+    "schedule.after_commit",
     "session.before_commit",
     "session.after_commit",
     "commit.before",

@@ -61,6 +61,17 @@ LOST_DEFAULT: Final = 3
 REATTACH_DEFAULT_S: Final = 900.0
 """A quarter of an hour: a machine that was restarted by hand is back by then."""
 
+SCHEDULES: Final = 1_000
+"""Each is looked at by one server, which also does everything else."""
+SCHEDULE_EVERY_MIN_S: Final = 5.0
+"""Whoever needs a job more often needs one that goes on."""
+SCHEDULE_EVERY_MAX_S: Final = 366 * 24 * 3600.0
+SCHEDULE_JITTER_MAX_S: Final = 3600.0
+SCHEDULE_MADE_UP: Final = 50
+"""Missed moments that may fire at once when a server is back: they are one transaction."""
+PREVIEWED: Final = 10
+"""Fires that are shown before a schedule is saved."""
+
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 500
 DEPENDENCIES: Final = 100

@@ -88,6 +88,69 @@ class PendingReason(StrEnum):
     STARTING = "starting"
 
 
+class ScheduleState(StrEnum):
+    """Whether a schedule will fire."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    FINISHED = "finished"
+
+
+class DstPolicy(StrEnum):
+    """What a cron expression means where the clocks of its zone are changed."""
+
+    ONCE = "skip_gap_run_once_overlap"
+    STRICT = "wall_clock_strict"
+    UTC = "utc"
+
+
+class Misfire(StrEnum):
+    """Which of the moments that nobody was there for are made up for."""
+
+    SKIP = "skip"
+    LATEST = "latest"
+    ALL = "all"
+
+
+class Overlap(StrEnum):
+    """What a schedule does while a job of its own is not over."""
+
+    ALLOW = "allow"
+    SKIP = "skip"
+    QUEUE_ONE = "queue_one"
+    CANCEL_RUNNING = "cancel_running"
+
+
+class FireOutcome(StrEnum):
+    """What became of a moment of a schedule."""
+
+    FIRED = "fired"
+    SKIPPED = "skipped"
+    MISSED = "missed"
+    FAILED = "failed"
+
+
+class FireReason(StrEnum):
+    """Why a moment of a schedule brought no job."""
+
+    LATE = "late"
+    EDITED = "edited"
+    RESTORED = "restored"
+    PAUSED = "paused"
+    OVERLAP = "overlap"
+    DST_GAP = "dst_gap"
+    DST_OVERLAP = "dst_overlap"
+    REFUSED = "refused"
+
+
+class FireOrigin(StrEnum):
+    """Where a moment of a schedule comes from: its rule, a gap in local time, or a person."""
+
+    RULE = "rule"
+    GAP = "gap"
+    PERSON = "person"
+
+
 class Execution(StrEnum):
     """What may happen to a job whose worker was lost."""
 
@@ -108,15 +171,6 @@ class OnFailure(StrEnum):
     FAIL = "fail"
     CONTINUE = "continue"
     HOLD = "hold"
-
-
-class BreakerState(StrEnum):
-    """How far a worker is trusted with jobs: the words of a circuit breaker."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half_open"
-    FORCED = "forced"
 
 
 class Directive(StrEnum):
@@ -143,7 +197,6 @@ class Scope(StrEnum):
     OUTPUT_READ = "output:read"
     FILES_WRITE = "files:write"
     WORKERS_READ = "workers:read"
-    WORKERS_WRITE = "workers:write"
     WORKER_ENROL = "worker:enrol"
     ADMIN = "admin"
     WORKER = "worker"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from orchestrator.protocol.frames import OUTPUT_TYPES, decode
 from orchestrator.server.output_log import OutputFiles
 from tests.simulation.checkers import FINAL
+from tests.simulation.parts.schedules import Moments
 from tests.simulation.parts.server import OUTPUTS
 from tests.simulation.world.process import Process
 
@@ -59,6 +60,7 @@ class Ending:
             self._check_numbers(job_id, attempt, floor)
             self._check_timeline(job_id, seq)
             self._check_retries(job_id, lost, failures)
+        Moments(self._scene).check()
         self._check_machines()
 
     def _check_orders(self) -> None:
@@ -73,7 +75,10 @@ class Ending:
                 violated("I1", f"{order.acked} was acknowledged and is not there")
             if order.acked is None and order.asked and not order.forgotten:
                 violated("I10", f"{order.key} was never answered")
-        if sorted(keys) != sorted(jobs) or len(set(keys.values())) != len(keys):
+        asked_for = jobs - {
+            job_id for (job_id,) in self._db.rows("SELECT id FROM job WHERE schedule_id <> ''")
+        }
+        if sorted(keys) != sorted(asked_for) or len(set(keys.values())) != len(keys):
             violated("I3", f"{len(jobs)} jobs for {len(set(keys.values()))} keys")
         asked = {order.key for order in self._scene.people.orders if order.asked}
         if not set(keys.values()) <= asked:

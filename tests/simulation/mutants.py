@@ -150,16 +150,6 @@ MUTANTS: Final = {
         put(operations.report, "note_unknown", lambda *_, **__: False),
         828,
     ),
-    "quarantine not asked": Mutant(
-        "a worker in quarantine is given what any other is",
-        put(operations.claim, "admit", lambda _tx, _session, _worker, *, slots: slots),
-        29,
-    ),
-    "canaries by the dozen": Mutant(
-        "a worker on trial is given one job after the other",
-        put(operations.admission, "canary_of", lambda *_: None),
-        29,
-    ),
     "held as any": Mutant("a claim takes what is held", held_as_any, 6),
     "start not awaited": Mutant(
         "an at_most_once job starts before its start is recorded", not_awaited, 0
@@ -167,5 +157,30 @@ MUTANTS: Final = {
     "lost twice": Mutant("an at_most_once job is tried again when lost", once_more("_lost"), 5),
     "interrupted twice": Mutant(
         "an at_most_once job is tried again when interrupted", once_more("_preempted"), 7
+    ),
+    "fires again": Mutant(
+        "a moment whose row is there has a job once more",
+        replaced(
+            operations.fires,
+            "_RECORD",
+            "WHERE schedule_fire.outcome = 'missed' AND excluded.outcome <> 'missed'",
+            "WHERE 1 = 1",
+        ),
+        9,
+    ),
+    "next taken for done": Mutant(
+        "a schedule remembers the moment to come as the one that it has decided about",
+        replaced(
+            operations.fires,
+            "_KEEP_LOOK",
+            "considered_us = :considered",
+            "considered_us = coalesce(:next, :considered)",
+        ),
+        9,
+    ),
+    "missed in silence": Mutant(
+        "what a schedule passes over is told to nobody",
+        put(operations.fires, "pass_over", lambda *_: None),
+        9,
     ),
 }

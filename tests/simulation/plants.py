@@ -8,9 +8,9 @@ from typing import Any
 import anyio
 
 import orchestrator.core.job
-import orchestrator.server.operations.admission
 import orchestrator.server.operations.changes
 import orchestrator.server.operations.claim
+import orchestrator.server.operations.fires
 import orchestrator.server.operations.heartbeat
 import orchestrator.server.operations.losses
 import orchestrator.server.operations.output

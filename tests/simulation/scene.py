@@ -12,6 +12,7 @@ from tests.simulation.parts.database import Database
 from tests.simulation.parts.host import Host
 from tests.simulation.parts.people import People
 from tests.simulation.parts.plan import Ledger, Plan
+from tests.simulation.parts.schedules import ALARM_S
 from tests.simulation.parts.server import Server
 from tests.simulation.parts.worker import WorkerProgram
 from tests.simulation.world.network import Network
@@ -131,6 +132,12 @@ class Scene:
     def spools_lost(self) -> bool:
         """Tell whether the memory of any worker was taken away."""
         return any(host.spools_lost for host in self.hosts)
+
+    def schedules_left_s(self) -> float:
+        """Return how long it takes until the last moment of a schedule has been looked at."""
+        ends = [spec.end.timestamp() for spec in self.people.schedules if spec.end is not None]
+        wall_s = self.server.machine.clocks.wall(self.world.loop.now)
+        return max(0.0, *(end - wall_s for end in ends)) + ALARM_S if ends else 0.0
 
     def is_spool_whole(self, job_id: str, attempt: int) -> bool:
         """Tell whether nothing was taken from the memory of the machine that ran it."""

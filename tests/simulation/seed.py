@@ -12,10 +12,11 @@ from typing import Any, Final
 from tests.simulation import patching
 from tests.simulation.checkers import Checkers
 from tests.simulation.ending import Ending
-from tests.simulation.faults import FAULTS, OF_THEMES
+from tests.simulation.faults import FAULTS
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.parts.database import Database
 from tests.simulation.parts.plan import drawn
+from tests.simulation.parts.schedules import keep_schedules
 from tests.simulation.scene import Scene
 from tests.simulation.themes import Theme, theme_of
 from tests.simulation.world.process import Killed
@@ -54,6 +55,7 @@ class Options:
     part_bytes: int = 4 * 1024 * 1024
     cap_bytes: int = 64 * 1024 * 1024
     """Of an output; an eighth of it is kept from the beginning."""
+    schedules: int = 0
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{kind} every {mean:g} s" for kind, mean in self.kinds) or "none"
@@ -90,11 +92,12 @@ def options_of(seed: int) -> Options:
     return Options(
         seed=seed,
         kinds=tuple(kinds.items()),
-        jobs=chance.randrange(6, 18) * theme.crowd,
+        jobs=chance.randrange(6, 18),
         horizon=max(chance.choice((30.0, 60.0, 120.0)) * chance.uniform(0.5, 1.5), theme.least_s),
         longer=theme.longer,
         chatty=theme.chatty,
         hosts=theme.hosts or hosts,
+        schedules=theme.schedules,
         rotate_bytes=theme.rotate_bytes or chance.choice((600, 4096, 8 * 1024 * 1024)),
         part_bytes=chance.choice((4096, 8192, 4 * 1024 * 1024)),
         cap_bytes=chance.choice((16 * 1024, 64 * 1024 * 1024, 64 * 1024 * 1024)),
@@ -152,7 +155,8 @@ class Laboratory:
         scene.watch(checkers)
         scene.start()
         self._order(scene, options)
-        nemesis = Nemesis(scene, dict(options.kinds), FAULTS | OF_THEMES)
+        keep_schedules(scene, options.seed, options.schedules, options.horizon)
+        nemesis = Nemesis(scene, dict(options.kinds), FAULTS)
         checkers.calm_since = lambda: max(
             nemesis.calm_since, scene.restarted_at, scene.network.repeated_at
         )
@@ -163,6 +167,7 @@ class Laboratory:
         world.note("healed")
         nemesis.heal()
         scene.people.is_calm = True
+        world.run(scene.schedules_left_s())
         # A retry has its moment on the wall: it comes later by as much as that was set back.
         settle_s = SETTLE_S + scene.server.machine.clocks.set_back
         for _ in range(LATECOMERS):

@@ -201,7 +201,7 @@ def submit(surroundings: Surroundings, **options: Unpack[Options]) -> int:
         raise click.UsageError("--wait and --follow exclude each other: --follow waits, too")
     if options["exclude"] and options["upload"] is None:
         raise click.UsageError("--exclude says what not to upload: it needs --upload")
-    _check_policy(options)
+    check_policy(options)
     key = options["idempotency_key"]
     if key is not None and not _KEY.fullmatch(key):
         raise click.BadParameter(
@@ -210,7 +210,7 @@ def submit(surroundings: Surroundings, **options: Unpack[Options]) -> int:
         )
     from orchestrator.commands.jobs.request import spec_of
 
-    spec = spec_of(_asked(surroundings, options))  # a typing error costs no connection
+    spec = spec_of(asked_of(surroundings, options))  # a typing error costs no connection
     with surroundings.connect() as remote:
         if options["upload"] is not None:
             spec = _with_upload(remote, spec, options)
@@ -218,7 +218,7 @@ def submit(surroundings: Surroundings, **options: Unpack[Options]) -> int:
         return _stay(remote, answer, options)
 
 
-def _check_policy(options: Options) -> None:
+def check_policy(options: Options) -> None:
     """Refuse what contradicts itself, or would quietly mean nothing."""
     for given, name in ((options["retry_on"], "--retry-on"), (options["backoff"], "--backoff")):
         if given and not options["retries"]:
@@ -237,7 +237,8 @@ def _check_policy(options: Options) -> None:
         )
 
 
-def _asked(surroundings: Surroundings, options: Options) -> "Asked":
+def asked_of(surroundings: Surroundings, options: Options) -> "Asked":
+    """Return what was typed about the job."""
     from orchestrator.commands.jobs.request import Asked
 
     return Asked(

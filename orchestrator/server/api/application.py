@@ -34,6 +34,7 @@ from orchestrator.server.api.routes import (
     output,
     repeats,
     retention,
+    schedules,
     worker,
     workers,
 )
@@ -64,7 +65,18 @@ def framework_application(services: Services) -> FastAPI:
             Exception: _failed,
         },
     )
-    for part in (health, jobs, amendments, repeats, events, output, files, workers, retention):
+    for part in (
+        health,
+        jobs,
+        amendments,
+        repeats,
+        schedules,
+        events,
+        output,
+        files,
+        workers,
+        retention,
+    ):
         app.include_router(part.routes(services))
     app.router.routes.append(Route(FETCH.path, worker.InputFile(services), methods=[FETCH.method]))
     app.openapi = cache(lambda: openapi.describe(app))  # type: ignore[method-assign]  # as FastAPI says

@@ -17,8 +17,8 @@ from orchestrator.protocol.jobs import (
     HoldRequest,
     JobSpec,
     RetryRequest,
-    TrustRequest,
 )
+from orchestrator.protocol.schedules import SchedulePatch, ScheduleSpec
 from orchestrator.protocol.views import Problem
 from orchestrator.server.access.table import PUBLIC, RULES
 from orchestrator.server.api.calls import CALLS, Call
@@ -77,8 +77,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     models: list[type[BaseModel]] = [JobSpec, AmendRequest, CancelRequest, HoldRequest]
-    models += [RetryRequest, TrustRequest, Problem]
-    models += PARAMS.values()
+    models += [RetryRequest, Problem]
+    models += [ScheduleSpec, SchedulePatch, *PARAMS.values()]
     for call in CALLS:
         models += [model for model in (call.takes, call.gives) if model is not None]
     unique = list(dict.fromkeys(models))

@@ -41,6 +41,7 @@ from orchestrator.server.backup.manifest import (
     require_name,
 )
 from orchestrator.server.operations.restoration import end_sessions, hold_restored
+from orchestrator.server.operations.schedules import pass_over_all
 from orchestrator.server.store.interface import Store
 from orchestrator.server.store.opening import open_store
 from orchestrator.server.store.sqlite import refuse_what_is_not_ours
@@ -158,8 +159,12 @@ async def _settled(
 
 
 async def hold_all(store: Store, manifest: Manifest | None) -> int:
-    """End every session and hold every job that was not over; return how many were not."""
+    """End every session and hold every job that was not over; return how many were not.
+
+    Nor is a moment of a schedule made up for that has come since: somebody has seen to it then.
+    """
     await store.write(end_sessions)
+    await store.write(pass_over_all)
     made_at = None if manifest is None else manifest.made_at
     held, after = 0, ""
     while True:

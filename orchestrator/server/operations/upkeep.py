@@ -108,6 +108,10 @@ def queue_due(tx: Transaction) -> bool:
 
 
 def next_due(reader: Reader) -> int | None:
-    """Return when the next job falls due, so that nobody has to ask before."""
-    row = reader.row("SELECT min(due_us) AS due_us FROM job WHERE due_us IS NOT NULL")
-    return None if row is None else row["due_us"]
+    """Return when the next job or schedule falls due, so that nobody has to ask before."""
+    moments = (
+        due_us
+        for table in ("job", "schedule")
+        for (due_us,) in reader.tuples(f"SELECT min(due_us) FROM {table} WHERE due_us IS NOT NULL")
+    )
+    return min((due_us for due_us in moments if due_us is not None), default=None)

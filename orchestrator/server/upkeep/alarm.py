@@ -1,4 +1,4 @@
-"""The alarm clock of jobs that wait for a moment: it rings when the next one comes."""
+"""The alarm clock of jobs and schedules that wait for a moment: it rings when one comes."""
 
 import logging
 from collections.abc import Sequence
@@ -10,9 +10,11 @@ from orchestrator.kernel import logs
 from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import Unavailable
 from orchestrator.server.facts import Fact, NewsLost, Scheduled
+from orchestrator.server.operations.fires import NewId
 from orchestrator.server.operations.ring import next_ring, ring
 from orchestrator.server.store.interface import Store
 from orchestrator.server.upkeep.delay import Delay
+from orchestrator.server.upkeep.firing import fire_schedules
 
 LONGEST_SLEEP_S: Final = 30.0
 """The clock of the wall can be set forward, and nobody tells."""
@@ -23,9 +25,10 @@ _LOGGER: Final = logging.getLogger(__name__)
 class Alarm:
     """Sleeps until the earliest moment that it knows of."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, new_id: NewId) -> None:
         self._store = store
         self._clock = clock
+        self._new_id = new_id
         self._next_us: int | None = None
         self._earlier = anyio.Event()
         self._delay = Delay()
@@ -54,6 +57,7 @@ class Alarm:
         try:
             while await self._store.write(ring):
                 pass
+            await fire_schedules(self._store, self._clock, self._new_id)
             due_us = await self._store.read(next_ring)
         except Unavailable as error:
             if self._delay.begins(error):

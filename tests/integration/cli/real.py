@@ -7,11 +7,14 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from orchestrator.client.http import AsyncApi
+from orchestrator.client.http import Api, AsyncApi
 from orchestrator.protocol import frames
 from orchestrator.protocol.frames import FrameType
+from orchestrator.protocol.jobs import JobSpec
+from orchestrator.protocol.schedules import ScheduleSpec
 from orchestrator.protocol.wire import (
     Ack,
     ClaimReply,
@@ -45,6 +48,8 @@ class RealServer:
     folder: Path
     listen: str = "127.0.0.1:0"
     process: subprocess.Popen[bytes] | None = None
+    more: dict[str, str] = field(default_factory=dict)
+    """Variables on top of the few that every program has."""
 
     @property
     def url(self) -> str:
@@ -60,6 +65,13 @@ class RealServer:
         """Return what leads a command line here."""
         return {"ORCHESTRATOR_URL": self.url, "ORCHESTRATOR_API_KEY": self.key()}
 
+    def add_soon(self, name: str) -> None:
+        """Keep a schedule that fires once, in a second; a program would take longer to begin."""
+        with Api(self.url, self.key()) as api:
+            at = datetime.now(UTC) + timedelta(seconds=1)
+            job = JobSpec(kind="command", params={"argv": ["true"]})
+            api.post("/api/v1/schedules", ScheduleSpec(name=name, at=at, job=job))
+
     def start(self) -> None:
         """Start it, and read from its log where it listens."""
         log = self.folder / "log"
@@ -70,7 +82,7 @@ class RealServer:
                     *(*PROGRAM, "server", "run"),
                     *(f"--data-dir={self.folder / 'data'}", f"--listen={self.listen}"),
                 ],
-                env=clean_environment(self.folder),
+                env=clean_environment(self.folder) | self.more,
                 stdin=subprocess.DEVNULL,
                 stdout=writer,
                 stderr=writer,
@@ -98,9 +110,9 @@ class RealServer:
 
 
 @contextlib.contextmanager
-def real_server(folder: Path) -> Iterator[RealServer]:
+def real_server(folder: Path, more: dict[str, str] | None = None) -> Iterator[RealServer]:
     """Give a running server, and leave no process of it behind."""
-    server = RealServer(folder)
+    server = RealServer(folder, more=more or {})
     try:
         server.start()
         yield server

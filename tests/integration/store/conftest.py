@@ -7,6 +7,7 @@ import pytest
 
 from tests.integration.store.databases import opener
 from tests.integration.store.logs import Logs
+from tests.integration.store.scheduling import Bench
 from tests.integration.store.world import Worker, World
 
 
@@ -33,3 +34,9 @@ def logs(world: World, tmp_path: Path) -> Logs:
 async def worker(world: World) -> Worker:
     """A connected worker."""
     return await world.worker()
+
+
+@pytest.fixture
+def bench(world: World) -> Bench:
+    """A world with schedules."""
+    return Bench(world)

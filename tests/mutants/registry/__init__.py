@@ -11,7 +11,6 @@ from tests.mutants.registry import (
     leases,
     machines,
     outputs,
-    quarantine,
     sites,
     versions,
     workers,
@@ -19,18 +18,6 @@ from tests.mutants.registry import (
 
 MUTANTS: Final[dict[str, Mutant]] = {
     mutant.name: mutant
-    for family in (
-        jobs,
-        attempts,
-        ends,
-        outputs,
-        leases,
-        workers,
-        machines,
-        sites,
-        versions,
-        goals,
-        quarantine,
-    )
+    for family in (jobs, attempts, ends, outputs, leases, workers, machines, sites, versions, goals)
     for mutant in family.MUTANTS
 }

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +16,9 @@ from orchestrator.kernel.errors import (
     RequestInvalid,
 )
 from orchestrator.protocol.jobs import JobSpec
+from orchestrator.protocol.schedules import ScheduleSpec
 from tests.simulation.parts.plan import Plan
+from tests.simulation.parts.schedules import keep
 from tests.simulation.world.process import Process
 
 if TYPE_CHECKING:
@@ -52,6 +55,7 @@ class People:
         self._scene = scene
         self._process = process
         self.orders: list[Order] = []
+        self.schedules: list[ScheduleSpec] = []
         self.busy = 0
         """Conversations that are not over."""
         self.cancelled: set[str] = set()
@@ -66,6 +70,19 @@ class People:
         self.busy += 1
         self._scene.world.loop.at(when, self._begin, partial(self._submit, order))
         return order
+
+    def keep_at(self, when: float, spec_at: Callable[[float], ScheduleSpec]) -> None:
+        """Have a schedule kept; `spec_at` is given the server's wall time."""
+        self.busy += 1
+
+        async def ask() -> None:
+            clocks = self._scene.server.machine.clocks
+            spec = spec_at(clocks.wall(self._scene.world.loop.now))
+            self.schedules.append(spec)
+            await keep(self._scene, self._ask, spec)
+            self.busy -= 1
+
+        self._scene.world.loop.at(when, self._begin, ask)
 
     def cancel_at(self, when: float, order: Order, *, force: bool) -> None:
         """Have a job cancelled at a moment."""

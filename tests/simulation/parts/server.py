@@ -26,6 +26,7 @@ from orchestrator.server.operations.ownership import AttemptKey
 from orchestrator.server.operations.repeat import repeat
 from orchestrator.server.operations.report import report
 from orchestrator.server.operations.requirements import session_requirements
+from orchestrator.server.operations.schedules import add_schedule
 from orchestrator.server.operations.sessions import goodbye, open_session
 from orchestrator.server.operations.submit import submit
 from orchestrator.server.operations.upkeep import begin
@@ -164,7 +165,7 @@ class Server:
             self.checkers.server_began = loop.now
         self._bus, self._dispatch, pulse = Bus(), Dispatch(), Pulse()
         self._dispatch.know(await store.read(session_requirements))
-        alarm = Alarm(store, clock)
+        alarm = Alarm(store, clock, self.new_id)
         ears = (self._bus, self._dispatch, alarm)
 
         def hear(facts: Sequence[Fact]) -> None:
@@ -195,8 +196,12 @@ class Server:
                     job_id, force = request
                     return await store.write(partial(cancel, job_id=job_id, by=who, force=force))
                 case "hold" | "release":
-                    deed = hold if name == "hold" else release
-                    return await store.write(partial(deed, ids=request, by=who))
+                    order = hold if name == "hold" else release
+                    return await store.write(partial(order, ids=request, by=who))
+                case "schedule":
+                    new = self.new_id("schedule")
+                    deed = partial(add_schedule, schedule_id=new, owner=who, spec=request)
+                    return await store.write(deed)
                 case "retry":
                     return await self._retry(store, request)
                 case _:
