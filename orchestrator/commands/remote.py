@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Final, Self, TypeVar
+from urllib.parse import quote
 
 from orchestrator.client.answers import Answer
 from orchestrator.client.http import Api
@@ -21,12 +22,14 @@ from orchestrator.protocol.jobs import (
     HoldRequest,
     JobSpec,
     RetryRequest,
+    TrustRequest,
 )
 from orchestrator.protocol.views import EventView, FileView, Page
 
 T = TypeVar("T")
 
 JOBS: Final = "/api/v1/jobs"
+WORKERS: Final = "/api/v1/workers"
 TRIES: Final = 4
 """With the waits below a server that is not there is told within three seconds."""
 BACKOFF: Final = Backoff(initial_s=0.25, factor=2.0, max_s=5.0)
@@ -51,6 +54,10 @@ def again(call: Callable[[], T]) -> T:
                 wait_s += min(error.retry_after_s, BACKOFF.max_s)
             time.sleep(wait_s)
     return call()
+
+
+def _worker(worker: str) -> str:
+    return f"{WORKERS}/{quote(worker, safe='')}"
 
 
 class Remote:
@@ -145,7 +152,21 @@ class Remote:
 
     def workers(self, cursor: str | None) -> Answer:
         """Return one page of the list of workers."""
-        return self.api.get("/api/v1/workers", {"cursor": cursor})
+        return self.api.get(WORKERS, {"cursor": cursor})
+
+    def worker(self, worker: str) -> Answer:
+        """Return the worker of that name or id."""
+        return self.api.get(_worker(worker))
+
+    def quarantine(self, worker: str, reason: str) -> Answer:
+        """Give a worker no more jobs; twice is once, so it is asked again when needed."""
+        request = TrustRequest(reason=reason)
+        return again(lambda: self.api.post(f"{_worker(worker)}/quarantine", request))
+
+    def trust(self, worker: str, reason: str) -> Answer:
+        """Give a worker jobs again."""
+        request = TrustRequest(reason=reason)
+        return again(lambda: self.api.post(f"{_worker(worker)}/release", request))
 
     def close(self) -> None:
         """Close the connections."""

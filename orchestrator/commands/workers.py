@@ -1,4 +1,4 @@
-"""`orchestrator workers`: who is there to run jobs."""
+"""`orchestrator workers`: who is there to run jobs, and who of them is given any."""
 
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,10 +20,15 @@ HEADERS: Final = (
 
 @click.group("workers", cls=LazyGroup)
 def workers() -> None:
-    """Look at the workers."""
+    """Look at the workers, keep one out, let it in again."""
 
 
-workers.members = {"list": "orchestrator.commands.workers:list_workers"}
+workers.members = {
+    "list": "orchestrator.commands.workers:list_workers",
+    "show": "orchestrator.commands.trust:show",
+    "quarantine": "orchestrator.commands.trust:quarantine",
+    "release": "orchestrator.commands.trust:release",
+}
 
 
 @click.command("list")
@@ -58,6 +63,18 @@ def _collected(remote: "Remote", *, as_json: bool) -> list[Any]:
             return items
 
 
+def state(worker: "WorkerView") -> str:
+    """Return how a worker stands, in a word or two."""
+    kept = worker.quarantine
+    if not worker.online:
+        return "offline" if kept is None else "offline, quarantined"
+    if kept is None:
+        return "online"
+    if kept.state == "half_open":
+        return "on trial"
+    return "suspect" if kept.serves else "quarantined"
+
+
 def _rows(workers: "list[WorkerView]") -> list[tuple[str, ...]]:
     from datetime import UTC, datetime
 
@@ -68,7 +85,7 @@ def _rows(workers: "list[WorkerView]") -> list[tuple[str, ...]]:
     return [
         (
             worker.name,
-            "online" if worker.online else "offline",
+            state(worker),
             f"{worker.busy}/{worker.slots}",
             ", ".join(worker.tags),
             ", ".join(worker.kinds),

@@ -15,6 +15,7 @@ from orchestrator.protocol.words import PendingReason
 
 ONLINE: Final = "online"
 FREE_SLOT: Final = "a free slot"
+TRUST: Final = "trust (it is in quarantine)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +25,15 @@ class Candidate:
     offer: Offer
     online: bool
     free: bool
+    barred: bool = False
 
     def misses(self, requirement: Requirement) -> tuple[str, ...]:
         """Return all that keeps it from being given the job, the hardest to change first."""
         found = lacks(self.offer, requirement)
         if not self.online:
             return (*found, ONLINE)
+        if self.barred:
+            return (*found, TRUST)
         return found if self.free else (*found, FREE_SLOT)
 
 
@@ -67,7 +71,9 @@ def explain(requirement: Requirement, candidates: Sequence[Candidate]) -> Explai
     online = [one for one in candidates if one.online]
     lacking = {one.offer.worker_id: lacks(one.offer, requirement) for one in online}
     matching = [one for one in online if not lacking[one.offer.worker_id]]
-    fleet = Fleet(len(online), len(matching), sum(one.free for one in matching))
+    barred = sum(one.barred for one in matching)
+    free = sum(one.free and not one.barred for one in matching)
+    fleet = Fleet(len(online), len(matching), free, barred)
     nearest = min(candidates, key=lambda one: _distance(one, misses), default=None)
     missed = () if nearest is None else misses[nearest.offer.worker_id]
     return Explained(

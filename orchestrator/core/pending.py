@@ -10,11 +10,15 @@ from orchestrator.protocol.words import PendingReason
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """How many sessions are online, how many of them match, and how many of those are free."""
+    """How many sessions are online, how many of them match, and how many of those are free.
+
+    `barred` of those that match are in quarantine and are not given the job; none of them is free.
+    """
 
     online: int
     matching: int
     matching_free: int
+    barred: int = 0
 
 
 def why_queued(fleet: Fleet) -> PendingReason:
@@ -23,6 +27,8 @@ def why_queued(fleet: Fleet) -> PendingReason:
         return PendingReason.NO_WORKER_ONLINE
     if fleet.matching == 0:
         return PendingReason.NO_WORKER_MATCHES
+    if fleet.barred == fleet.matching:
+        return PendingReason.WORKERS_QUARANTINED
     if fleet.matching_free == 0:
         return PendingReason.ALL_SLOTS_BUSY
     return PendingReason.STARTING

@@ -318,6 +318,12 @@ class AmendRequest(Request):
         return self
 
 
+class TrustRequest(Request):
+    """Why a worker is to be given no jobs, or all that fit it again."""
+
+    reason: Comment = Field(min_length=1)
+
+
 class RetryRequest(Request):
     """What the new job asks for; without it, what the old one did."""
 

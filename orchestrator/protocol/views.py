@@ -5,6 +5,7 @@ from typing import Any, Generic, TypeVar
 
 from orchestrator.protocol.base import Reply
 from orchestrator.protocol.words import (
+    BreakerState,
     JobEventType,
     JobState,
     OnFailure,
@@ -228,8 +229,36 @@ class FileView(Reply):
     created_at: datetime
 
 
+class FaultView(Reply):
+    """A try that speaks against the machine that it failed on."""
+
+    job_id: str
+    attempt: int
+    reason: Reason
+    at: datetime
+    succeeded_elsewhere: bool = False
+
+
+class QuarantineView(Reply):
+    """Why a worker is given nothing, or only one job, and what comes next.
+
+    `until` is when it gets its canary. `by` is who wants it so, if it was a person. With `serves`
+    it goes on with what no other worker could do, however suspect it is.
+    """
+
+    state: BreakerState
+    since: datetime
+    why: str
+    until: datetime | None = None
+    by: str | None = None
+    times: int = 0
+    serves: bool = False
+    canary: str | None = None
+    faults: list[FaultView] = []
+
+
 class WorkerView(Reply):
-    """A worker as it was last seen."""
+    """A worker as it was last seen. `quarantine` is there while it is not trusted with all jobs."""
 
     id: str
     name: str
@@ -246,6 +275,7 @@ class WorkerView(Reply):
     memory_bytes: int = 0
     registered_at: datetime
     last_seen_at: datetime | None = None
+    quarantine: QuarantineView | None = None
 
 
 class Prunable(Reply):

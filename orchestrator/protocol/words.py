@@ -173,6 +173,15 @@ class OnFailure(StrEnum):
     HOLD = "hold"
 
 
+class BreakerState(StrEnum):
+    """How far a worker is trusted with jobs: the words of a circuit breaker."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+    FORCED = "forced"
+
+
 class Directive(StrEnum):
     """An order in the server's answer to a worker."""
 
@@ -197,6 +206,7 @@ class Scope(StrEnum):
     OUTPUT_READ = "output:read"
     FILES_WRITE = "files:write"
     WORKERS_READ = "workers:read"
+    WORKERS_WRITE = "workers:write"
     WORKER_ENROL = "worker:enrol"
     ADMIN = "admin"
     WORKER = "worker"

@@ -38,6 +38,7 @@ from orchestrator.server.live.bus import Bus
 from orchestrator.server.live.dispatch import Dispatch
 from orchestrator.server.live.memory import Memory
 from orchestrator.server.live.sse import StreamLimits
+from orchestrator.server.live.trust import TrustLog
 from orchestrator.server.operations.requirements import session_requirements
 from orchestrator.server.operations.upkeep import begin
 from orchestrator.server.output_log import OutputFiles
@@ -171,7 +172,7 @@ async def run_services(
 
 def _listen_to_facts(services: Services, alarm: Alarm, memory: Memory) -> Callable[[], None]:
     """Tell the parts what was committed: credentials first, because others ask about them."""
-    ears = (services.credentials, services.bus, services.dispatch, alarm, memory)
+    ears = (services.credentials, services.bus, services.dispatch, alarm, memory, TrustLog())
 
     def hear(facts: Sequence[Fact]) -> None:
         for ear in ears:

@@ -6,6 +6,8 @@ may be heard twice or be outdated by the next one, and nothing is wrong.
 
 from dataclasses import dataclass
 
+from orchestrator.protocol.words import BreakerState
+
 
 @dataclass(frozen=True, slots=True)
 class JobChanged:
@@ -76,6 +78,21 @@ class OrderPending:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerChanged:
+    """A worker is given jobs no more, or only one, or all that fit it again, and why.
+
+    For the log, which tells of it once: hence the words.
+    """
+
+    worker_id: str
+    state: BreakerState
+    event: str
+    why: str | None
+    next_us: int | None
+    by: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class KeysChanged:
     """A credential was made, replaced or withdrawn."""
 
@@ -95,6 +112,7 @@ Fact = (
     | SessionChanged
     | SessionEnded
     | OrderPending
+    | BreakerChanged
     | KeysChanged
     | NewsLost
 )

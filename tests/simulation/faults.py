@@ -291,6 +291,19 @@ def _trap(nemesis: Nemesis) -> Fault:
     return Fault(nemesis.seconds(10.0, 120.0), mend)
 
 
+def _programs_gone(nemesis: Nemesis) -> Fault:
+    """Let no command be started on a machine for a while."""
+    machine = nemesis.host().machine
+    machine.is_broken = True
+
+    def mend() -> None:
+        machine.is_broken = False
+
+    return Fault(nemesis.seconds(60.0, 240.0), mend, harmless=True)
+
+
+OF_THEMES: Final[dict[str, Callable[[Nemesis], Fault | None]]] = {"programs gone": _programs_gone}
+"""What happens in themes alone."""
 FAULTS: Final[dict[str, Callable[[Nemesis], Fault | None]]] = {
     "server killed": _server_kill,
     "server away": _server_outage,

@@ -150,6 +150,16 @@ MUTANTS: Final = {
         put(operations.report, "note_unknown", lambda *_, **__: False),
         828,
     ),
+    "quarantine not asked": Mutant(
+        "a worker in quarantine is given what any other is",
+        put(operations.claim, "admit", lambda _tx, _session, _worker, *, slots: slots),
+        29,
+    ),
+    "canaries by the dozen": Mutant(
+        "a worker on trial is given one job after the other",
+        put(operations.admission, "canary_of", lambda *_: None),
+        29,
+    ),
     "held as any": Mutant("a claim takes what is held", held_as_any, 6),
     "start not awaited": Mutant(
         "an at_most_once job starts before its start is recorded", not_awaited, 0

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 
 import orchestrator.core.job
+import orchestrator.server.operations.admission
 import orchestrator.server.operations.changes
 import orchestrator.server.operations.claim
 import orchestrator.server.operations.fires

@@ -12,7 +12,7 @@ from typing import Any, Final
 from tests.simulation import patching
 from tests.simulation.checkers import Checkers
 from tests.simulation.ending import Ending
-from tests.simulation.faults import FAULTS
+from tests.simulation.faults import FAULTS, OF_THEMES
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.parts.database import Database
 from tests.simulation.parts.plan import drawn
@@ -92,7 +92,7 @@ def options_of(seed: int) -> Options:
     return Options(
         seed=seed,
         kinds=tuple(kinds.items()),
-        jobs=chance.randrange(6, 18),
+        jobs=chance.randrange(6, 18) * theme.crowd,
         horizon=max(chance.choice((30.0, 60.0, 120.0)) * chance.uniform(0.5, 1.5), theme.least_s),
         longer=theme.longer,
         chatty=theme.chatty,
@@ -156,7 +156,7 @@ class Laboratory:
         scene.start()
         self._order(scene, options)
         keep_schedules(scene, options.seed, options.schedules, options.horizon)
-        nemesis = Nemesis(scene, dict(options.kinds), FAULTS)
+        nemesis = Nemesis(scene, dict(options.kinds), FAULTS | OF_THEMES)
         checkers.calm_since = lambda: max(
             nemesis.calm_since, scene.restarted_at, scene.network.repeated_at
         )

@@ -43,6 +43,9 @@ MUST: Final = frozenset(
         "told: held",
         "told: released_by_user",
         "told: restored",
+        "told: a breaker is closed",
+        "told: a breaker is half_open",
+        "told: a breaker is open",
         # What people meet.
         "a backup is brought back",
         "a held job is let go",

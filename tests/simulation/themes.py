@@ -23,6 +23,8 @@ class Theme:
     """Whether every command says much."""
     rotate_bytes: int | None = None
     hosts: tuple[tuple[int, ...], ...] | None = None
+    crowd: int = 1
+    """How many times as many jobs as elsewhere."""
     schedules: int = 0
     """How many schedules there are, beside what people submit."""
 
@@ -59,6 +61,18 @@ THEMES: Final = (
 )
 
 
+SELDOM: Final = 32
+"""Every so many seeds have a theme of their own, which takes no turn of the others."""
+BROKEN: Final = Theme(
+    ("programs gone",),
+    mean_s=45.0,
+    alone=True,
+    least_s=240.0,
+    hosts=((2,), (1,), (2,)),
+    crowd=4,
+    longer=3.0,
+)
+"""Machines on which nothing can be started, beside others that are well."""
 SCHEDULED: Final = Theme(
     ("server killed", "server away", "server power cut", "clock jumps"),
     mean_s=9.0,
@@ -73,6 +87,8 @@ SCHEDULED_EVERY: Final = 16
 
 def theme_of(seed: int) -> Theme | None:
     """Return the theme of a seed, if it has one."""
+    if seed % SELDOM == SELDOM - 3:
+        return BROKEN
     if seed % SCHEDULED_EVERY == SCHEDULED_EVERY // 2 + 1:
         return SCHEDULED
     turn, rest = divmod(seed + 1, EVERY)

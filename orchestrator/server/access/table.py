@@ -94,6 +94,17 @@ RULES: Final = (
     Rule("GET", "/api/v1/schedules/{schedule}/history", Scope.JOBS_READ),
     Rule("POST", "/api/v1/files", Scope.FILES_WRITE, _UPLOAD),
     Rule("GET", "/api/v1/workers", Scope.WORKERS_READ),
+    Rule("GET", "/api/v1/workers/{worker}", Scope.WORKERS_READ),
+    Rule(
+        "POST",
+        "/api/v1/workers/{worker}/quarantine",
+        Scope.WORKERS_WRITE,
+        _JSON,
+        Scope.WORKERS_READ,
+    ),
+    Rule(
+        "POST", "/api/v1/workers/{worker}/release", Scope.WORKERS_WRITE, _JSON, Scope.WORKERS_READ
+    ),
     Rule("GET", "/api/openapi.json", Scope.JOBS_READ),
     Rule("POST", "/api/worker/v1/enrol", Scope.WORKER_ENROL, _JSON),
     Rule("POST", "/api/worker/v1/sessions", Scope.WORKER, _JSON, vital=True),

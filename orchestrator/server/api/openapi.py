@@ -17,6 +17,7 @@ from orchestrator.protocol.jobs import (
     HoldRequest,
     JobSpec,
     RetryRequest,
+    TrustRequest,
 )
 from orchestrator.protocol.schedules import SchedulePatch, ScheduleSpec
 from orchestrator.protocol.views import Problem
@@ -77,7 +78,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     models: list[type[BaseModel]] = [JobSpec, AmendRequest, CancelRequest, HoldRequest]
-    models += [RetryRequest, Problem]
+    models += [RetryRequest, TrustRequest, Problem]
     models += [ScheduleSpec, SchedulePatch, *PARAMS.values()]
     for call in CALLS:
         models += [model for model in (call.takes, call.gives) if model is not None]

@@ -7,6 +7,7 @@ import anyio
 from starlette.types import Receive
 
 from orchestrator.kernel.failpoints import reached
+from orchestrator.protocol.limits import REAPER_S
 from orchestrator.protocol.wire import ClaimReply, ClaimRequest, HeartbeatReply, HeartbeatRequest
 from orchestrator.server.live.bus import Bus
 from orchestrator.server.live.dispatch import Dispatch, Waiter
@@ -36,12 +37,16 @@ async def wait_for_work(
                 dispatch.pass_on(promised)
                 raise
             reached("claim.after_commit")
-            if not given.fresh or len(given.grants) >= request.slots:
+            dispatch.restrict(waiter, restricted=given.restricted)
+            if not given.fresh or given.restricted or len(given.grants) >= request.slots:
                 # It may have taken other work than it was woken for; what is left must not lie.
                 dispatch.pass_on(promised - Counter(given.taken))
             left = until - anyio.current_time()
             if given.grants or not given.fresh or left <= 0 or dispatch.is_closing():
                 return ClaimReply(grants=given.grants)
+            if given.restricted:
+                # What is for it alone changes with every other worker that comes or goes.
+                left = min(left, REAPER_S)
             await unless_gone(receive, partial(_sleep, waiter, left))
 
 

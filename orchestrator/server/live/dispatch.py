@@ -35,6 +35,8 @@ class Waiter:
     slots: int
     job_id: str | None = None
     """The one job that it waits for: then no other work is promised to it."""
+    is_restricted: bool = False
+    """Whether what waits may not be for it: then it is woken, and nothing is promised to it."""
     requirements: set[int] = field(default_factory=set)
     promised: Counter[int] = field(default_factory=Counter)
     _woken: anyio.Event = field(default_factory=anyio.Event)
@@ -134,6 +136,9 @@ class Dispatch:
         for waiter in self._waiting.get(requirement, ()):
             if count <= 0:
                 return
+            if waiter.is_restricted:
+                waiter.wake()
+                continue
             part = min(count, waiter.room)
             if part > 0:
                 waiter.promised[requirement] += part
@@ -172,6 +177,13 @@ class Dispatch:
         for requirement in requirements:
             _discard(self._waiting, requirement, waiter)
         waiter.requirements = waiter.requirements - requirements
+
+    def restrict(self, waiter: Waiter, *, restricted: bool) -> None:
+        """Know whether anything may be promised to it; what was already is promised to others."""
+        waiter.is_restricted = restricted
+        if restricted and waiter.promised:
+            promised, waiter.promised = waiter.promised, Counter()
+            self.pass_on(promised)
 
     def pass_on(self, promises: Mapping[int, int]) -> None:
         """Promise to others what one waiter could not take."""

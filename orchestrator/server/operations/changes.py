@@ -19,6 +19,7 @@ from orchestrator.kernel.errors import invariant
 from orchestrator.protocol.base import moment
 from orchestrator.protocol.words import JobEventType, JobState, Outcome, PendingReason, Reason
 from orchestrator.server.facts import Claimable, Fact, JobChanged, Scheduled
+from orchestrator.server.operations.breakers import Over, note_ends
 from orchestrator.server.operations.dead_letters import mark_dead
 from orchestrator.server.operations.dependents import FAN_OUT, Following, following, forget
 from orchestrator.server.operations.records import AttemptRecord, Held, JobRecord
@@ -91,6 +92,7 @@ class Changes:
         self._dead: list[JobRecord] = []
         self._unbound: list[str] = []
         self._awaited: list[str] = []
+        self._over: list[Over] = []
 
     def tell(
         self,
@@ -195,6 +197,7 @@ class Changes:
             job.exit_code, job.signal = attempt.exit_code, attempt.signal
             job.message = attempt.message
         self.become(job, change)
+        self._over.append(Over(held, outcome))
 
     def follow(self, parents: Sequence[str]) -> None:
         """Have the dependants of jobs that are over looked after when this is saved."""
@@ -231,6 +234,8 @@ class Changes:
         self._save_jobs()
         if self._dead:
             mark_dead(self._tx, self._dead)
+        if self._over:
+            note_ends(self._tx, self._over)
         if self._events:
             self._tx.many(INSERT_EVENT, self._events)
         for job in self._touched.values():
@@ -247,6 +252,7 @@ class Changes:
         """Begin anew, but for what is to be followed."""
         self._jobs, self._attempts, self._touched = {}, {}, {}
         self._events, self._facts, self._dead, self._unbound = [], [], [], []
+        self._over = []
         self._claimable = Counter()
 
     def _save_attempts(self) -> None:

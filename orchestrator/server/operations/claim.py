@@ -17,8 +17,9 @@ from orchestrator.core.wish import Wished, objection
 from orchestrator.kernel.errors import NotClaimable
 from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.wire import ClaimRequest, Grant
-from orchestrator.protocol.words import JobEventType, JobState
+from orchestrator.protocol.words import BreakerState, JobEventType, JobState
 from orchestrator.server.facts import JobChanged
+from orchestrator.server.operations.admission import admit
 from orchestrator.server.operations.changes import INSERT_EVENT, encoded
 from orchestrator.server.operations.lease_clock import read_lease_clock
 from orchestrator.server.operations.ownership import open_session_of
@@ -46,7 +47,7 @@ _CLAIM: Final = Statement(
             WHERE queued.state = 'queued' AND queued.requirement_id = fits.requirement_id
             ORDER BY queued.rank, queued.id LIMIT :slots
         )
-        WHERE fits.session_id = :session_id
+        WHERE fits.session_id = :session_id AND fits.barred = 0
         ORDER BY job.rank, job.id LIMIT :slots
     {_TAKE}
     """,
@@ -58,7 +59,7 @@ _CLAIM: Final = Statement(
             WHERE queued.state = 'queued' AND queued.requirement_id = fits.requirement_id
             ORDER BY queued.rank, queued.id LIMIT :slots
         ) AS first
-        WHERE fits.session_id = :session_id
+        WHERE fits.session_id = :session_id AND fits.barred = 0
         ORDER BY first.rank, first.id LIMIT :slots
     {_TAKE}
     """,
@@ -67,6 +68,7 @@ _CLAIM_WISHED: Final = f"""
     WITH pick AS (
         SELECT job.id FROM job JOIN session_requirement AS fits
             ON fits.requirement_id = job.requirement_id AND fits.session_id = :session_id
+                AND fits.barred = 0
         WHERE job.id = :job_id AND job.state = 'queued'
     {_TAKE}
 """
@@ -106,11 +108,13 @@ _AGAIN: Final = """
 class Given(NamedTuple):
     """What a claim is given. One whose number is not `fresh` will never be given anything else.
 
-    `taken` counts what left the queue just now, by requirement.
+    `taken` counts what left the queue just now, by requirement. One that is `restricted` asks for
+    a worker in quarantine: what waits may not be for it, and that changes with every other worker.
     """
 
     grants: list[Grant]
     fresh: bool
+    restricted: bool = False
     taken: Mapping[int, int] = MappingProxyType({})
 
 
@@ -126,17 +130,21 @@ def claim(tx: Transaction, request: ClaimRequest, *, worker_id: str) -> Given:
     if request.number == session["claim_number"]:
         rows = tx.rows(_AGAIN, session_id=request.session_id, number=request.number)
         return Given([_grant(row) for row in rows], fresh=False)
+    slots, restricted = request.slots, session["breaker"] not in {None, BreakerState.CLOSED}
+    if restricted:
+        slots = admit(tx, request.session_id, worker_id, slots=slots)
+    if slots == 0:
+        return Given([], fresh=True, restricted=True)
     if request.job_id is not None:
         rows = _wished(tx, request, request.job_id, worker_id=worker_id)
     else:
-        slots = request.slots
         rows = tx.rows(_CLAIM, session_id=request.session_id, worker_id=worker_id, slots=slots)
     if rows:
         rows.sort(key=lambda row: (row["rank"], row["job_id"]))
         _record(tx, request, rows, worker_id=worker_id)
     reached("claim.before_commit")
     taken = Counter(row["requirement_id"] for row in rows)
-    return Given([_grant(row) for row in rows], fresh=True, taken=taken)
+    return Given([_grant(row) for row in rows], fresh=True, taken=taken, restricted=restricted)
 
 
 def _wished(tx: Transaction, request: ClaimRequest, job_id: str, *, worker_id: str) -> list[Row]:

@@ -19,17 +19,20 @@ from orchestrator.server.operations.requirements import offer_of, requirement_of
 from orchestrator.server.store.interface import Reader
 
 _SELECT: Final = """
-    SELECT job.due_us, job.failures, job.lost, requirement.kind, requirement.tags,
-        requirement.platform, requirement.worker
+    SELECT job.requirement_id, job.due_us, job.failures, job.lost, requirement.kind,
+        requirement.tags, requirement.platform, requirement.worker
     FROM job LEFT JOIN requirement ON requirement.id = job.requirement_id
     WHERE job.id = :job_id
 """
 _SELECT_WORKERS: Final = """
     SELECT session.id, session.worker_id, worker.name, session.platform, session.kinds,
         session.tags, session.slots, session.ended_us, session.renewed_lease_us, machine.arch,
-        (SELECT count(*) FROM job WHERE job.session_id = session.id) AS busy
+        (SELECT count(*) FROM job WHERE job.session_id = session.id) AS busy,
+        coalesce(fits.barred, 0) AS barred
     FROM worker JOIN session ON session.id = worker.session_id
         JOIN machine ON machine.id = worker.machine_id
+    LEFT JOIN session_requirement AS fits
+        ON fits.session_id = session.id AND fits.requirement_id = :requirement_id
     ORDER BY worker.name, worker.id
 """
 _MOST_NAMED: Final = 3
@@ -44,7 +47,7 @@ def explain(reader: Reader, job_id: str) -> Explanation | None:
     if job is None or row is None:
         return None
     if job.state is JobState.QUEUED:
-        found = core.explain(requirement_of_row(row), _candidates(reader))
+        found = core.explain(requirement_of_row(row), _candidates(reader, row["requirement_id"]))
         return _queued(job, found)
     waits_for = open_dependencies(reader, job_id)
     until = moment_or_none(row["due_us"])
@@ -62,15 +65,16 @@ def explain(reader: Reader, job_id: str) -> Explanation | None:
     )
 
 
-def _candidates(reader: Reader) -> list[core.Candidate]:
+def _candidates(reader: Reader, requirement_id: int) -> list[core.Candidate]:
     since = read_lease_clock(reader).now - OFFLINE_US
     return [
         core.Candidate(
             offer_of(row),
             online=row["ended_us"] is None and row["renewed_lease_us"] > since,
             free=row["busy"] < row["slots"],
+            barred=bool(row["barred"]),
         )
-        for row in reader.rows(_SELECT_WORKERS)
+        for row in reader.rows(_SELECT_WORKERS, requirement_id=requirement_id)
     ]
 
 
@@ -104,6 +108,11 @@ def _who(found: core.Explained) -> str:
         case PendingReason.NO_WORKER_MATCHES:
             return f"none of {found.fleet.online} online workers has all that the job asks for" + (
                 _but_for(found)
+            )
+        case PendingReason.WORKERS_QUARANTINED:
+            return (
+                f"all workers that match ({found.fleet.matching}) are in quarantine; "
+                "orchestrator workers list says why"
             )
         case PendingReason.ALL_SLOTS_BUSY:
             return (

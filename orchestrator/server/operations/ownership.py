@@ -9,8 +9,10 @@ from orchestrator.kernel.errors import LeaseLost, NotFound
 from orchestrator.server.store.interface import Reader, Row
 
 _SELECT = """
-    SELECT id, worker_id, spool_id, slots, claim_number, renewed_lease_us, ended_us, offline_us
-    FROM session WHERE id = :session_id AND worker_id = :worker_id
+    SELECT session.id, session.worker_id, spool_id, slots, claim_number, renewed_lease_us, ended_us,
+        offline_us, breaker.state AS breaker
+    FROM session LEFT JOIN breaker ON breaker.worker_id = session.worker_id
+    WHERE session.id = :session_id AND session.worker_id = :worker_id
 """
 
 

@@ -17,7 +17,9 @@ _ONLINE: Final = """
         (SELECT count(*) FROM job WHERE job.session_id = session.id) < session.slots AS free
     FROM session WHERE session.ended_us IS NULL AND session.renewed_lease_us > :since
 """
-_MATCHING: Final = "SELECT session_id FROM session_requirement WHERE requirement_id = :requirement"
+_MATCHING: Final = """
+    SELECT session_id, barred FROM session_requirement WHERE requirement_id = :requirement
+"""
 _ANY_ONLINE: Final = """
     SELECT 1 FROM session WHERE ended_us IS NULL AND renewed_lease_us > :since LIMIT 1
 """
@@ -37,9 +39,12 @@ def why_waiting(reader: Reader, requirements: Iterable[int]) -> dict[int, Pendin
     found = {}
     for requirement in wanted:
         rows = reader.rows(_MATCHING, requirement=requirement)
-        matching = [row["session_id"] for row in rows if row["session_id"] in online]
-        free = sum(online[session] for session in matching)
-        found[requirement] = why_queued(Fleet(len(online), len(matching), free))
+        matching = {
+            row["session_id"]: bool(row["barred"]) for row in rows if row["session_id"] in online
+        }
+        free = sum(online[session] and not barred for session, barred in matching.items())
+        fleet = Fleet(len(online), len(matching), free, sum(matching.values()))
+        found[requirement] = why_queued(fleet)
     return found
 
 

@@ -11,7 +11,9 @@ from orchestrator.protocol.tokens import WorkerToken, token_hash
 from orchestrator.protocol.views import WorkerView
 from orchestrator.protocol.wire import EnrolReply, EnrolRequest
 from orchestrator.server.facts import KeysChanged
+from orchestrator.server.operations.breakers import BREAKER_COLUMNS, breaker_of
 from orchestrator.server.operations.lease_clock import LeaseClock, read_lease_clock
+from orchestrator.server.operations.quarantine import quarantine_view
 from orchestrator.server.store.interface import Reader, Row, Transaction
 
 _SAVE_MACHINE: Final = """
@@ -28,16 +30,19 @@ _INSERT_WORKER: Final = """
     VALUES (:id, :machine_id, :name, :token_hash, :now)
 """
 _RENEW: Final = "UPDATE worker SET token_hash = :token_hash WHERE id = :id"
-_SELECT: Final = """
+_SELECT: Final = f"""
     SELECT worker.id, worker.name, worker.machine_id, worker.registered_us, machine.hostname,
         machine.platform, machine.cpu_count, machine.memory_bytes, session.version, session.slots,
         session.tags, session.kinds, session.renewed_us, session.renewed_lease_us, session.ended_us,
-        (SELECT count(*) FROM job WHERE job.session_id = session.id) AS busy
+        (SELECT count(*) FROM job WHERE job.session_id = session.id) AS busy, session.id AS session,
+        {BREAKER_COLUMNS}
     FROM worker
     JOIN machine ON machine.id = worker.machine_id
     LEFT JOIN session ON session.id = worker.session_id
-    ORDER BY worker.name, worker.id
+    LEFT JOIN breaker ON breaker.worker_id = worker.id
 """
+_ALL: Final = f"{_SELECT} ORDER BY worker.name, worker.id"
+_ONE: Final = f"{_SELECT} WHERE worker.id = :worker_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +86,16 @@ def enrol(tx: Transaction, request: EnrolRequest, *, ids: EnrolIds) -> EnrolRepl
 def list_workers(reader: Reader) -> list[WorkerView]:
     """Return every worker as it was last seen."""
     clock = read_lease_clock(reader)
-    return [_view(row, clock) for row in reader.rows(_SELECT)]
+    return [_view(reader, row, clock) for row in reader.rows(_ALL)]
 
 
-def _view(row: Row, clock: LeaseClock) -> WorkerView:
+def view_worker(reader: Reader, worker_id: str) -> WorkerView:
+    """Return one worker, which is there."""
+    [row] = reader.rows(_ONE, worker_id=worker_id)
+    return _view(reader, row, read_lease_clock(reader))
+
+
+def _view(reader: Reader, row: Row, clock: LeaseClock) -> WorkerView:
     seen = row["renewed_us"]
     connected = seen is not None and row["ended_us"] is None
     return WorkerView(
@@ -103,4 +114,10 @@ def _view(row: Row, clock: LeaseClock) -> WorkerView:
         memory_bytes=row["memory_bytes"],
         registered_at=moment(row["registered_us"]),
         last_seen_at=moment_or_none(seen),
+        quarantine=quarantine_view(
+            reader,
+            breaker_of(row),
+            worker_id=row["id"],
+            session_id=row["session"] if connected else None,
+        ),
     )

@@ -22,7 +22,7 @@ from tests.support.builders import command, delay
 MATRIX = Path(__file__).with_name("access_matrix.txt")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 JOB = make_id("job", at_ms=0, random=b"0123456789")
-PARTS = {"{job_id}": JOB, "{schedule}": "nightly", "{sha256}": "0" * 64}
+PARTS = {"{job_id}": JOB, "{schedule}": "nightly", "{sha256}": "0" * 64, "{worker}": "one"}
 
 
 class Served(NamedTuple):
@@ -184,6 +184,8 @@ async def _credentials(site: Site) -> dict[str, dict[str, str]]:
             found[scope.value] = bearer(await site.new_key(scope, prefix="sak"))
     for more in (Scope.JOBS_CANCEL, Scope.OUTPUT_READ, Scope.WORKERS_READ, Scope.JOBS_WRITE):
         found[f"{more}+{Scope.JOBS_READ}"] = bearer(await site.new_key(more, Scope.JOBS_READ))
+    both = (Scope.WORKERS_WRITE, Scope.WORKERS_READ)
+    found["+".join(both)] = bearer(await site.new_key(*both))
     return found
 
 

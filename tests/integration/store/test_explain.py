@@ -9,6 +9,8 @@ from orchestrator.protocol.views import Explanation
 from orchestrator.protocol.words import JobState, PendingReason
 from orchestrator.server.operations.explain import explain
 from orchestrator.server.operations.hold import hold, release
+from orchestrator.server.operations.quarantine import quarantine
+from orchestrator.server.operations.quarantine import release as let_in
 from tests.integration.store.world import Worker, World, ended, failed, started
 
 Removal = Callable[[], Awaitable[Worker]]
@@ -92,6 +94,19 @@ async def _held(world: World) -> tuple[str, Removal]:
     return job.id, let_go
 
 
+async def _quarantined(world: World) -> tuple[str, Removal]:
+    worker = await world.worker()
+    await world.write(partial(quarantine, worker="w1", by="ada", reason="a loud fan"))
+    job = await world.submit()
+    assert await worker.claim() == []
+
+    async def released() -> Worker:
+        await world.write(partial(let_in, worker="w1", by="ada", reason="cleaned"))
+        return worker
+
+    return job.id, released
+
+
 async def _starting(world: World) -> tuple[str, Removal]:
     worker = await world.worker()
     job = await world.submit()
@@ -110,6 +125,7 @@ CASES: list[tuple[Callable[[World], Awaitable[tuple[str, Removal]]], PendingReas
     (_not_before, PendingReason.NOT_BEFORE, "it waits for its moment, until 2027-01-15 08:01:40Z"),
     (_backoff, PendingReason.BACKOFF, "it failed or was lost (1 so far) and pauses"),
     (_held, PendingReason.HELD, "somebody keeps it back"),
+    (_quarantined, PendingReason.WORKERS_QUARANTINED, "all workers that match (1) are in"),
     (_starting, PendingReason.STARTING, "a worker is about to take it (1 have a free slot)"),
 ]
 

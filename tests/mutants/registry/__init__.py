@@ -11,6 +11,7 @@ from tests.mutants.registry import (
     leases,
     machines,
     outputs,
+    quarantine,
     sites,
     versions,
     workers,
@@ -18,6 +19,18 @@ from tests.mutants.registry import (
 
 MUTANTS: Final[dict[str, Mutant]] = {
     mutant.name: mutant
-    for family in (jobs, attempts, ends, outputs, leases, workers, machines, sites, versions, goals)
+    for family in (
+        jobs,
+        attempts,
+        ends,
+        outputs,
+        leases,
+        workers,
+        machines,
+        sites,
+        versions,
+        goals,
+        quarantine,
+    )
     for mutant in family.MUTANTS
 }

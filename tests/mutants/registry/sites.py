@@ -184,9 +184,9 @@ MUTANTS: Final = (
     Mutant(
         name="result-of-any-size",
         breaks=("G21.1",),
-        file=f"{_OPERATIONS}/report.py",
-        old="event.result is None or len(to_json(event.result)) <= RESULT_BYTES:\n",
-        new="event.result is None or RESULT_BYTES:\n",
+        file=f"{_OPERATIONS}/results.py",
+        old="    if size > RESULT_BYTES:\n",
+        new="    if not RESULT_BYTES:\n",
         tests=tests_in(
             "integration/store/test_report_results.py",
             "test_a_result_that_is_too_large_fails_the_job",

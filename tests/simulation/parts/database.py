@@ -65,6 +65,32 @@ WATCHES: Final[dict[str, tuple[str, str, str]]] = {
         OR NEW.exit_code IS NOT OLD.exit_code OR NEW.signal IS NOT OLD.signal)""",
         "'I5', 'an ended attempt changed: ' || OLD.job_id || ' ' || OLD.number",
     ),
+    "quarantine_kept": (
+        "INSERT ON attempt",
+        """NEW.outcome IS NULL AND EXISTS (
+            SELECT 1 FROM breaker JOIN job ON job.id = NEW.job_id
+            WHERE breaker.worker_id = NEW.worker_id AND breaker.state <> 'closed' AND (
+                breaker.state = 'forced' OR (EXISTS (
+                    SELECT 1 FROM session JOIN session_requirement AS fits
+                        ON fits.session_id = session.id
+                        AND fits.requirement_id = job.requirement_id
+                    LEFT JOIN breaker AS theirs ON theirs.worker_id = session.worker_id
+                    WHERE session.worker_id <> NEW.worker_id AND session.ended_us IS NULL
+                        AND session.slots > 0 AND coalesce(theirs.state, 'closed') = 'closed'
+                        AND session.renewed_lease_us
+                            > (SELECT now_lease_us FROM lease_clock) - 30000000
+                ) AND (breaker.state = 'open' OR EXISTS (
+                    SELECT 1 FROM attempt AS canary JOIN job AS tried
+                        ON tried.id = canary.job_id AND tried.attempt = canary.number
+                        AND tried.session_id = NEW.session_id
+                    WHERE canary.job_id <> NEW.job_id AND canary.outcome IS NULL
+                        AND canary.worker_id = NEW.worker_id
+                        AND canary.claimed_us >= breaker.since_us
+                )))
+            )
+        )""",
+        "'X08', 'a worker in quarantine was given ' || NEW.job_id",
+    ),
     "late_stays": (
         "UPDATE ON attempt",
         "OLD.late_result IS NOT NULL AND NEW.late_result IS NOT OLD.late_result",
@@ -91,6 +117,10 @@ HEARD: Final = (
     BEGIN SELECT state(NEW.id, NEW.state, NEW.reason); END""",
     """CREATE TEMP TRIGGER heard_line AFTER INSERT ON job_event
     BEGIN SELECT told(NEW.type); END""",
+    """CREATE TEMP TRIGGER heard_breaker AFTER INSERT ON breaker
+    BEGIN SELECT told('a breaker is ' || NEW.state); END""",
+    """CREATE TEMP TRIGGER heard_breaker_state AFTER UPDATE OF state ON breaker
+    WHEN NEW.state <> OLD.state BEGIN SELECT told('a breaker is ' || NEW.state); END""",
     """CREATE TEMP TRIGGER heard_claim AFTER INSERT ON attempt
     BEGIN SELECT claimed(NEW.job_id, NEW.number); END""",
     """CREATE TEMP TRIGGER heard_end AFTER UPDATE OF outcome ON attempt

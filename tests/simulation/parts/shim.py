@@ -174,6 +174,10 @@ class _Attempt:
         process = self._shim.process
         plan = scene.plan_of(grant.argv)
         self._began, self._started_us = self._shim.now(), self._now_us()
+        if process.machine.is_broken:
+            name = "".join(chr(ord("a") + int(digit)) for digit in str(plan.number))
+            self._write_end({"cause": Cause.SPAWN_ERROR, "message": f"{name} was not found"})
+            return
         if plan.missing or process.machine.is_crowded:
             self._write_end({"cause": Cause.SPAWN_ERROR, "message": "executable was not found"})
             return

@@ -53,6 +53,8 @@ class Machine:
         self.clocks = clocks
         self.disk = Disk(self)
         self.frozen = False
+        self.is_broken = False
+        """Whether no command can be started on it."""
         self.frozen_at = self.went_on = 0.0
         self.boot = 1
         self.processes: dict[int, Process] = {}

@@ -199,3 +199,23 @@ async def test_who_waits_for_one_job_is_woken_for_that_alone() -> None:
         dispatch.hear([SessionEnded("a")])
         assert awake(wishing)
     assert not dispatch._wishing
+
+
+async def test_nothing_is_promised_to_who_may_not_have_it() -> None:
+    """A worker in quarantine is woken to look, and what it was promised before is another one's."""
+    dispatch = knowing(a={1}, b={1})
+    with dispatch.waiter("a", 1) as kept_out, dispatch.waiter("b", 1) as other:
+        dispatch.hear([Claimable(1, 1)])
+        assert (awake(kept_out), awake(other)) == (True, False)
+        dispatch.restrict(kept_out, restricted=True)
+        assert awake(other)
+        for waiter in (kept_out, other):
+            waiter.take()
+
+        dispatch.hear([Claimable(1, 1)])
+        assert (awake(kept_out), awake(other)) == (True, True)
+        assert (kept_out.take().total(), other.take().total()) == (0, 1)
+
+        dispatch.restrict(kept_out, restricted=False)
+        dispatch.hear([Claimable(1, 1)])
+        assert (awake(kept_out), awake(other)) == (True, False)
