@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from orchestrator.core.gates import Gate
 from orchestrator.core.matching import Offer, Requirement, lacks
 from orchestrator.core.pending import Fleet, why_queued
 from orchestrator.core.tags import meant, told
@@ -64,8 +65,10 @@ class Explained:
     meant: Mapping[str, str] = field(default_factory=dict)
 
 
-def explain(requirement: Requirement, candidates: Sequence[Candidate]) -> Explained:
-    """Return what keeps a queued job with that requirement from running."""
+def explain(
+    requirement: Requirement, candidates: Sequence[Candidate], gate: Gate | None = None
+) -> Explained:
+    """Return what keeps a queued job with that requirement, behind that gate, from running."""
     misses = {one.offer.worker_id: one.misses(requirement) for one in candidates}
     counted = Counter(miss for found in misses.values() for miss in found)
     online = [one for one in candidates if one.online]
@@ -77,7 +80,7 @@ def explain(requirement: Requirement, candidates: Sequence[Candidate]) -> Explai
     nearest = min(candidates, key=lambda one: _distance(one, misses), default=None)
     missed = () if nearest is None else misses[nearest.offer.worker_id]
     return Explained(
-        reason=why_queued(fleet),
+        reason=why_queued(fleet, gate),
         workers=len(candidates),
         fleet=fleet,
         failing=_most_first(counted),

@@ -5,6 +5,7 @@ The answer is computed when somebody looks: a stored reason would be wrong a mom
 
 from dataclasses import dataclass
 
+from orchestrator.core.gates import Gate
 from orchestrator.protocol.words import PendingReason
 
 
@@ -21,8 +22,13 @@ class Fleet:
     barred: int = 0
 
 
-def why_queued(fleet: Fleet) -> PendingReason:
-    """Return the first thing that keeps a queued job from running."""
+def why_queued(fleet: Fleet, gate: Gate | None = None) -> PendingReason:
+    """Return the first thing that keeps a queued job from running.
+
+    A closed gate comes first: as long as it is closed, no worker would change anything.
+    """
+    if gate is not None:
+        return gate.reason
     if fleet.online == 0:
         return PendingReason.NO_WORKER_ONLINE
     if fleet.matching == 0:

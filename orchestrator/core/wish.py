@@ -5,6 +5,7 @@ It may wait for what is not ready yet. What will never come to it is told at onc
 
 from typing import NamedTuple
 
+from orchestrator.core.gates import Gate, gate_words
 from orchestrator.core.job_lifecycle import LIVE, TERMINAL
 from orchestrator.protocol.words import JobState
 
@@ -25,6 +26,8 @@ class Wished(NamedTuple):
     """The worker that has it."""
     lacks: tuple[str, ...]
     """What whoever asks does not have of what it requires."""
+    gate: Gate | None = None
+    """What keeps it back for now from everybody."""
 
 
 def objection(wished: Wished) -> Objection | None:
@@ -48,5 +51,10 @@ def objection(wished: Wished) -> Objection | None:
         return Objection(
             f"job {job_id} is {wished.holder or 'a worker'}'s already ({state})",
             f"wait for its end: orchestrator jobs wait {job_id}",
+        )
+    if wished.gate is not None:
+        return Objection(
+            f"job {job_id} may not start now: {gate_words(wished.gate)}",
+            f"see what it waits for: orchestrator jobs explain {job_id}",
         )
     return None

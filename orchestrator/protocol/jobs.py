@@ -10,6 +10,7 @@ from orchestrator.protocol import limits
 from orchestrator.protocol.base import JobId, Label, Name, Request, Sha256, Text, without_nul
 from orchestrator.protocol.company import Unique
 from orchestrator.protocol.requirements import Requirements
+from orchestrator.protocol.waiting import ConcurrencyKeys, QueueName, RateLimits
 from orchestrator.protocol.words import Execution, OnFailure, Reason, WaitsFor
 
 Kind = Annotated[
@@ -234,6 +235,8 @@ class JobSpec(Request):
     kind: Kind
     params: dict[str, Any] = Field(default={})
     name: Name | None = None
+    queue: QueueName = "default"
+    fairness_key: Name | None = None
     priority: int = Field(default=0, ge=limits.PRIORITY_MIN, le=limits.PRIORITY_MAX)
     run_at: Moment | None = None
     expires_at: Moment | None = None
@@ -248,6 +251,9 @@ class JobSpec(Request):
     retry: Retry = Retry()
     execution: Execution = Execution.AT_LEAST_ONCE
     max_lost: int | None = Field(default=None, ge=0, le=limits.ATTEMPTS_MAX)
+    # Tuples, so that the default can be shared.
+    concurrency: ConcurrencyKeys = ()
+    rate_limit: RateLimits = ()
     reattach_window_s: float = Field(
         default=limits.REATTACH_DEFAULT_S, ge=limits.LEASE_S, le=limits.TIMEOUT_MAX_S
     )

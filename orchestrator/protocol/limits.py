@@ -72,6 +72,19 @@ SCHEDULE_MADE_UP: Final = 50
 PREVIEWED: Final = 10
 """Fires that are shown before a schedule is saved."""
 
+QUEUE_CHARS: Final = 64
+QUEUES: Final = 1_000
+"""A queue is a place that people know by name; what is many is a fairness key."""
+QUEUE_WEIGHT_MAX: Final = 1_000
+RUNNING_MAX: Final = 1_000_000
+CONCURRENCY_KEYS: Final = 8
+"""Each is counted in every claim that comes to the job."""
+CONCURRENCY_MAX: Final = 10_000
+RATE_LIMITS: Final = 4
+RATE_COUNT_MAX: Final = 10_000
+RATE_WINDOW_MAX_S: Final = 24 * 3600.0
+"""Starts are remembered for as long as the longest window."""
+
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 500
 DEPENDENCIES: Final = 100

@@ -43,6 +43,7 @@ class JobView(Reply):
     reason: Reason | None = None
     pending_reason: PendingReason | None = None
     message: str | None = None
+    queue: str = "default"
     priority: int = 0
     attempt: int = 0
     exit_code: int | None = None
@@ -165,11 +166,46 @@ class OpenDependency(Reply):
     on_failure: OnFailure
 
 
+class QueueView(Reply):
+    """A queue: how it is served, whether and why it is paused, what waits and runs in it."""
+
+    name: str
+    weight: int
+    max_running: int | None = None
+    paused: bool = False
+    paused_at: datetime | None = None
+    paused_by: str | None = None
+    paused_why: str | None = None
+    defaults: dict[str, Any] = {}
+    queued: int = 0
+    running: int = 0
+
+
+class GateView(Reply):
+    """A closed gate: a queue that is paused or full, a key that is taken, a rate that is used up.
+
+    `name` is the queue or the key; `holders` are some of the jobs that keep it closed. `by`, `at`
+    and `why` tell who paused a queue.
+    """
+
+    reason: PendingReason
+    name: str
+    words: str
+    limit: int | None = None
+    taken: int = 0
+    per_s: float | None = None
+    until: datetime | None = None
+    holders: list[str] = []
+    by: str | None = None
+    at: datetime | None = None
+    why: str | None = None
+
+
 class Explanation(Reply):
     """Why a job is where it is, in words, and who fails what.
 
-    The counts are there for queued jobs alone. `until` is when it goes on by itself, and
-    `dependencies` are those that are still open.
+    The counts and the gate are there for queued jobs alone. `until` is when it goes on by itself,
+    and `dependencies` are those that are still open.
     """
 
     id: str
@@ -184,6 +220,7 @@ class Explanation(Reply):
     failing: list[Miss] = []
     nearest: NearestMiss | None = None
     dependencies: list[OpenDependency] = []
+    gate: GateView | None = None
 
 
 class EventView(Reply):

@@ -76,7 +76,7 @@ MUTANTS: Final = {
         "a claim keeps the number of the last one",
         replaced(
             operations.claim,
-            "_CLAIM",
+            "_TAKE",
             "1 + CASE WHEN attempt_floor > attempt THEN attempt_floor ELSE attempt END",
             "max(attempt, coalesce(attempt_floor, 0), 1)",
         ),

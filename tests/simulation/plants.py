@@ -350,11 +350,11 @@ async def only_sessions(store: Any, _manifest: Any) -> int:
 
 def held_as_any(patches: Patches) -> None:
     """Give away what is kept back."""
-    text: str = operations.claim._CLAIM
-    for old in ("queued.state = 'queued'", "WHERE state = 'queued' AND id IN"):
-        assert old in text
-        text = text.replace(old, old.replace("= 'queued'", "IN ('queued', 'held')"))
-    patches.set(operations.claim, "_CLAIM", text)
+    for name in ("_WAITING", "_BEHIND", "_TAKE"):
+        text: str = getattr(operations.claim, name)
+        assert "state = 'queued'" in text
+        held = text.replace("state = 'queued'", "state IN ('queued', 'held')")
+        patches.set(operations.claim, name, held)
 
 
 def not_awaited(patches: Patches) -> None:

@@ -197,9 +197,11 @@ DECLARE it TEXT;
 BEGIN
     PERFORM set_config('session_replication_role', 'replica', true);
     FOR it IN SELECT tablename FROM pg_tables WHERE schemaname = 'public'
-        AND tablename NOT IN ('migration', 'lease_clock')
+        AND tablename NOT IN ('migration', 'lease_clock', 'queue')
     LOOP EXECUTE format('DELETE FROM %I', it); END LOOP;
     UPDATE lease_clock SET now_lease_us = 0, floor_lease_us = 0;
+    DELETE FROM queue WHERE name <> 'default';
+    UPDATE queue SET weight = 1, max_running = NULL, paused_us = NULL, defaults = '{}', passed = 0;
 END $$
 """
 """Deleting is ten times as fast as TRUNCATE where there is next to nothing to delete."""

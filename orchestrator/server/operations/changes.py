@@ -22,6 +22,7 @@ from orchestrator.server.facts import Claimable, Fact, JobChanged, Scheduled
 from orchestrator.server.operations.breakers import Over, note_ends
 from orchestrator.server.operations.dead_letters import mark_dead
 from orchestrator.server.operations.dependents import FAN_OUT, Following, following, forget
+from orchestrator.server.operations.lines import call_out, note_waiting
 from orchestrator.server.operations.records import AttemptRecord, Held, JobRecord
 from orchestrator.server.store.interface import Transaction, Value
 
@@ -89,6 +90,7 @@ class Changes:
         self._events: list[dict[str, Value]] = []
         self._facts: list[Fact] = []
         self._claimable: Counter[int] = Counter()
+        self._lines: set[int] = set()
         self._dead: list[JobRecord] = []
         self._unbound: list[str] = []
         self._awaited: list[str] = []
@@ -135,6 +137,7 @@ class Changes:
         if change.state is JobState.QUEUED:
             job.rank = self._place(job, change)
             self._claimable[job.requirement_id] += 1
+            self._lines.add(job.line_id)
         job.state = change.state
         job.failures, job.lost = change.failures, change.lost
         job.reason, job.pending_reason = change.reason, change.pending_reason
@@ -240,8 +243,10 @@ class Changes:
             self._tx.many(INSERT_EVENT, self._events)
         for job in self._touched.values():
             self._tx.announce(JobChanged(job.id))
+        note_waiting(self._tx, sorted(self._lines))
         for requirement_id, count in self._claimable.items():
             self._tx.announce(Claimable(requirement_id, count))
+        call_out(self._tx, self._freed())
         for fact in self._facts:
             self._tx.announce(fact)
         if self._unbound:
@@ -254,6 +259,11 @@ class Changes:
         self._events, self._facts, self._dead, self._unbound = [], [], [], []
         self._over = []
         self._claimable = Counter()
+
+    def _freed(self) -> list[tuple[int, str]]:
+        """Return the line and the queue of each job that had an attempt and has none any more."""
+        jobs = self._jobs.values()
+        return [(job.line_id, job.queue) for job in jobs if job.was[1] and job.session_id is None]
 
     def _save_attempts(self) -> None:
         if self._attempts:

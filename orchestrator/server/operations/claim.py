@@ -1,81 +1,105 @@
 """Give a session attempts, in one statement for all of them.
 
-The statement is the pure rule `Claimed` written as SQL: only a queued job, the best ranked first,
-the attempt number one higher, and the session named as the one that is entitled. A model test holds
-the two against each other.
+Which jobs, the core decides, of the heads of the lines that fit. The statement that gives them is
+the pure rule `Claimed` written as SQL: only a queued job, the attempt number one higher, and the
+session named as the one that is entitled. A model test holds the two against each other.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
 
+from orchestrator.core.gates import Gate
 from orchestrator.core.matching import lacks
+from orchestrator.core.order import Choice, Head, Pick, Waiting, choose
 from orchestrator.core.wish import Wished, objection
-from orchestrator.kernel.errors import NotClaimable
+from orchestrator.kernel.errors import NotClaimable, invariant
 from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.wire import ClaimRequest, Grant
 from orchestrator.protocol.words import BreakerState, JobEventType, JobState
-from orchestrator.server.facts import JobChanged
+from orchestrator.server.facts import JobChanged, Scheduled
 from orchestrator.server.operations.admission import admit
 from orchestrator.server.operations.changes import INSERT_EVENT, encoded
+from orchestrator.server.operations.gating import closed_gates, read_queues, read_usage
 from orchestrator.server.operations.lease_clock import read_lease_clock
+from orchestrator.server.operations.lines import line_of_row
 from orchestrator.server.operations.ownership import open_session_of
 from orchestrator.server.operations.requirements import offer_of, requirement_of_row
-from orchestrator.server.store.interface import Row, Transaction
+from orchestrator.server.store.interface import Row, Transaction, Value
 from orchestrator.server.store.statement import Statement
 
-_TAKE: Final = """)
+_TAKE: Final = """
     UPDATE job SET state = 'leased', pending_reason = 'starting',
         attempt = 1 + CASE WHEN attempt_floor > attempt THEN attempt_floor ELSE attempt END,
         session_id = :session_id, worker_id = :worker_id, event_seq = event_seq + 1,
         started_us = NULL
-    WHERE state = 'queued' AND id IN (SELECT id FROM pick)
-    RETURNING id AS job_id, attempt AS number, event_seq, rank, requirement_id,
+    WHERE state = 'queued' AND id IN ({ids})
+    RETURNING id AS job_id, attempt AS number, event_seq, requirement_id, line_id, queue,
         (SELECT spec FROM job_spec WHERE job_spec.job_id = job.id) AS spec
 """
-# The first few of each queue that fits, and of those the first few. SQLite has no LATERAL, and
+# Each line that fits and in which somebody waits, with its first job. SQLite has no LATERAL, and
 # PostgreSQL would look at every job there is to answer an IN that depends on the row beside it.
-_CLAIM: Final = Statement(
-    f"""
-    WITH pick AS (
-        SELECT job.id FROM session_requirement AS fits
-        JOIN job ON job.id IN (
-            SELECT queued.id FROM job AS queued
-            WHERE queued.state = 'queued' AND queued.requirement_id = fits.requirement_id
-            ORDER BY queued.rank, queued.id LIMIT :slots
-        )
-        WHERE fits.session_id = :session_id AND fits.barred = 0
-        ORDER BY job.rank, job.id LIMIT :slots
-    {_TAKE}
+_WAITING: Final = Statement(
+    """
+    SELECT line.id, line.queue, line.fairness_key, line.limits, turn.served_us,
+        head.rank, head.id, head.priority
+    FROM session_requirement AS fits
+    JOIN line ON line.requirement_id = fits.requirement_id AND line.waiting = 1
+    LEFT JOIN turn ON turn.queue = line.queue AND turn.fairness_key = line.fairness_key
+    LEFT JOIN job AS head ON head.id = (
+        SELECT queued.id FROM job AS queued
+        WHERE queued.state = 'queued' AND queued.line_id = line.id
+        ORDER BY queued.rank, queued.id LIMIT 1
+    )
+    WHERE fits.session_id = :session_id AND fits.barred = 0
     """,
-    postgres=f"""
-    WITH pick AS (
-        SELECT first.id FROM session_requirement AS fits
-        CROSS JOIN LATERAL (
-            SELECT queued.id, queued.rank FROM job AS queued
-            WHERE queued.state = 'queued' AND queued.requirement_id = fits.requirement_id
-            ORDER BY queued.rank, queued.id LIMIT :slots
-        ) AS first
-        WHERE fits.session_id = :session_id AND fits.barred = 0
-        ORDER BY first.rank, first.id LIMIT :slots
-    {_TAKE}
+    postgres="""
+    SELECT line.id, line.queue, line.fairness_key, line.limits, turn.served_us,
+        head.rank, head.id, head.priority
+    FROM session_requirement AS fits
+    JOIN line ON line.requirement_id = fits.requirement_id AND line.waiting = 1
+    LEFT JOIN turn ON turn.queue = line.queue AND turn.fairness_key = line.fairness_key
+    LEFT JOIN LATERAL (
+        SELECT queued.id, queued.rank, queued.priority FROM job AS queued
+        WHERE queued.state = 'queued' AND queued.line_id = line.id
+        ORDER BY queued.rank, queued.id LIMIT 1
+    ) AS head ON TRUE
+    WHERE fits.session_id = :session_id AND fits.barred = 0
     """,
 )
-_CLAIM_WISHED: Final = f"""
-    WITH pick AS (
-        SELECT job.id FROM job JOIN session_requirement AS fits
-            ON fits.requirement_id = job.requirement_id AND fits.session_id = :session_id
-                AND fits.barred = 0
-        WHERE job.id = :job_id AND job.state = 'queued'
-    {_TAKE}
+_BEHIND: Final = """
+    SELECT rank, id, priority FROM job
+    WHERE state = 'queued' AND line_id = :line_id AND (rank, id) > (:rank, :id)
+    ORDER BY rank, id LIMIT :most
 """
+_SET_EMPTY: Final = "UPDATE line SET waiting = 0 WHERE id = :id"
+_SET_SERVED: Final = """
+    INSERT INTO turn (queue, fairness_key, served_us) VALUES (:queue, :fairness_key, :served_us)
+    ON CONFLICT (queue, fairness_key) DO UPDATE SET served_us = excluded.served_us
+"""
+_SET_PASSED: Final = "UPDATE queue SET passed = :passed WHERE name = :name"
+_INSERT_START: Final = """
+    INSERT INTO rate_start (name, started_us, job_id, attempt)
+    VALUES (:name, :at_us, :job_id, :attempt)
+"""
+EMPTY_KEPT: Final = 8
+"""Lines that were found empty and may stay as they are: a look costs less than a write does, and
+most lines are soon used again."""
 _WISHED: Final = """
-    SELECT job.state, holder.name AS holder, requirement.kind, requirement.tags,
-        requirement.platform, requirement.worker
+    SELECT job.state, job.rank, job.priority, job.line_id, holder.name AS holder, line.queue,
+        line.fairness_key, line.limits, requirement.kind, requirement.tags, requirement.platform,
+        requirement.worker,
+        EXISTS (
+            SELECT 1 FROM session_requirement AS fits
+            WHERE fits.session_id = :session_id AND fits.barred = 0
+                AND fits.requirement_id = job.requirement_id
+        ) AS fits
     FROM job LEFT JOIN requirement ON requirement.id = job.requirement_id
+        LEFT JOIN line ON line.id = job.line_id
         LEFT JOIN worker AS holder ON holder.id = job.worker_id
     WHERE job.id = :job_id
 """
@@ -91,7 +115,7 @@ _INSERT_ATTEMPT: Final = """
         claimed_lease_us)
     VALUES (:job_id, :attempt, :session_id, :worker_id, :claim_number, :at_us, :lease_now)
 """
-_REMEMBER: Final = """
+_NOTE_CLAIM: Final = """
     UPDATE session SET claim_number = :number
     WHERE id = :session_id AND ended_us IS NULL AND claim_number < :number
 """
@@ -136,32 +160,120 @@ def claim(tx: Transaction, request: ClaimRequest, *, worker_id: str) -> Given:
     if slots == 0:
         return Given([], fresh=True, restricted=True)
     if request.job_id is not None:
-        rows = _wished(tx, request, request.job_id, worker_id=worker_id)
+        chosen = _wished(tx, request, request.job_id)
     else:
-        rows = tx.rows(_CLAIM, session_id=request.session_id, worker_id=worker_id, slots=slots)
+        chosen = _chosen(tx, request.session_id, slots=slots)
+    rows = _take(tx, chosen.picks, request, worker_id=worker_id)
     if rows:
-        rows.sort(key=lambda row: (row["rank"], row["job_id"]))
         _record(tx, request, rows, worker_id=worker_id)
+        _remember(tx, chosen, rows)
+    _wake_later(tx, chosen.gates)
     reached("claim.before_commit")
     taken = Counter(row["requirement_id"] for row in rows)
     return Given([_grant(row) for row in rows], fresh=True, taken=taken, restricted=restricted)
 
 
-def _wished(tx: Transaction, request: ClaimRequest, job_id: str, *, worker_id: str) -> list[Row]:
+def _chosen(tx: Transaction, session_id: str, *, slots: int) -> Choice:
+    """Return whose turn it is among all that fit the session."""
+    found = tx.tuples(_WAITING, session_id=session_id)
+    empty = [number for number, *_, head_id, _ in found if head_id is None]
+    if len(empty) > EMPTY_KEPT:
+        tx.many(_SET_EMPTY, [{"id": number} for number in empty])
+    rows = [row for row in found if row[6] is not None]
+    if not rows:
+        return Choice()
+    depth = -(-slots // len(rows))
+    waiting = [
+        Waiting(line_of_row(*row[:4]), _heads(tx, row[0], Head(*row[5:]), depth), row[4] or 0)
+        for row in rows
+    ]
+    queues = read_queues(tx)
+    usage = read_usage(tx, [one.line for one in waiting], queues)
+    return choose(waiting, queues, usage, slots=slots, now_us=tx.now_us)
+
+
+def _heads(tx: Transaction, line_id: int, head: Head, depth: int) -> Iterator[Head]:
+    """Yield the jobs of a line; those behind its head are looked for when they are wanted."""
+    yield head
+    while True:
+        found = tx.tuples(_BEHIND, line_id=line_id, rank=head.rank, id=head.job_id, most=depth)
+        for row in found:
+            head = Head(*row)
+            yield head
+        if len(found) < depth:
+            return
+
+
+def _wished(tx: Transaction, request: ClaimRequest, job_id: str) -> Choice:
     """Return the one job that is asked for; nothing while it may still come."""
-    session_id = request.session_id
-    rows = tx.rows(_CLAIM_WISHED, session_id=session_id, worker_id=worker_id, job_id=job_id)
-    if rows:
-        return rows
-    job = tx.row(_WISHED, job_id=job_id)
+    job = tx.row(_WISHED, job_id=job_id, session_id=request.session_id)
     if job is None:
         raise NotClaimable(f"there is no job {job_id}", hint="see orchestrator jobs list")
-    asking = tx.row(_ASKING, session_id=session_id)
+    asking = tx.row(_ASKING, session_id=request.session_id)
     unmet = () if job["kind"] is None or asking is None else _lacks(asking, job)
-    told = objection(Wished(job_id, JobState(job["state"]), job["holder"], unmet))
+    state = JobState(job["state"])
+    gate = None
+    if state is JobState.QUEUED:
+        line = line_of_row(job["line_id"], job["queue"], job["fairness_key"], job["limits"])
+        gate = closed_gates(tx, [line]).get(line.id)
+        if gate is None and job["fits"]:
+            return Choice(picks=[Pick(Head(job["rank"], job_id, job["priority"]), line)])
+    told = objection(Wished(job_id, state, job["holder"], unmet, gate))
     if told is not None:
         raise NotClaimable(told.message, hint=told.hint)
-    return []
+    return Choice()
+
+
+def _take(
+    tx: Transaction, picks: Sequence[Pick], request: ClaimRequest, *, worker_id: str
+) -> list[Row]:
+    """Give the jobs to the session, in the order in which they were chosen."""
+    if not picks:
+        return []
+    room = 1 << (len(picks) - 1).bit_length()
+    ids: list[str | None] = [pick.head.job_id for pick in picks]
+    named = dict(zip(_names(room), ids + [None] * (room - len(ids)), strict=True))
+    params = {"session_id": request.session_id, "worker_id": worker_id}
+    rows = {row["job_id"]: row for row in tx.rows(_take_text(_TAKE, room), **params, **named)}
+    invariant(len(rows) == len(picks), "a job changed while it was being given out")
+    return [rows[pick.head.job_id] for pick in picks]
+
+
+@lru_cache(maxsize=16)
+def _names(room: int) -> tuple[str, ...]:
+    return tuple(f"job_{index}" for index in range(room))
+
+
+@lru_cache(maxsize=16)
+def _take_text(sql: str, room: int) -> str:
+    """Return the statement for that many jobs: a power of two, so that few texts are compiled."""
+    return sql.replace("{ids}", ", ".join(f":{name}" for name in _names(room)))
+
+
+def _remember(tx: Transaction, chosen: Choice, rows: list[Row]) -> None:
+    """Keep what fairness needs to know next time, and the starts that a rate limit counts."""
+    served: list[dict[str, Value]] = [
+        {"queue": queue, "fairness_key": key, "served_us": at}
+        for (queue, key), at in chosen.served.items()
+    ]
+    if served:
+        tx.many(_SET_SERVED, served)
+    if chosen.passed:
+        tx.many(_SET_PASSED, [{"name": name, "passed": at} for name, at in chosen.passed.items()])
+    starts: list[dict[str, Value]] = [
+        {"name": rate.key, "at_us": tx.now_us, "job_id": row["job_id"], "attempt": row["number"]}
+        for pick, row in zip(chosen.picks, rows, strict=True)
+        for rate in pick.line.rates
+    ]
+    if starts:
+        tx.many(_INSERT_START, starts)
+
+
+def _wake_later(tx: Transaction, gates: Sequence[Gate]) -> None:
+    """Set the alarm for the moment at which the first rate limit lets somebody through."""
+    until = [gate.until_us for gate in gates if gate.until_us is not None]
+    if until:
+        tx.announce(Scheduled(min(until)))
 
 
 def _lacks(asking: Row, job: Row) -> tuple[str, ...]:
@@ -184,7 +296,7 @@ def _record(tx: Transaction, request: ClaimRequest, rows: list[Row], *, worker_i
     ]
     tx.many(_INSERT_ATTEMPT, params)
     tx.many(INSERT_EVENT, params)
-    tx.execute(_REMEMBER, session_id=request.session_id, number=request.number)
+    tx.execute(_NOTE_CLAIM, session_id=request.session_id, number=request.number)
     for row in rows:
         tx.announce(JobChanged(row["job_id"]))
 

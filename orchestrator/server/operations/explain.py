@@ -10,18 +10,30 @@ from orchestrator.core import explain as core
 from orchestrator.core.job_lifecycle import TERMINAL
 from orchestrator.core.lease import OFFLINE_US
 from orchestrator.protocol.base import moment, moment_or_none
-from orchestrator.protocol.views import Explanation, JobView, Miss, NearestMiss, OpenDependency
+from orchestrator.protocol.views import (
+    Explanation,
+    GateView,
+    JobView,
+    Miss,
+    NearestMiss,
+    OpenDependency,
+)
 from orchestrator.protocol.words import JobState, PendingReason
 from orchestrator.server.operations.dependencies import open_dependencies
+from orchestrator.server.operations.gates import gate_told, gate_view
+from orchestrator.server.operations.gating import closed_gates
 from orchestrator.server.operations.jobs import view_job
 from orchestrator.server.operations.lease_clock import read_lease_clock
+from orchestrator.server.operations.lines import line_of_row
 from orchestrator.server.operations.requirements import offer_of, requirement_of_row
 from orchestrator.server.store.interface import Reader
 
 _SELECT: Final = """
     SELECT job.requirement_id, job.due_us, job.failures, job.lost, requirement.kind,
-        requirement.tags, requirement.platform, requirement.worker
+        requirement.tags, requirement.platform, requirement.worker, job.line_id, line.queue,
+        line.fairness_key, line.limits
     FROM job LEFT JOIN requirement ON requirement.id = job.requirement_id
+        LEFT JOIN line ON line.id = job.line_id
     WHERE job.id = :job_id
 """
 _SELECT_WORKERS: Final = """
@@ -47,8 +59,11 @@ def explain(reader: Reader, job_id: str) -> Explanation | None:
     if job is None or row is None:
         return None
     if job.state is JobState.QUEUED:
-        found = core.explain(requirement_of_row(row), _candidates(reader, row["requirement_id"]))
-        return _queued(job, found)
+        line = line_of_row(row["line_id"], row["queue"], row["fairness_key"], row["limits"])
+        gate = closed_gates(reader, [line]).get(line.id)
+        workers = _candidates(reader, row["requirement_id"])
+        found = core.explain(requirement_of_row(row), workers, gate)
+        return _queued(job, found, None if gate is None else gate_view(reader, gate))
     waits_for = open_dependencies(reader, job_id)
     until = moment_or_none(row["due_us"])
     tries = row["failures"] + row["lost"]
@@ -78,13 +93,15 @@ def _candidates(reader: Reader, requirement_id: int) -> list[core.Candidate]:
     ]
 
 
-def _queued(job: JobView, found: core.Explained) -> Explanation:
+def _queued(job: JobView, found: core.Explained, gate: GateView | None) -> Explanation:
     nearest = found.nearest
     return Explanation(
         id=job.id,
         state=job.state,
         pending_reason=found.reason,
-        words=_who(found),
+        words=_who(found) if gate is None else gate_told(gate),
+        until=None if gate is None else gate.until,
+        gate=gate,
         workers=found.workers,
         workers_online=found.fleet.online,
         workers_matching=found.fleet.matching,

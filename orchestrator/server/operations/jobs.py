@@ -58,8 +58,8 @@ def view_job(reader: Reader, job_id: str) -> JobView | None:
 
 
 def queued(rows: Sequence[Row]) -> set[int]:
-    """Return what the queued ones of some jobs ask for."""
-    return {row["requirement_id"] for row in rows if row["state"] == JobState.QUEUED}
+    """Return the lines in which the queued ones of some jobs are."""
+    return {row["line_id"] for row in rows if row["state"] == JobState.QUEUED}
 
 
 def list_events(reader: Reader, job_id: str, *, after: int, limit: int) -> list[EventView]:

@@ -28,8 +28,9 @@ _MATCHES: Final = """
     SELECT requirement_id FROM session_requirement WHERE session_id = :session_id
 """
 _QUEUED: Final = """
-    SELECT count(*) AS queued FROM job
-    WHERE state = 'queued' AND requirement_id = :requirement_id
+    SELECT count(*) AS queued FROM line JOIN job
+        ON job.line_id = line.id AND job.state = 'queued'
+    WHERE line.requirement_id = :requirement_id AND line.waiting = 1
 """
 
 

@@ -13,6 +13,7 @@ from typing import Final
 from orchestrator.core.job_lifecycle import TERMINAL
 from orchestrator.core.retention import CLASSES, USUAL, Retention
 from orchestrator.protocol.ids import RANDOM_BYTES, make_id
+from orchestrator.protocol.limits import RATE_WINDOW_MAX_S
 from orchestrator.protocol.words import JobState
 from orchestrator.server.store.interface import Reader, Transaction, Value
 
@@ -20,7 +21,7 @@ BATCH: Final = 100
 """Jobs in one go: with their events, attempts and outputs about a thousand rows."""
 COUNTED: Final = 1000
 """Jobs of a preview that are counted in one look."""
-REQUIREMENTS: Final = 1000
+LINES: Final = 1000
 """In one go: each is a row or two."""
 FILE_KEPT_DAYS: Final = 7.0
 SESSION_KEPT_DAYS: Final = 30.0
@@ -67,12 +68,18 @@ _OLD_SESSIONS: Final = """
             WHERE worker.id = session.worker_id AND worker.session_id = session.id
         )
 """
-_IDLE_REQUIREMENTS: Final = "SELECT id FROM requirement WHERE used_us < :before"
-_WANTED_REQUIREMENTS: Final = f"""
-    SELECT DISTINCT requirement_id FROM job
+_IDLE_LINES: Final = "SELECT id FROM line WHERE used_us < :before"
+_WANTED_LINES: Final = f"""
+    SELECT DISTINCT line_id FROM job
     WHERE state IN ({", ".join(f"'{state}'" for state in sorted(set(JobState) - TERMINAL))})
 """
-_FORGET_REQUIREMENT: Final = "DELETE FROM requirement WHERE id = :id AND used_us < :before"
+_FORGET_LINE: Final = "DELETE FROM line WHERE id = :id AND used_us < :before"
+_FORGET_REQUIREMENTS: Final = """
+    DELETE FROM requirement WHERE used_us < :before
+        AND NOT EXISTS (SELECT 1 FROM line WHERE line.requirement_id = requirement.id)
+"""
+_FORGET_TURNS: Final = "DELETE FROM turn WHERE served_us < :before"
+_FORGET_STARTS: Final = "DELETE FROM rate_start WHERE started_us < :before"
 
 
 def forgettable_jobs(
@@ -154,17 +161,28 @@ def forget_files(tx: Transaction, *, kept_days: float = FILE_KEPT_DAYS) -> list[
     return [row["sha256"] for row in tx.rows(_OLD_FILES, before=before, limit=BATCH)]
 
 
-def idle_requirements(reader: Reader, *, now_us: int) -> list[int]:
-    """Return some requirements that no job came with lately, and that no unfinished job has."""
-    wanted = {number for (number,) in reader.tuples(_WANTED_REQUIREMENTS)}
-    idle = reader.tuples(_IDLE_REQUIREMENTS, before=now_us - _DAY_US)
-    return [number for (number,) in idle if number not in wanted][:REQUIREMENTS]
+def idle_lines(reader: Reader) -> list[int]:
+    """Return some lines that no job came into lately, and that no unfinished job is in."""
+    wanted = {number for (number,) in reader.tuples(_WANTED_LINES)}
+    idle = reader.tuples(_IDLE_LINES, before=reader.now_us - _DAY_US)
+    return [number for (number,) in idle if number not in wanted][:LINES]
 
 
-def forget_requirements(tx: Transaction, numbers: Sequence[int]) -> int:
-    """Delete idle ones, but for those that a job came with since they were looked for."""
+def forget_lines(tx: Transaction, numbers: Sequence[int]) -> int:
+    """Delete idle ones, but for those that a job came into since they were looked for.
+
+    What is required in no line is forgotten with them.
+    """
     before = tx.now_us - _DAY_US
-    return tx.many(_FORGET_REQUIREMENT, [{"id": number, "before": before} for number in numbers])
+    forgotten = tx.many(_FORGET_LINE, [{"id": number, "before": before} for number in numbers])
+    tx.execute(_FORGET_REQUIREMENTS, before=before)
+    return forgotten
+
+
+def forget_turns(tx: Transaction) -> None:
+    """Delete what was remembered of turns and starts, once no limit and no turn can ask for it."""
+    tx.execute(_FORGET_TURNS, before=tx.now_us - _DAY_US)
+    tx.execute(_FORGET_STARTS, before=tx.now_us - round(RATE_WINDOW_MAX_S * 1_000_000))
 
 
 def forget_sessions(tx: Transaction) -> None:

@@ -14,7 +14,7 @@ COLUMNS: Final = """
     id, name, owner, spec, created_us, changed_us, anchor_us, paused_us, paused_by, considered_us,
     next_us
 """
-_SELECT: Final = f"SELECT {COLUMNS} FROM schedule WHERE"
+_SELECT: Final = f"SELECT {COLUMNS} FROM schedule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +78,13 @@ def schedule_of(row: Row) -> Schedule:
 
 def load_schedule(reader: Reader, schedule_id: str) -> Schedule | None:
     """Return a schedule, or `None`."""
-    row = reader.row(f"{_SELECT} id = :id", id=schedule_id)
+    row = reader.row(f"{_SELECT} WHERE id = :id", id=schedule_id)
     return None if row is None else schedule_of(row)
 
 
 def find_schedule(reader: Reader, name: str) -> Schedule:
     """Return the schedule with that name or id, or say that there is none."""
-    row = reader.row(f"{_SELECT} name = :name OR id = :name", name=name)
+    row = reader.row(f"{_SELECT} WHERE name = :name OR id = :name", name=name)
     if row is None:
         raise NotFound(
             f"there is no schedule {name}", hint="`orchestrator schedules list` shows them"

@@ -18,23 +18,25 @@ from orchestrator.protocol.views import JobView
 from orchestrator.protocol.words import JobEventType, JobState, PendingReason
 from orchestrator.server.facts import Claimable, JobChanged, Scheduled
 from orchestrator.server.operations.changes import INSERT_EVENT, Changes, encoded
+from orchestrator.server.operations.concurrency import make_way
 from orchestrator.server.operations.dependencies import Needs, keep, needs_of
 from orchestrator.server.operations.dependents import Following
 from orchestrator.server.operations.jobs import view_job
+from orchestrator.server.operations.lines import enter_line
 from orchestrator.server.operations.moments import moments_of
 from orchestrator.server.operations.pending import why_new
+from orchestrator.server.operations.queues import with_defaults
 from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord, stored_policy
-from orchestrator.server.operations.requirements import intern, requirement_of
 from orchestrator.server.operations.unique import find_room, keep_key
 from orchestrator.server.store.interface import Transaction
 
 _INSERT_JOB: Final = """
     INSERT INTO job (id, owner, kind, name, labels, priority, requirement_id, retry, max_lost,
         execution, reattach_us, run_at_us, created_us, state, pending_reason, rank, due_us,
-        event_seq, retry_of, summary, expires_us, deadline_us)
+        event_seq, retry_of, summary, expires_us, deadline_us, queue, line_id)
     VALUES (:id, :owner, :kind, :name, :labels, :priority, :requirement_id, :retry, :max_lost,
         :execution, :reattach_us, :run_at_us, :created_us, :state, :pending_reason, :rank, :due_us,
-        1, :retry_of, :summary, :expires_us, :deadline_us)
+        1, :retry_of, :summary, :expires_us, :deadline_us, :queue, :line_id)
 """
 _SELECT_NEW: Final = f"SELECT {JOB_COLUMNS} FROM job WHERE id = :job_id"
 _INSERT_SPEC: Final = "INSERT INTO job_spec (job_id, spec) VALUES (:job_id, :spec)"
@@ -59,9 +61,11 @@ def submit(
 
     A unique job for which there is no room is not stored: the answer is what is there, or no.
     """
+    spec = with_defaults(tx, spec)
     existing = find_room(tx, spec, job_id=job_id, owner=owner)
     if existing is not None:
         return existing
+    make_way(tx, spec, job_id=job_id)
     return _take_in(tx, job_id=job_id, owner=owner, spec=spec, retry_of=retry_of)
 
 
@@ -73,7 +77,7 @@ def _take_in(
     place = _place(tx.now_us, run_at_us, spec.priority, blocked=needs.blocks)
     moments = moments_of(spec, now_us=tx.now_us)
     said = summary(spec.params)
-    requirement = intern(tx, requirement_of(spec))
+    line, requirement = enter_line(tx, spec, owner=owner)
     tx.execute(
         _INSERT_JOB,
         id=job_id,
@@ -83,6 +87,8 @@ def _take_in(
         labels=to_json(dict(sorted(spec.labels.items()))).decode(),
         priority=spec.priority,
         requirement_id=requirement,
+        line_id=line.id,
+        queue=spec.queue,
         retry=stored_policy(spec.retry),
         max_lost=spec.losses_allowed,
         execution=spec.execution.value,
@@ -102,9 +108,7 @@ def _take_in(
     _keep_what_was_asked(tx, job_id, spec, encoded({"owner": owner, "retry_of": retry_of}))
     if place.state is JobState.QUEUED:
         tx.announce(Claimable(requirement, 1))
-    for moment_us in (place.due_us, moments.expires_us, moments.deadline_us):
-        if moment_us is not None:
-            tx.announce(Scheduled(moment_us))
+    _set_alarm(tx, place.due_us, moments.expires_us, moments.deadline_us)
     if needs.blocks:
         _wait(tx, job_id, needs)
     reached("submit.before_commit")
@@ -115,8 +119,9 @@ def _take_in(
         kind=spec.kind,
         name=spec.name,
         state=place.state,
-        pending_reason=place.pending_reason or why_new(tx, requirement),
+        pending_reason=place.pending_reason or why_new(tx, line, requirement),
         priority=spec.priority,
+        queue=spec.queue,
         owner=owner,
         labels=spec.labels,
         created_at=moment(tx.now_us),
@@ -126,6 +131,12 @@ def _take_in(
         retry_of=retry_of,
         summary=said,
     )
+
+
+def _set_alarm(tx: Transaction, *moments: int | None) -> None:
+    for moment_us in moments:
+        if moment_us is not None:
+            tx.announce(Scheduled(moment_us))
 
 
 def _keep_what_was_asked(tx: Transaction, job_id: str, spec: JobSpec, told: str | None) -> None:

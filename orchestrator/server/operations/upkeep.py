@@ -14,6 +14,7 @@ from orchestrator.protocol.words import JobEventType, Outcome
 from orchestrator.server.operations.changes import Changes
 from orchestrator.server.operations.lease_clock import LeaseClock, read_lease_clock
 from orchestrator.server.operations.losses import SELECT_HELD, held_by, held_of, lose
+from orchestrator.server.operations.rates import call_out_opened, next_opening
 from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord
 from orchestrator.server.store.interface import Reader, Transaction
 
@@ -95,7 +96,10 @@ def _note_silence(tx: Transaction, clock: LeaseClock) -> int:
 
 
 def queue_due(tx: Transaction) -> bool:
-    """Put jobs in the queue whose moment has come; tell whether there may be more of them."""
+    """Put jobs in the queue whose moment has come; tell whether there may be more of them.
+
+    Those that waited in it for the moment of a rate limit are called out.
+    """
     rows = tx.tuples(_SELECT_DUE, now=tx.now_us, limit=BATCH)
     changes = Changes(tx)
     for row in rows:
@@ -104,14 +108,18 @@ def queue_due(tx: Transaction) -> bool:
         changes.tell(job, JobEventType.FELL_DUE)
         changes.become(job, change)
     changes.save()
-    return len(rows) == BATCH
+    if len(rows) == BATCH:
+        return True
+    call_out_opened(tx)
+    return False
 
 
 def next_due(reader: Reader) -> int | None:
-    """Return when the next job or schedule falls due, so that nobody has to ask before."""
-    moments = (
+    """Return when the next job or schedule falls due, or a rate lets one start: nobody need ask."""
+    moments = [
         due_us
         for table in ("job", "schedule")
         for (due_us,) in reader.tuples(f"SELECT min(due_us) FROM {table} WHERE due_us IS NOT NULL")
-    )
+    ]
+    moments.append(next_opening(reader))
     return min((due_us for due_us in moments if due_us is not None), default=None)

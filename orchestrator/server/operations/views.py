@@ -13,7 +13,7 @@ from orchestrator.server.store.interface import Row
 SELECT_JOB: Final = f"""
     SELECT job.id, job.kind, job.name, job.state, job.reason, job.pending_reason, job.message,
         job.priority, job.attempt, job.exit_code, job.signal, job.result, job.owner, job.labels,
-        job.created_us, job.run_at_us, job.started_us, job.finished_us, job.requirement_id,
+        job.created_us, job.run_at_us, job.started_us, job.finished_us, job.line_id, job.queue,
         job.retry_of, job.summary, job.event_seq, job.expires_us, job.deadline_us,
         worker.name AS worker,
         session.ended_us AS session_ended_us,
@@ -32,7 +32,7 @@ SELECT_JOB: Final = f"""
 
 
 def job_view(row: Row, waiting: dict[int, PendingReason]) -> JobView:
-    """Return a job of `SELECT_JOB`; `waiting` tells why queued ones are, by requirement."""
+    """Return a job of `SELECT_JOB`; `waiting` tells why queued ones are, by line."""
     return JobView(**_job_fields(row, waiting))
 
 
@@ -48,7 +48,7 @@ def job_detail(row: Row, waiting: dict[int, PendingReason], attempts: list[Row])
 def _job_fields(row: Row, waiting: dict[int, PendingReason]) -> dict[str, Any]:
     pending = row["pending_reason"]
     if row["state"] == JobState.QUEUED:
-        pending = waiting[row["requirement_id"]]
+        pending = waiting[row["line_id"]]
     return {
         "id": row["id"],
         "kind": row["kind"],
@@ -57,6 +57,7 @@ def _job_fields(row: Row, waiting: dict[int, PendingReason]) -> dict[str, Any]:
         "reason": row["reason"],
         "pending_reason": pending,
         "message": row["message"],
+        "queue": row["queue"],
         "priority": row["priority"],
         "attempt": row["attempt"],
         "exit_code": row["exit_code"],

@@ -38,6 +38,9 @@ class Row(Protocol):
 class Reader(Protocol):
     """One committed state of the database."""
 
+    now_us: int
+    """The moment of the look, in microseconds since the epoch."""
+
     def rows(self, sql: str, **params: Value) -> list[Row]:
         """Return every row that a statement gives."""
         ...
@@ -53,9 +56,6 @@ class Reader(Protocol):
 
 class Transaction(Reader, Protocol):
     """An operation's view: it reads what it has written, and others see all of it or nothing."""
-
-    now_us: int
-    """The moment of this transaction, in microseconds since the epoch."""
 
     def execute(self, sql: str, **params: Value) -> int:
         """Run a statement and return how many rows it changed."""

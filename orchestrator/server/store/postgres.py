@@ -54,7 +54,9 @@ def open_postgres(
             meaning = translated(error)
             raise (meaning.told if isinstance(meaning, TryAgain) else meaning) from error
         raise
-    return GroupStore(engine, PostgresReaders(server), clock, let_go=engine.close, fatal=fatal)
+    return GroupStore(
+        engine, PostgresReaders(server, clock), clock, let_go=engine.close, fatal=fatal
+    )
 
 
 @contextlib.contextmanager

@@ -40,6 +40,7 @@ class PostgresConnection:
 
     def __init__(self, raw: Raw) -> None:
         self.raw = raw
+        self.now_us = 0
         self._tuples: RawCursor[TupleRow] = RawCursor(raw)
         self._rows: RawCursor[DictRow] = RawCursor(raw, row_factory=dict_row)
 

@@ -47,8 +47,6 @@ _COMMIT: Final = (
 class PostgresTransaction(PostgresConnection):
     """What an operation sees; it lives as long as the group."""
 
-    now_us = 0
-
     def __init__(self, raw: Raw) -> None:
         super().__init__(raw)
         self.facts: list[Fact] = []

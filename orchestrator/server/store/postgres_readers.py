@@ -12,6 +12,7 @@ import psycopg
 from anyio import CapacityLimiter
 from psycopg.pq import TransactionStatus
 
+from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import Unavailable
 from orchestrator.server.store.interface import Query
 from orchestrator.server.store.postgres_connection import PostgresConnection, Raw, translated
@@ -29,8 +30,9 @@ _BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL stat
 class PostgresReaders:
     """A pool of connections that only read."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, clock: Clock) -> None:
         self._server = server
+        self._clock = clock
         self._limiter = CapacityLimiter(READERS)
         self._guard = threading.Lock()
         self._idle: list[PostgresConnection] = []
@@ -56,6 +58,7 @@ class PostgresReaders:
         raw = connection.raw
         try:
             raw.execute(_BEGIN.format(round(QUERY_LIMIT_S * 1000)).encode())
+            connection.now_us = round(self._clock.now() * 1_000_000)
             return query(connection)
         except psycopg.Error as error:
             raise translated(error, lost=raw.closed or raw.broken) from error

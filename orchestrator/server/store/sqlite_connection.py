@@ -49,8 +49,9 @@ _TAKEN: Final = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONS
 class SqliteConnection:
     """One connection: it reads, and in the writer's hands it also writes."""
 
-    def __init__(self, raw: sqlite3.Connection) -> None:
+    def __init__(self, raw: sqlite3.Connection, now_us: int) -> None:
         self.raw = raw
+        self.now_us = now_us
 
     def _cursor(self, sql: str, params: Mapping[str, Value]) -> sqlite3.Cursor:
         text, places = _with_places(sql)

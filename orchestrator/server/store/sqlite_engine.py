@@ -24,8 +24,7 @@ class SqliteTransaction(SqliteConnection):
     """What an operation sees; it lives as long as the group."""
 
     def __init__(self, raw: sqlite3.Connection, now_us: int) -> None:
-        super().__init__(raw)
-        self.now_us = now_us
+        super().__init__(raw, now_us)
         self.facts: list[Fact] = []
 
     def announce(self, fact: Fact) -> None:

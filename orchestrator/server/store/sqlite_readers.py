@@ -62,7 +62,7 @@ class Readers:
         raw.set_progress_handler(lambda: self._clock.monotonic() > until, _STEPS_BETWEEN_LOOKS)
         raw.execute("BEGIN")
         try:
-            return query(SqliteConnection(raw))
+            return query(SqliteConnection(raw, round(self._clock.now() * 1_000_000)))
         finally:
             raw.set_progress_handler(None, 0)
             if raw.in_transaction:

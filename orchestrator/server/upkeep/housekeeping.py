@@ -20,10 +20,11 @@ from orchestrator.server.operations.retention import (
     BATCH,
     forget_files,
     forget_jobs,
-    forget_requirements,
+    forget_lines,
     forget_sessions,
+    forget_turns,
     forgettable_jobs,
-    idle_requirements,
+    idle_lines,
 )
 from orchestrator.server.output_log import OutputFiles
 from orchestrator.server.store.interface import Reader, Store
@@ -72,7 +73,8 @@ class Housekeeping:
         """Remove everything that is old enough."""
         jobs = await self._jobs()
         files = await self._unused_files() + await self._orphans()
-        await self._idle_requirements()
+        await self._idle_lines()
+        await self._store.write(forget_turns)
         await self._store.write(forget_sessions)
         if jobs or files:
             logs.event(_LOGGER, logging.INFO, "housekeeping.done", jobs=jobs, files=files)
@@ -91,12 +93,11 @@ class Housekeeping:
             if len(found) < BATCH:
                 return forgotten
 
-    async def _idle_requirements(self) -> None:
+    async def _idle_lines(self) -> None:
         forgotten = 1
         while forgotten:
-            now_us = round(self._clock.now() * 1_000_000)
-            idle = await self._store.read(partial(idle_requirements, now_us=now_us))
-            forgotten = await self._store.write(partial(forget_requirements, numbers=idle))
+            idle = await self._store.read(idle_lines)
+            forgotten = await self._store.write(partial(forget_lines, numbers=idle))
 
     async def _unused_files(self) -> int:
         forgotten = 0

@@ -133,11 +133,11 @@ async def test_old_jobs_are_counted_and_forgotten_at_once(tmp_path: Path) -> Non
         problem(await site.get(f"/api/v1/jobs/{old}"), 404, "not_found")
 
 
-async def test_all_idle_requirements_are_forgotten_in_one_round(
+async def test_all_idle_lines_are_forgotten_in_one_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that no job has any more go batch by batch, until none of them is left."""
-    monkeypatch.setattr(retention, "REQUIREMENTS", 2)
+    monkeypatch.setattr(retention, "LINES", 2)
     clock = MovedClock()
     async with running(tmp_path, clock=clock) as site:
         for number in range(5):
@@ -148,7 +148,7 @@ async def test_all_idle_requirements_are_forgotten_in_one_round(
         clock.ahead_s = 2 * DAY_S
         await Housekeeping(services.store, services.outputs, services.files, clock).clean()
 
-        count = "SELECT count(*) FROM requirement"
+        count = "SELECT (SELECT count(*) FROM requirement) + (SELECT count(*) FROM line)"
         assert await services.store.read(lambda reader: reader.tuples(count)) == [(0,)]
 
 

@@ -12,10 +12,10 @@ from orchestrator.server.operations.retention import (
     Prunable,
     forget_files,
     forget_jobs,
-    forget_requirements,
+    forget_lines,
     forget_sessions,
     forgettable_jobs,
-    idle_requirements,
+    idle_lines,
     prunable,
 )
 from orchestrator.server.operations.submit import submit
@@ -147,25 +147,26 @@ async def test_old_sessions_go(world: World) -> None:
 
 
 async def test_wishes_go_when_no_job_has_them(world: World) -> None:
-    """A requirement is kept for unfinished jobs, and for a day for whoever comes next."""
+    """A line and its requirement are kept for unfinished jobs, and a day for who comes next."""
     worker = await world.worker(tags=["kept", "rare"])
     rare = await world.submit(requires={"tags": ["rare"]})
     kept = await world.submit(requires={"tags": ["kept"]}, run_at="2100-01-01T00:00:00Z")
     await world.cancel(rare.id)
-    assert await world.read(partial(idle_requirements, now_us=world.now_us)) == []
+    assert await world.read(idle_lines) == []
     world.clock.seconds += 2 * DAY_S
-    idle = await world.read(partial(idle_requirements, now_us=world.now_us))
+    idle = await world.read(idle_lines)
     assert len(idle) == 1
 
     again = await world.submit(requires={"tags": ["rare"]})
-    assert await world.write(partial(forget_requirements, numbers=idle)) == 0
+    assert await world.write(partial(forget_lines, numbers=idle)) == 0
     assert (await worker.claim_one()).job_id == again.id
     await world.cancel(again.id)
     await worker.heartbeat()
     world.clock.seconds += 2 * DAY_S
-    assert await world.write(partial(forget_requirements, numbers=idle)) == 1
+    assert await world.write(partial(forget_lines, numbers=idle)) == 1
 
-    assert await world.read(lambda r: r.tuples("SELECT count(*) FROM requirement")) == [(1,)]
+    for table in ("line", "requirement"):
+        assert await world.read(lambda r: r.tuples(f"SELECT count(*) FROM {table}")) == [(1,)]  # noqa: B023
     assert (await world.job(kept.id)).state == "scheduled"
     later = await world.submit(requires={"tags": ["rare"]})
     assert (await worker.claim_one()).job_id == later.id

@@ -161,7 +161,7 @@ class Database:
             for (name,) in self.raw.execute(
                 "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid DESC"
             )
-            if name not in {"migration", "lease_clock"}
+            if name not in {"migration", "lease_clock", "queue"}
         ]
         """Children first: a table is made after what it refers to."""
 
@@ -182,6 +182,8 @@ class Database:
         for table in self._tables:
             raw.execute(f"DELETE FROM {table}")
         raw.execute("UPDATE lease_clock SET now_lease_us = 0, floor_lease_us = 0")
+        raw.execute("DELETE FROM queue WHERE name <> 'default'")
+        raw.execute("UPDATE queue SET weight = 1, max_running = NULL, paused_us = NULL, passed = 0")
 
     def write(self, operation: Operation[T], now_us: int) -> tuple[T, Sequence[Fact]]:
         """Run an operation in a transaction of its own, as the store's writer does."""
@@ -205,9 +207,9 @@ class Database:
         finally:
             self.raw.execute("ROLLBACK")
 
-    def read(self, query: Query[T]) -> T:
+    def read(self, query: Query[T], now_us: int) -> T:
         """Run a query."""
-        return query(SqliteConnection(self.raw))
+        return query(SqliteConnection(self.raw, now_us))
 
     def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
         """Return what a statement gives."""

@@ -60,7 +60,7 @@ class SimStore:
         if server.disk_full:
             world.injected["server disk full"] += 1
             raise Unavailable("the disk is full: nothing was stored", code="storage_full")
-        now_us = round(server.machine.clocks.wall(world.loop.now) * 1_000_000)
+        now_us = self._now_us()
         world.reach(self._process, "before_commit")
         name = _name_of(operation)
         server.operation = name if name in CALLS else "upkeep"
@@ -75,6 +75,9 @@ class SimStore:
             await world.pause(world.disk_latency())
         return result
 
+    def _now_us(self) -> int:
+        return round(self._server.machine.clocks.wall(self._world.loop.now) * 1_000_000)
+
     @staticmethod
     def _answers_early(operation: Operation[T]) -> bool:
         return bool(EARLY) and _name_of(operation) in EARLY
@@ -82,14 +85,14 @@ class SimStore:
     def _promised(self, operation: Operation[T]) -> T:
         """Answer what will be true if nothing goes wrong: a bug, for `mutants.py` to plant."""
         server, world = self._server, self._world
-        now_us = round(server.machine.clocks.wall(world.loop.now) * 1_000_000)
+        now_us = self._now_us()
         promised = server.database.rehearse(operation, now_us)
         delay = world.chance.uniform(0.01, 0.3)
         world.loop.within_later(self._process, delay, self._keep, operation)
         return promised
 
     def _keep(self, operation: Operation[Any]) -> None:
-        now_us = round(self._server.machine.clocks.wall(self._world.loop.now) * 1_000_000)
+        now_us = self._now_us()
         with contextlib.suppress(OrchestratorError):
             _, facts = self._server.database.write(operation, now_us)
             for subscriber in tuple(self._subscribers):
@@ -97,7 +100,7 @@ class SimStore:
 
     async def read(self, query: Query[T]) -> T:
         """Ask one committed state."""
-        return self._server.database.read(query)
+        return self._server.database.read(query, self._now_us())
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Tell of each commit."""

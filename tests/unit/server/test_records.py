@@ -20,7 +20,8 @@ from orchestrator.server.operations.records import (
 BACKOFF = RetryBackoff(initial_s=2.0, factor=3.0, max_s=60.0)
 RETRY = stored_policy(Retry(max_attempts=4, on=("exit:75", "timeout"), backoff=BACKOFF))
 POLICY = (1, 1, 3, RETRY, 8, 100, "at_most_once")
-JOB = ("job_1", "running", 2, "s1", "w1", 9, 5, 7, None, *POLICY, None, 1, 50, 60)
+PLACE = (21, "nightly")
+JOB = ("job_1", "running", 2, "s1", "w1", 9, 5, 7, None, *POLICY, None, 1, 50, 60, *PLACE)
 ATTEMPT = (2, "s1", "w1", 6, 100, 110, 4711, None, None, None, None)
 
 
@@ -37,6 +38,7 @@ def test_a_job_is_what_its_row_says() -> None:
     assert (job.id, job.state, job.attempt, job.session_id) == ("job_1", JobState.RUNNING, 2, "s1")
     assert (job.requirement_id, job.priority, job.rank, job.due_us) == (9, 5, 7, None)
     assert (job.event_seq, job.started_us) == (8, 100)
+    assert (job.reason, job.line_id, job.queue) == (None, 21, "nightly")
     rules = job.rules()
     assert (rules.failures, rules.lost, rules.max_lost) == (1, 1, 3)
     assert rules.retry == RetryPolicy(4, Backoff(2.0, 3.0, 60.0), ("exit:75", "timeout"))
