@@ -5,6 +5,7 @@ happens. It is one task, which waits for news of its own attempt only.
 """
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,11 @@ from orchestrator.kernel import logs
 from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import LaunchFailed, StateUnavailable
 from orchestrator.protocol.frames import EMPTY_DIGEST
-from orchestrator.protocol.wire import Ended, Grant, Released, Started
+from orchestrator.protocol.limits import PROGRESS_S
+from orchestrator.protocol.wire import Ended, Grant, Progress, Released, Started
 from orchestrator.protocol.words import Execution, Reason
 from worker.inputs import Inputs, Unavailable
-from worker.kinds import Entered, Finished, Kinds, Launch, Running, Work
+from worker.kinds import Entered, Finished, Kinds, Launch, Progressed, Running, Work
 from worker.logic.attempt import (
     Abandon,
     Alive,
@@ -83,6 +85,8 @@ class Runner:
         self._running: Running | None = None
         self._interrupt: Interrupt | None = None
         self._has_workspace = False
+        self._quiet_until = -math.inf
+        self._words = 0
         self.name: str | None = None
         """What its job is called, if it was granted to this process."""
         self.kind = UNKNOWN
@@ -170,6 +174,8 @@ class Runner:
                 case Entered():
                     self.began_us = record.at_us
                     self.happened(Alive(record.at_us))
+                case Progressed():
+                    self._say_progress(record)
                 case Finished():
                     self.happened(Over(record.end, NO_OUTPUT))
                 case Exited():
@@ -263,6 +269,24 @@ class Runner:
                 )
             case Released():
                 logs.event(LOGGER, logging.INFO, "attempt.released", **self._names())
+
+    def _say_progress(self, progressed: Progressed) -> None:
+        """Tell how far it is, unless that was told just now: the next word says it as well."""
+        clock = self._tools.clock
+        if self.attempt.state is not AttemptState.RUNNING or clock.monotonic() < self._quiet_until:
+            return
+        self._quiet_until = clock.monotonic() + PROGRESS_S
+        self._words += 1
+        self._tools.courier.say_progress(
+            Progress(
+                job_id=self.attempt.key.job_id,
+                attempt=self.attempt.key.number,
+                seq=self._words,
+                at_us=progressed.at_us,
+                percent=progressed.percent,
+                message=progressed.message,
+            )
+        )
 
     def _names(self) -> dict[str, object]:
         return {"job": self.attempt.key.job_id, "attempt": self.attempt.key.number}

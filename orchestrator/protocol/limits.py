@@ -100,6 +100,10 @@ CLAIM_WAIT_S: Final = 25.0
 """Shorter than the 30 s after which proxies commonly cut an idle request."""
 REPORT_EVENTS: Final = 1_000
 REPORT_BYTES: Final = 1 * MIB
+PROGRESS_S: Final = 1.0
+"""Between two words of a try about how far it is: people look, and every word is a write."""
+PROGRESS_CHARS: Final = 200
+PROGRESS_COUNTERS: Final = 16
 OUTPUT_INLINE_BYTES: Final = 8 * KIB
 """Output frames up to here ride in a report and live in the attempt's row; more goes to a file."""
 OUTPUT_POST_BYTES: Final = 4 * MIB

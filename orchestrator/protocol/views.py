@@ -25,6 +25,15 @@ class Page(Reply, Generic[T]):
     next_cursor: str | None = None
 
 
+class ProgressView(Reply):
+    """How far a try said that it was, and when."""
+
+    percent: float | None = None
+    message: str | None = None
+    counters: dict[str, int] = {}
+    at: datetime
+
+
 class JobView(Reply):
     """A job as lists show it. Times are UTC; `attempt` is 0 before the first claim.
 
@@ -60,6 +69,7 @@ class JobView(Reply):
     worker: str | None = None
     worker_offline: bool = False
     confirmed: bool | None = None
+    progress: ProgressView | None = None
     retry_of: str | None = None
     summary: str = ""
     version: int = 1
@@ -99,6 +109,7 @@ class AttemptView(Reply):
     leftovers: int = 0
     late_result: dict[str, Any] | None = None
     raw_result: dict[str, Any] | None = None
+    progress: ProgressView | None = None
 
 
 class JobDetail(JobView):

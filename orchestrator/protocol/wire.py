@@ -86,12 +86,16 @@ class HeldVerdict(Reply):
 
 
 class SessionReply(Reply):
-    """The new session, its rhythm in seconds, and a verdict for each held attempt."""
+    """The new session, its rhythm in seconds, and a verdict for each held attempt.
+
+    A server that says no `progress_s` is older than progress, and would not understand any.
+    """
 
     session_id: str
     server_time_us: int
     heartbeat_s: float
     lease_s: float
+    progress_s: float | None = None
     verdicts: list[HeldVerdict] = []
 
 
@@ -157,6 +161,21 @@ class Output(Request):
     frames: bytes = Field(max_length=limits.OUTPUT_INLINE_BYTES * 2)
 
 
+class Progress(Request):
+    """How far the attempt is, in its own words. The one with the highest `seq` counts."""
+
+    type: Literal["progress"] = "progress"
+    job_id: JobId
+    attempt: AttemptNumber
+    seq: int = Field(ge=1, lt=2**62)
+    at_us: Time
+    percent: float | None = Field(default=None, ge=0, le=100)
+    message: Text | None = Field(default=None, max_length=limits.PROGRESS_CHARS)
+    counters: dict[Label, Annotated[int, Field(ge=0, lt=2**62)]] = Field(
+        default={}, max_length=limits.PROGRESS_COUNTERS
+    )
+
+
 class Ended(Request):
     """The attempt is over, and no process of it is left.
 
@@ -195,7 +214,7 @@ class Released(Request):
     attempt: AttemptNumber
 
 
-ReportEvent = Annotated[Started | Output | Ended | Released, Field(discriminator="type")]
+ReportEvent = Annotated[Started | Output | Progress | Ended | Released, Field(discriminator="type")]
 
 
 class ReportRequest(Request):

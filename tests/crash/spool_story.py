@@ -18,7 +18,8 @@ import psutil
 from orchestrator.protocol.frames import FrameType, decode
 from tests.crash import trace
 from tests.crash.trace import Event
-from tests.support.fake_server import FakeAttempt, FakeServer, serving
+from tests.support.fake_attempt import FakeAttempt
+from tests.support.fake_server import FakeServer, serving
 from tests.support.processes import clean_environment
 from tests.support.waiting import wait_until
 

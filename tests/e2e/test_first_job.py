@@ -178,6 +178,19 @@ def test_a_delay_is_a_job_without_a_process(house: Installation) -> None:
     assert job["result"]["took_ms"] >= 20
 
 
+def test_a_job_says_how_far_it_is(house: Installation) -> None:
+    """Whoever follows it sees it go on, and so does whoever asks for it meanwhile."""
+    done = house.cli(*("jobs", "submit", "--kind", "delay", "--params", '{"ms": 2300}', "--follow"))
+
+    assert done.returncode == 0
+    assert done.stdout == b""
+    told = [line for line in done.stderr.decode().splitlines() if line.endswith(" %")]
+    assert len(told) == 2, done.stderr
+    [job] = house.json("jobs", "list", "--limit", "1")["items"]
+    [attempt] = house.job(job["id"])["attempts"]
+    assert 80 < attempt["progress"]["percent"] <= 100
+
+
 def test_the_same_key_never_makes_two_jobs(house: Installation) -> None:
     """A submit that is repeated with its idempotency key answers with the first job."""
     words = ("--idempotency-key", "nightly-1", "--", "echo", "once")

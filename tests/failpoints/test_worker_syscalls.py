@@ -15,7 +15,7 @@ from orchestrator.kernel.errors import StateUnavailable
 from orchestrator.protocol.words import Outcome, Reason
 from tests.crash import trace
 from tests.failpoints.injection import failing
-from tests.support.fake_server import FakeAttempt
+from tests.support.fake_attempt import FakeAttempt
 from tests.support.waiting import wait_until
 from tests.support.workers import Workplace, workplace
 

@@ -13,12 +13,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
 
-from orchestrator.protocol.frames import EMPTY_DIGEST, STREAM_NAMES, FrameType, chain, decode
 from orchestrator.protocol.tokens import WorkerToken, make_token
 from orchestrator.protocol.wire import (
     Ack,
@@ -33,6 +31,7 @@ from orchestrator.protocol.wire import (
     LiveAttempt,
     Order,
     Output,
+    Progress,
     Released,
     ReportEvent,
     ReportReply,
@@ -42,56 +41,9 @@ from orchestrator.protocol.wire import (
     Started,
 )
 from orchestrator.protocol.words import Directive, Verdict
+from tests.support.fake_attempt import FakeAttempt
 from tests.support.fake_http import Call, Fault, Http, Problem
 from tests.support.waiting import wait_until
-
-
-@dataclass
-class FakeAttempt:
-    """What the server knows of an attempt."""
-
-    job_id: str
-    number: int
-    session_id: str
-    claim: int
-    cancelling: bool = False
-    started: Started | None = None
-    output: bytearray = field(default_factory=bytearray)
-    arrivals: list[float] = field(default_factory=list)
-    ended: Ended | None = None
-    released: bool = False
-    ours: bool = True
-    ends_heard: int = 0
-
-    def stream(self, *names: str) -> bytes:
-        """Return what the command wrote to these streams."""
-        wanted = names or ("stdout", "stderr")
-        frames = decode(bytes(self.output))
-        return b"".join(f.data for f in frames if STREAM_NAMES[FrameType(f.type)] in wanted)
-
-    @property
-    def over(self) -> bool:
-        """Tell whether its end is recorded."""
-        return self.ended is not None or self.released
-
-    def end(self, *, timeout_s: float = 15.0) -> Ended:
-        """Return its end as soon as it is there, and hold its output against it."""
-        ended = wait_until(lambda: self.ended, timeout_s=timeout_s, what=f"{self.job_id} ended")
-        assert ended is not None
-        digest, start = EMPTY_DIGEST, 0
-        for frame in decode(bytes(self.output)):
-            digest = chain(digest, bytes(self.output[start : frame.end]))
-            start = frame.end
-        assert (ended.output_length, ended.output_digest) == (len(self.output), digest.hex())
-        said = (len(self.stream("stdout")), len(self.stream("stderr")))
-        if not self.lacks_words and not self.stream("note"):
-            assert (ended.stdout_bytes, ended.stderr_bytes) == said
-        return ended
-
-    @property
-    def lacks_words(self) -> bool:
-        """Tell whether it ended saying that there was no room for its last words."""
-        return self.ended is not None and "not kept: make room" in (self.ended.message or "")
 
 
 class FakeServer:
@@ -126,6 +78,7 @@ class FakeServer:
         """Jobs that nobody gets who asks for them."""
         self.max_slots = 1000
         self.lease_s = 60.0
+        self.progress_s: float | None = 1.0
         self.ahead_s = 0.0
         """How far its clock is before everybody else's."""
         self._grants: dict[tuple[str, int], list[Grant]] = {}
@@ -252,6 +205,7 @@ class FakeServer:
             server_time_us=self.now_us(),
             heartbeat_s=1.0,
             lease_s=self.lease_s,
+            progress_s=self.progress_s,
             verdicts=[self._verdict(key, one.phase) for key, one in held.items()],
         )
 
@@ -349,6 +303,8 @@ class FakeServer:
                     attempt.started = event
             case Output():
                 self._append(attempt, event.offset, event.frames)
+            case Progress():
+                attempt.progress.append(event)
             case Released():
                 attempt.released = True
             case Ended():

@@ -42,6 +42,15 @@ class Entered:
 
 
 @dataclass(frozen=True, slots=True)
+class Progressed:
+    """How far it is, in its own words. It is a sign of life, as output is."""
+
+    at_us: int
+    percent: float | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A handler in this process is over: what `Exited` is for a command."""
 
@@ -56,7 +65,7 @@ class Running(Protocol):
         """Return how far it has come."""
         ...
 
-    def records(self) -> AsyncIterator[Record | Entered | Finished]:
+    def records(self) -> AsyncIterator[Record | Entered | Progressed | Finished]:
         """Yield what happens, to the end."""
         ...
 

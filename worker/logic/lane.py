@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from orchestrator.kernel.errors import PeerBroken
 from orchestrator.protocol.limits import MIB, OUTPUT_INLINE_BYTES, OUTPUT_POST_BYTES
-from orchestrator.protocol.wire import Ack, Ended, Output, Released, ReportEvent, Started
+from orchestrator.protocol.wire import Ack, Ended, Output, Progress, Released, ReportEvent, Started
 from worker.logic.attempt import Key
 
 ROOM_BYTES: Final = 1 * MIB
@@ -20,8 +20,8 @@ ROOM_BYTES: Final = 1 * MIB
 _EVENT_BYTES: Final = 400
 """More than the JSON of any event without its output, message and result."""
 _REFUSED: Final = "the server did not understand the full report: the worker's log names the fault"
-EVENTS_MAX: Final = 3
-"""A start, output and an end."""
+EVENTS_MAX: Final = 4
+"""A start, output, progress and an end."""
 
 
 class Way(Enum):
@@ -59,12 +59,15 @@ class _Flight:
 
     started: bool = False
     until: int = 0
+    progress: Progress | None = None
     ended: bool = False
 
 
 @dataclass(slots=True)
 class Lane:
     """The unsaid facts of one attempt, in their order: its start, its output, its end.
+
+    Of its progress only the last word is kept, which says all that the others said.
 
     `base` is how much of its output the server has, `position` how far its log was read. `hole`
     says that what lies between the two is nowhere any more.
@@ -79,6 +82,7 @@ class Lane:
     standing: Standing = Standing.GOOD
     pieces: deque[bytes] = field(default_factory=deque)
     started: Started | None = None
+    progress: Progress | None = None
     ended: Ended | Released | None = None
     flight: _Flight | None = None
 
@@ -108,7 +112,8 @@ class Lane:
             return Way.NONE
         if self.started is None and self.pending > OUTPUT_INLINE_BYTES:
             return Way.UPLOAD
-        anything = self.started is not None or self.ended is not None or self.pending
+        said = self.started or self.progress or self.ended
+        anything = said is not None or self.pending
         return Way.REPORT if anything else Way.NONE
 
     @property
@@ -116,9 +121,11 @@ class Lane:
         """Tell whether it must not be in one report with others."""
         return self.standing is not Standing.GOOD
 
-    def say(self, event: Started | Ended | Released) -> None:
+    def say(self, event: Started | Progress | Ended | Released) -> None:
         """Add a fact."""
-        if not isinstance(event, Started):
+        if isinstance(event, Progress):
+            self.progress = event if self.standing > Standing.PLAIN else None
+        elif not isinstance(event, Started):
             self.ended = event
         elif self.standing > Standing.PLAIN:
             self.started = event
@@ -140,6 +147,8 @@ class Lane:
         cost = EVENTS_MAX * _EVENT_BYTES + inline * 4 // 3
         if isinstance(self.ended, Ended) and (self.ended.result or self.ended.message):
             cost += len(to_json(self.ended.result)) + 6 * len(self.ended.message or "")
+        if self.progress is not None:
+            cost += len(to_json(self.progress))
         return cost
 
     def report(self) -> list[ReportEvent]:
@@ -156,6 +165,9 @@ class Lane:
             job_id, number = self.key
             frames = b"".join(self.pieces)
             events.append(Output(job_id=job_id, attempt=number, offset=self.base, frames=frames))
+        if self.progress is not None:
+            flight.progress = self.progress
+            events.append(self.progress)
         if self.ended is not None:
             flight.ended = True
             ended = _final(self.ended) if self.hole or self._is_short else self.ended
@@ -187,7 +199,7 @@ class Lane:
             self.standing = Standing.SILENT
         else:
             self.standing = Standing.PLAIN
-            self.started = None
+            self.started = self.progress = None
             self.hole = True
             self.pieces.clear()
 
@@ -199,6 +211,8 @@ class Lane:
             self.standing = Standing.GOOD
         if flight.started:
             self.started = None
+        if flight.progress is self.progress:
+            self.progress = None
         before = self.base
         self.advance(ack.output_offset)
         owed = flight.until > self.base and self.base <= before

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from orchestrator.protocol.limits import REPORT_BYTES, REPORT_EVENTS
-from orchestrator.protocol.wire import Ack, Ended, Released, ReportEvent, Started
+from orchestrator.protocol.wire import Ack, Ended, Progress, Released, ReportEvent, Started
 from orchestrator.protocol.words import Directive
 from worker.logic.attempt import Key
 from worker.logic.lane import EVENTS_MAX, Lane, Standing, Upload, Way
@@ -52,7 +52,7 @@ class Outbox:
         """Begin an attempt."""
         self._lanes[key] = Lane(key)
 
-    def say(self, key: Key, event: Started | Ended | Released) -> None:
+    def say(self, key: Key, event: Started | Progress | Ended | Released) -> None:
         """Add a fact. An attempt that was forgotten has none any more."""
         if lane := self._lanes.get(key):
             lane.say(event)

@@ -13,7 +13,7 @@ from orchestrator.kernel import logs
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.errors import OrchestratorError, PeerBroken, RequestInvalid
 from orchestrator.kernel.failpoints import reached
-from orchestrator.protocol.wire import Ack, Ended, Released, ReportRequest, Started
+from orchestrator.protocol.wire import Ack, Ended, Progress, Released, ReportRequest, Started
 from orchestrator.protocol.words import Directive
 from worker.contact import Tries
 from worker.link import Link
@@ -79,6 +79,12 @@ class Courier:
         """Have the server hear of a fact."""
         self.outbox.say(key, event)
         self._work.ring()
+
+    def say_progress(self, progress: Progress) -> None:
+        """Have the server hear how far an attempt is, if it is one that understands that."""
+        if self._keeper.progress_s is not None:
+            self.outbox.say(Key(progress.job_id, progress.attempt), progress)
+            self._work.ring()
 
     def say_late(self, key: Key, event: Ended | Released) -> None:
         """Have the server hear how something ended of which it wanted to hear nothing more."""

@@ -58,6 +58,8 @@ class SessionKeeper:
         self.claims: Claims | None = None
         """The session that is open, with its claims; `None` while there is none."""
         self.heartbeat_s = 0.0
+        self.progress_s: float | None = None
+        """How often the server wants to hear of progress; never, if it is an older one."""
         self._short_lives = 0
         self._lasting_from = 0.0
         """When the session will have lived so long that its end says nothing about a rival."""
@@ -156,6 +158,7 @@ class SessionKeeper:
             self.rival = None
         self._become(SessionEvent.OPENED, Claims(reply.session_id))
         self.heartbeat_s = reply.heartbeat_s
+        self.progress_s = reply.progress_s
         self._lasting_from = anyio.current_time() + reply.lease_s
         verdicts = [verdict.verdict for verdict in reply.verdicts]
         logs.event(

@@ -16,10 +16,11 @@ from orchestrator.client.http import CONNECTION_LOST
 from orchestrator.client.sse import EventReader, ServerSentEvent
 from orchestrator.commands import output
 from orchestrator.commands.jobs.ending import incomplete
+from orchestrator.commands.jobs.far import words
 from orchestrator.commands.jobs.patience import Patience
 from orchestrator.commands.remote import JOBS, Remote
 from orchestrator.kernel.errors import PeerBroken, Refused, ServerUnreachable, Unavailable
-from orchestrator.protocol.views import JobView, OutputFrame, Problem
+from orchestrator.protocol.views import JobView, OutputFrame, Problem, ProgressView
 from orchestrator.protocol.words import PendingReason
 
 T = TypeVar("T", bound=BaseModel)
@@ -30,6 +31,8 @@ _STUCK: Final[Mapping[str, str]] = {
     PendingReason.NO_WORKER_MATCHES: "no worker has what it requires "
     "(orchestrator workers list shows what there is)",
 }
+STEP_PERCENT: Final = 10.0
+"""Lines about how far a job is are few: its output is what people came for."""
 IDLE_S: Final = 50.0
 """Three missed keep-alives (one every 15 s) mean that nobody is there."""
 
@@ -125,6 +128,7 @@ class Follower:
         self._reader = EventReader()
         self._connected = False
         self._offline = False
+        self._progress: ProgressView | None = None
 
     def run(self, patience: Patience, *, known: bool) -> Ended:
         """Return the job when it has ended.
@@ -164,6 +168,8 @@ class Follower:
                 self._note_attempt(json.loads(event.data))
             case "state":
                 self._note_state(json.loads(event.data))
+            case "progress":
+                self._note_progress(_read(ProgressView, event))
             case "problem":
                 told = _read(Problem, event)
                 raise Refused(told.detail, hint=told.hint, code=told.code)
@@ -186,6 +192,15 @@ class Follower:
                 if offline
                 else "the worker is not offline any more"
             )
+
+    def _note_progress(self, told: ProgressView) -> None:
+        """Say how far it is, if that is news enough for a line."""
+        before, self._progress = self._progress, told
+        step = before is None or (told.percent or 0.0) >= (before.percent or 0.0) + STEP_PERCENT
+        if step or (before is not None and told.message != before.message):
+            self._show.remark(words(told))
+        else:
+            self._progress = before
 
     def _note_attempt(self, told: dict[str, object]) -> None:
         number = told.get("attempt")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from orchestrator.commands.jobs import ending
+from orchestrator.commands.jobs import ending, far
 from orchestrator.commands.moments import ago, duration, moment
 from orchestrator.protocol.views import AttemptView, DeadLetters, JobDetail, JobView
 from orchestrator.protocol.words import JobState
@@ -41,7 +41,7 @@ def job_rows(jobs: Sequence[JobView], *, now: float) -> list[tuple[str, ...]]:
     return [
         (
             job.id,
-            ending.short(job),
+            f"{ending.short(job)} {far.percent(job.progress)}".rstrip(),
             ago(job.created_at, now=today),
             duration(job.started_at, job.finished_at),
             job.name or "",
@@ -97,6 +97,7 @@ def job_facts(job: JobDetail) -> list[tuple[str, str]]:
         ("id", job.id),
         ("name", job.name or ""),
         ("state", ending.short(job)),
+        ("progress", "" if job.progress is None else far.words(job.progress)),
         ("message", job.message or ""),
         ("kind", job.kind),
         *((f"  {name}", _value(value)) for name, value in job.spec.get("params", {}).items()),

@@ -23,6 +23,7 @@ from orchestrator.server.live.output import (
     look,
     views,
 )
+from orchestrator.server.live.progress import ProgressNews
 from orchestrator.server.live.reader import StreamReader
 from orchestrator.server.live.sse import encode
 from orchestrator.server.output_log import Chunk, OutputLost, OutputState
@@ -47,6 +48,7 @@ class OutputStream:
         self._job_id = job_id
         self._only = only
         self._told: bytes | None = None
+        self._progress = ProgressNews()
         self._outdated: OutputState | None = None
         self._own: int | None = None
 
@@ -62,6 +64,8 @@ class OutputStream:
                     return
                 if state := self._state(scene.job):
                     yield state
+                if news := self._progress.of(scene.job):
+                    yield news
                 try:
                     step = await self._step(scene, position)
                 except OutputLost as lost:

@@ -6,6 +6,7 @@ from functools import partial
 from orchestrator.core.job_lifecycle import TERMINAL
 from orchestrator.protocol.limits import PAGE_MAX
 from orchestrator.protocol.views import EventView, JobView
+from orchestrator.server.live.progress import ProgressNews
 from orchestrator.server.live.reader import StreamReader
 from orchestrator.server.live.sse import encode
 from orchestrator.server.operations.jobs import list_events, view_job
@@ -22,7 +23,11 @@ def look(
 async def stream_timeline(
     store: Store, reader: StreamReader, job_id: str, *, after: int
 ) -> AsyncGenerator[bytes, None]:
-    """Yield every event behind `after` as it is committed; end with `eof` behind the last one."""
+    """Yield every event behind `after` as it is committed; end with `eof` behind the last one.
+
+    Between them it tells how far the job is: that has no number, and is not told again.
+    """
+    progress = ProgressNews()
     with reader.watch(job_id) as watch:
         while True:
             events, job = await store.read(
@@ -33,6 +38,8 @@ async def stream_timeline(
                 yield b"".join(_encode(event) for event in events)
             if len(events) == PAGE_MAX:
                 continue
+            if news := progress.of(job):
+                yield news
             if job is None or job.state in TERMINAL:
                 if job is not None:
                     yield encode("eof", job.model_dump_json())

@@ -25,6 +25,7 @@ _SELECT_ATTEMPTS: Final = """
         attempt.signal, attempt.pid, attempt.claimed_us, attempt.started_us, attempt.finished_us,
         attempt.missing_bytes, attempt.declared_stdout, attempt.declared_stderr,
         attempt.late_result, attempt.leftovers, attempt.raw_result,
+        attempt.progress,
         worker.name AS worker, machine.hostname AS host,
         coalesce(output.stdout_bytes, 0) AS stdout_bytes,
         coalesce(output.stderr_bytes, 0) AS stderr_bytes,

@@ -25,6 +25,7 @@ from orchestrator.protocol.wire import (
     Ack,
     Ended,
     Output,
+    Progress,
     Released,
     ReportEvent,
     ReportReply,
@@ -42,6 +43,7 @@ from orchestrator.server.operations.output import (
 )
 from orchestrator.server.operations.output_plan import Growth, OutputLog, grown
 from orchestrator.server.operations.ownership import AttemptKey, own_session
+from orchestrator.server.operations.progress import save_progress
 from orchestrator.server.operations.records import (
     ATTEMPT_COLUMNS,
     ATTEMPT_WIDTH,
@@ -121,6 +123,7 @@ class _Batch:
         self._changes = Changes(tx)
         self._growths: list[tuple[AttemptKey, Growth]] = []
         self._late: list[tuple[Held, Ended]] = []
+        self._progress: list[tuple[Held, Progress]] = []
 
     def take_all(self, grouped: dict[Pair, list[ReportEvent]]) -> list[Ack]:
         """Apply the events of all attempts and return one answer for each of them."""
@@ -192,6 +195,7 @@ class _Batch:
         """Write the batch: the output first, while its sessions are still entitled."""
         if self._growths:
             save_output(self._tx, self._growths)
+        save_progress(self._tx, self._session_id, self._progress)
         for held, event in self._late:
             self._keep_late(held, event)
         self._changes.save()
@@ -205,6 +209,8 @@ class _Batch:
             self._started(reported.held, event)
         elif event.type == "output":
             self._output(reported, event)
+        elif event.type == "progress":
+            self._progress.append((reported.held, event))
         else:
             self._released(reported.held)
             return True

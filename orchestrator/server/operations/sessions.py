@@ -12,7 +12,7 @@ from typing import Final
 from orchestrator.core.matching import Offer
 from orchestrator.kernel.errors import AlreadyExists, LeaseLost, NotFound
 from orchestrator.kernel.failpoints import reached
-from orchestrator.protocol.limits import HEARTBEAT_S, LEASE_S
+from orchestrator.protocol.limits import HEARTBEAT_S, LEASE_S, PROGRESS_S
 from orchestrator.protocol.wire import (
     GoodbyeRequest,
     HeldAttempt,
@@ -91,6 +91,7 @@ def open_session(
         server_time_us=tx.now_us,
         heartbeat_s=HEARTBEAT_S,
         lease_s=LEASE_S,
+        progress_s=PROGRESS_S,
         verdicts=verdicts,
     )
 

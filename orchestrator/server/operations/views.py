@@ -6,7 +6,7 @@ from pydantic_core import from_json
 
 from orchestrator.core.lease import OFFLINE_US
 from orchestrator.protocol.base import moment, moment_or_none
-from orchestrator.protocol.views import AttemptView, EventView, JobDetail, JobView
+from orchestrator.protocol.views import AttemptView, EventView, JobDetail, JobView, ProgressView
 from orchestrator.protocol.words import JobState, Outcome, PendingReason
 from orchestrator.server.store.interface import Row
 
@@ -15,7 +15,7 @@ SELECT_JOB: Final = f"""
         job.priority, job.attempt, job.exit_code, job.signal, job.result, job.owner, job.labels,
         job.created_us, job.run_at_us, job.started_us, job.finished_us, job.line_id, job.queue,
         job.retry_of, job.summary, job.event_seq, job.expires_us, job.deadline_us,
-        worker.name AS worker,
+        latest.progress, worker.name AS worker,
         session.ended_us AS session_ended_us,
         (SELECT now_lease_us FROM lease_clock WHERE one = 1) - session.renewed_lease_us
             AS silent_us,
@@ -28,6 +28,8 @@ SELECT_JOB: Final = f"""
         ) END AS unconfirmed
     FROM job LEFT JOIN worker ON worker.id = job.worker_id
     LEFT JOIN session ON session.id = job.session_id
+    LEFT JOIN attempt AS latest
+        ON latest.job_id = job.id AND latest.number = job.attempt AND latest.outcome IS NULL
 """
 
 
@@ -75,9 +77,15 @@ def _job_fields(row: Row, waiting: dict[int, PendingReason]) -> dict[str, Any]:
         "worker_offline": _is_offline(row),
         "confirmed": None if row["unconfirmed"] is None else row["unconfirmed"] == 0,
         "retry_of": row["retry_of"],
+        "progress": _progress(row),
         "summary": row["summary"] or "",
         "version": row["event_seq"],
     }
+
+
+def _progress(row: Row) -> ProgressView | None:
+    told = row["progress"]
+    return None if told is None else ProgressView.model_validate_json(told)
 
 
 def _is_offline(row: Row) -> bool:
@@ -112,6 +120,7 @@ def attempt_view(row: Row) -> AttemptView:
         lines=row["lines"],
         leftovers=row["leftovers"],
         late_result=None if late is None else from_json(late),
+        progress=_progress(row),
         raw_result=None if row["raw_result"] is None else from_json(row["raw_result"]),
     )
 

@@ -251,6 +251,25 @@ def test_another_attempt_and_missing_output_are_said(cli: CommandLine, submitted
     ]
 
 
+def test_how_far_a_job_is_is_said_now_and_then(cli: CommandLine, submitted: FakeApi) -> None:
+    """A line for each tenth and for each new message, and none for what nobody would miss."""
+    words = [(3, None), (9, None), (13, None), (14, "linking"), (20, "linking"), (31, "linking")]
+    told = [
+        event("progress", {"percent": percent, "message": message, "at": "2026-08-21T09:14:03Z"})
+        for percent, message in words
+    ]
+    submitted.on("GET", STREAM, stream(*told, EOF))
+
+    done = cli("jobs", "submit", "--follow", "--", "true")
+
+    assert done.stderr.decode().splitlines()[1:] == [
+        "orchestrator: 3 %",
+        "orchestrator: 13 %",
+        "orchestrator: 14 % – linking",
+        "orchestrator: 31 % – linking",
+    ]
+
+
 def test_with_json_the_document_is_the_job_at_its_end(cli: CommandLine, submitted: FakeApi) -> None:
     """Standard output can be parsed; what the job wrote is still seen, beside it."""
     submitted.on("GET", STREAM, stream(piece("line\n", 1), EOF))

@@ -11,7 +11,7 @@ from orchestrator.kernel import host
 from orchestrator.protocol.frames import FrameType, decode, encode
 from orchestrator.protocol.words import Outcome, Reason
 from tests.fixtures.kept import grown_spool, read_json, versions
-from tests.support.fake_server import FakeAttempt
+from tests.support.fake_attempt import FakeAttempt
 from tests.support.workers import Workplace, workplace
 from worker.shim import layout
 

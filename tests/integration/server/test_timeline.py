@@ -94,3 +94,31 @@ async def test_a_position_that_is_none_is_refused(site: Site) -> None:
         answer = await site.get(f"/api/v1/jobs/{job_id}/events/stream", **{"Last-Event-ID": wrong})
 
         problem(answer, 422, "cursor_invalid")
+
+
+@pytest.mark.parametrize("what", ["events", "output"])
+async def test_how_far_a_job_is_comes_with_its_streams(site: Site, what: str) -> None:
+    """Each word once, as it is committed, between all else; it has no number to go on behind."""
+    worker = await at_work(site)
+    job_id = await site.submit(command())
+    await worker.claim()
+    await worker.start(job_id)
+    progress = {"type": "progress", "job_id": job_id, "attempt": 1, "at_us": 0}
+
+    with anyio.fail_after(10):
+        async with site.stream(f"/api/v1/jobs/{job_id}/{what}/stream") as events:
+            told = []
+            for seq in (1, 2):
+                await worker.report({**progress, "seq": seq, "percent": 40.5 * seq})
+                async for event in events:
+                    if event.name == "progress":
+                        told.append(json.loads(event.data)["percent"])
+                        break
+            shown = await site.job(job_id)
+            await worker.end(job_id)
+            rest = [event.name async for event in events]
+
+    assert told == [40.5, 81]
+    assert shown["progress"]["percent"] == 81
+    assert "progress" not in rest
+    assert rest[-1] == "eof"

@@ -73,6 +73,25 @@ def test_a_delay_needs_no_process(server: FakeServer) -> None:
     assert 30 <= end.result["took_ms"] < 3000
 
 
+def test_a_delay_says_how_far_it_is(server: FakeServer) -> None:
+    """Once a second, with a number that rises; by that it is not silent either."""
+    job = server.submit("delay", ms=2_500, silence_s=1.5)
+
+    end = server.end(job)
+
+    told = server.attempt(job).progress
+    assert end.outcome is Outcome.SUCCEEDED
+    assert [word.seq for word in told] == [1, 2]
+    assert [round((word.percent or 0) / 10) for word in told] == [4, 8]
+
+
+def test_a_delay_that_says_nothing_for_too_long_is_silent(server: FakeServer) -> None:
+    """A limit that is shorter than its pauses ends it."""
+    end = server.end(server.submit("delay", ms=60_000, silence_s=0.05))
+
+    assert (end.outcome, end.reason) == (Outcome.TIMED_OUT, Reason.TIMEOUT_SILENCE)
+
+
 def test_a_delay_keeps_its_timeout(server: FakeServer) -> None:
     """A wait that is longer than its job may take is a timeout like any other."""
     end = server.end(server.submit("delay", ms=60_000, timeout_s=0.05))

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.protocol.wire import SessionRequest
 from orchestrator.protocol.words import Outcome, Reason
-from tests.support.fake_server import FakeAttempt
+from tests.support.fake_attempt import FakeAttempt
 from tests.support.waiting import wait_until
 from tests.support.workers import Workplace
 

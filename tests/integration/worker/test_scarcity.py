@@ -7,8 +7,8 @@ import pytest
 from orchestrator.kernel import descriptors
 from orchestrator.protocol.words import Execution, Outcome
 from tests.integration.shim.test_disk_full import MIB, fill, small_disk
+from tests.support.fake_attempt import FakeAttempt
 from tests.support.fake_http import Problem
-from tests.support.fake_server import FakeAttempt
 from tests.support.waiting import wait_until
 from tests.support.workers import Workplace
 from worker.spool.spool import ASIDE

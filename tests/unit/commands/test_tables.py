@@ -61,6 +61,19 @@ def test_the_facts_of_a_job_hold_what_was_asked_for() -> None:
     assert facts["due"] == ""
 
 
+def test_how_far_a_job_is_stands_in_its_line() -> None:
+    """Its percentage beside its state; all that it says where one job is shown."""
+    told = {"percent": 41.6, "message": "linking", "counters": {"files": 7}, "at": CREATED}
+    job = JobDetail.model_validate(
+        _job(spec={}, state="running", reason=None, exit_code=None, progress=told)
+    )
+
+    [row] = tables.job_rows([job], now=CREATED.timestamp())
+
+    assert row[1].endswith("running 42 %")
+    assert dict(tables.job_facts(job))["progress"] == "42 % – linking – files 7"
+
+
 @pytest.mark.parametrize(
     ("fields", "outcome"),
     [

@@ -6,9 +6,10 @@ import pytest
 
 from orchestrator.kernel.errors import PeerBroken
 from orchestrator.protocol.limits import OUTPUT_INLINE_BYTES
-from orchestrator.protocol.wire import Ended, Output, Released, ReportEvent
+from orchestrator.protocol.wire import Ended, Output, Progress, Released, ReportEvent
 from orchestrator.protocol.words import Directive
 from tests.unit.worker.logic.facts import Box, ack, ended, frames_of, key_of, started
+from worker.logic.attempt import Key
 from worker.logic.outbox import Reaction
 
 
@@ -323,3 +324,46 @@ def test_a_release_is_an_end() -> None:
 
     assert _types(outbox.next_report().events) == ["released"]
     assert outbox.acknowledge([key], [ack(key, settled=True)]).settled == (key,)
+
+
+def _progress(key: Key, seq: int) -> Progress:
+    return Progress(job_id=key.job_id, attempt=key.number, seq=seq, at_us=0, percent=seq)
+
+
+def _told(events: Iterable[ReportEvent]) -> list[int]:
+    return [event.seq for event in events if isinstance(event, Progress)]
+
+
+def test_of_progress_only_the_last_word_is_said() -> None:
+    """Before the end, and once; what was said while another word was under way follows it."""
+    outbox, key = Box(), key_of()
+    outbox.open(key)
+    for seq in (1, 2, 3):
+        outbox.say(key, _progress(key, seq))
+    assert _told(outbox.next_report().events) == [3]
+
+    outbox.say(key, _progress(key, 4))
+    assert not outbox.has_reports
+    outbox.acknowledge([key], [ack(key)])
+    assert _told(outbox.next_report().events) == [4]
+    outbox.land([key])
+    outbox.say(key, _progress(key, 5))
+    outbox.say(key, ended(key, 0))
+    batch = outbox.next_report()
+
+    assert (_types(batch.events), _told(batch.events)) == (["progress", "ended"], [5])
+    outbox.acknowledge([key], [ack(key, settled=True)])
+    assert not outbox.has_reports
+
+
+def test_progress_that_is_not_understood_is_not_said_again() -> None:
+    """The end is worth more than how far it had come."""
+    outbox, key = Box(), key_of()
+    outbox.open(key)
+    outbox.say(key, _progress(key, 1))
+    outbox.next_report()
+    outbox.refuse([key])
+    outbox.say(key, _progress(key, 2))
+    outbox.say(key, ended(key, 0))
+
+    assert _types(outbox.next_report().events) == ["ended"]
