@@ -30,15 +30,16 @@ async def wait_for_work(
     with dispatch.waiter(request.session_id, request.slots, request.job_id) as waiter:
         while True:
             promised = waiter.take()
+            asked = _share(request, promised)
             try:
-                given = await store.write(partial(claim, request=request, worker_id=worker_id))
+                given = await store.write(partial(claim, request=asked, worker_id=worker_id))
             except BaseException:
                 # It took nothing that it knows of; what it was woken for must not lie.
                 dispatch.pass_on(promised)
                 raise
             reached("claim.after_commit")
             dispatch.restrict(waiter, restricted=given.restricted)
-            if not given.fresh or given.restricted or len(given.grants) >= request.slots:
+            if not given.fresh or given.restricted or len(given.grants) >= asked.slots:
                 # It may have taken other work than it was woken for; what is left must not lie.
                 dispatch.pass_on(promised - Counter(given.taken))
             left = until - anyio.current_time()
@@ -48,6 +49,16 @@ async def wait_for_work(
                 # What is for it alone changes with every other worker that comes or goes.
                 left = min(left, REAPER_S)
             await unless_gone(receive, partial(_sleep, waiter, left))
+
+
+def _share(request: ClaimRequest, promised: Counter[int]) -> ClaimRequest:
+    """Return what to ask for: what was promised, so that who wakes first leaves the others theirs.
+
+    Who was promised nothing asks for all that it has room for. Whoever is given its share asks
+    again at once, for whatever nobody took.
+    """
+    count = promised.total()
+    return request.model_copy(update={"slots": count}) if count else request
 
 
 async def _sleep(waiter: Waiter, timeout_s: float) -> None:

@@ -131,19 +131,23 @@ class Dispatch:
     def _offer(self, requirement: int, count: int) -> None:
         """Promise `count` jobs to waiters that satisfy the requirement, the longest waiting first.
 
-        A promise binds nobody: whoever claims first has the job.
+        Whoever is promised one goes behind all others, so jobs are spread over everybody who is
+        free, whether they come one by one or as a crowd. A promise binds nobody: whoever claims
+        first has the job.
         """
-        for waiter in self._waiting.get(requirement, ()):
-            if count <= 0:
-                return
+        waiting = self._waiting.get(requirement, {})
+        full = 0
+        while count > 0 and full < len(waiting):
+            waiter = next(iter(waiting))
+            waiting[waiter] = waiting.pop(waiter)
             if waiter.is_restricted:
                 waiter.wake()
+            if waiter.is_restricted or waiter.room <= 0:
+                full += 1
                 continue
-            part = min(count, waiter.room)
-            if part > 0:
-                waiter.promised[requirement] += part
-                waiter.wake()
-                count -= part
+            waiter.promised[requirement] += 1
+            waiter.wake()
+            full, count = 0, count - 1
 
     @staticmethod
     def _wake(waiters: Mapping[Waiter, None]) -> None:

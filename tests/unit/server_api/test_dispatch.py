@@ -34,7 +34,7 @@ async def test_work_wakes_only_who_satisfies_it() -> None:
 
 
 async def test_work_wakes_no_more_than_it_needs() -> None:
-    """Two jobs wake one waiter with two free slots, or two with one each, the oldest first."""
+    """Two jobs wake two waiters, the oldest first; who has one already comes after all others."""
     dispatch = knowing(a={1}, b={1}, c={1})
     with (
         dispatch.waiter("a", 2) as a,
@@ -42,10 +42,24 @@ async def test_work_wakes_no_more_than_it_needs() -> None:
         dispatch.waiter("c", 1) as c,
     ):
         dispatch.hear([Claimable(1, 1), Claimable(1, 1)])
-        assert [awake(one) for one in (a, b, c)] == [True, False, False]
+        assert [awake(one) for one in (a, b, c)] == [True, True, False]
 
         dispatch.hear([Claimable(1, 1)])
-        assert [awake(one) for one in (a, b, c)] == [True, True, False]
+        assert awake(c)
+
+
+async def test_a_crowd_of_jobs_is_spread_over_all_who_are_free() -> None:
+    """Each has as many as any other, up to its room; the rest goes to those with more of it."""
+    for facts in ([Claimable(1, 9)], [Claimable(1, 1)] * 9, [Claimable(1, 100)]):
+        dispatch = knowing(a={1}, b={1}, c={1})
+        with (
+            dispatch.waiter("a", 4) as a,
+            dispatch.waiter("b", 1) as b,
+            dispatch.waiter("c", 4) as c,
+        ):
+            dispatch.hear(facts)
+
+            assert [one.take()[1] for one in (a, b, c)] == [4, 1, 4]
 
 
 async def test_a_promise_to_who_leaves_goes_to_the_next() -> None:
