@@ -59,7 +59,9 @@ class Checkers:
         self._check_held(job_id, state)
         if state in FINAL:
             self._world.sometimes(f"a job is {state}: {reason}")
-            if state == "cancelled" and job_id not in self._scene.people.cancelled:
+            if reason == "cancelled_by_policy":
+                self._check_replaced(job_id)
+            elif state == "cancelled" and job_id not in self._scene.people.cancelled:
                 self._world.violated("G11", f"{job_id} is cancelled, and nobody asked for that")
             self.open.discard(job_id)
             self.finished.add(job_id)
@@ -67,6 +69,13 @@ class Checkers:
             self._world.violated("I5", f"{job_id} was finished, and is {state}")
         else:
             self.open.add(job_id)
+
+    def _check_replaced(self, job_id: str) -> None:
+        """What nobody asked to end gave way to another one, as a submit that replaces it was."""
+        self._world.sometimes("a job is replaced")
+        replaced = self._db.rows("SELECT unique_key FROM job WHERE id = ?", job_id)
+        if self._scene.server.operation != "submit" or replaced == [(None,)]:
+            self._world.violated("G11", f"{job_id} is cancelled, and no rule says so")
 
     def _check_held(self, job_id: str, state: str) -> None:
         """What is kept back stays so until a person lets it go, or ends it."""
@@ -77,7 +86,7 @@ class Checkers:
                 self._world.violated("G5", f"{job_id} is held by {operation}")
         elif job_id in self.held:
             self.held.discard(job_id)
-            if operation not in {"release", "cancel"}:
+            if operation not in {"release", "cancel", "submit"}:
                 self._world.violated("G5", f"{job_id} was held, and is {state} by {operation}")
 
     def let_go(self, job_id: str) -> None:

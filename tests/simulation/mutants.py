@@ -7,6 +7,7 @@ tired person might have written, and plants exactly that in the programs' own mo
 from dataclasses import dataclass
 from typing import Final
 
+import orchestrator.core.matching
 import worker.attempts
 from tests.simulation.plants import (
     Plant,
@@ -192,5 +193,15 @@ MUTANTS: Final = {
         "what a schedule passes over is told to nobody",
         put(operations.fires, "pass_over", lambda *_: None),
         9,
+    ),
+    "room not looked for": Mutant(
+        "a unique job is taken in beside another one",
+        put(operations.unique, "_others", lambda *_: []),
+        13,
+    ),
+    "tags not looked at": Mutant(
+        "a worker is given what it does not meet",
+        put(orchestrator.core.matching, "_unmet", lambda *_: []),
+        45,
     ),
 }

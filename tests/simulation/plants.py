@@ -21,6 +21,7 @@ import orchestrator.server.operations.records
 import orchestrator.server.operations.report
 import orchestrator.server.operations.restoration
 import orchestrator.server.operations.sessions
+import orchestrator.server.operations.unique
 import orchestrator.server.operations.upkeep
 import orchestrator.server.output_intake
 import orchestrator.server.output_log

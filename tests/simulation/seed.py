@@ -16,6 +16,7 @@ from tests.simulation.faults import FAULTS, OF_THEMES
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.parts.database import Database
 from tests.simulation.parts.plan import drawn
+from tests.simulation.parts.rivals import make_rival
 from tests.simulation.parts.schedules import keep_schedules
 from tests.simulation.scene import Scene
 from tests.simulation.themes import Theme, theme_of
@@ -56,6 +57,7 @@ class Options:
     cap_bytes: int = 64 * 1024 * 1024
     """Of an output; an eighth of it is kept from the beginning."""
     schedules: int = 0
+    rivals: bool = False
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{kind} every {mean:g} s" for kind, mean in self.kinds) or "none"
@@ -98,6 +100,7 @@ def options_of(seed: int) -> Options:
         chatty=theme.chatty,
         hosts=theme.hosts or hosts,
         schedules=theme.schedules,
+        rivals=theme.rivals,
         rotate_bytes=theme.rotate_bytes or chance.choice((600, 4096, 8 * 1024 * 1024)),
         part_bytes=chance.choice((4096, 8192, 4 * 1024 * 1024)),
         cap_bytes=chance.choice((16 * 1024, 64 * 1024 * 1024, 64 * 1024 * 1024)),
@@ -187,6 +190,8 @@ class Laboratory:
         for number in range(options.jobs):
             plan = scene.plans[number] = drawn(number, chance)
             plan.seconds *= options.longer
+            if options.rivals:
+                make_rival(plan, options.seed)
             plan.lines = max(plan.lines, CHATTY) if options.chatty else plan.lines
             when = chance.uniform(0.2, options.horizon * 0.8)
             order = people.submit_at(when, plan)

@@ -25,6 +25,8 @@ class Theme:
     hosts: tuple[tuple[int, ...], ...] | None = None
     crowd: int = 1
     """How many times as many jobs as elsewhere."""
+    rivals: bool = False
+    """Whether jobs are in each other's way, and not for everybody."""
     schedules: int = 0
     """How many schedules there are, beside what people submit."""
 
@@ -85,11 +87,26 @@ SCHEDULED_EVERY: Final = 16
 """Every so many seeds; none of these has another theme."""
 
 
+RIVALS: Final = Theme(
+    ("lossy network", "server killed", "worker killed"),
+    mean_s=12.0,
+    alone=True,
+    hosts=((1, 2), (1,)),
+    longer=4.0,
+    rivals=True,
+)
+"""Jobs of which one of a kind may be there, and that not every worker may have."""
+RIVALS_REST: Final = 13
+"""Which of every `SCHEDULED_EVERY` seeds."""
+
+
 def theme_of(seed: int) -> Theme | None:
     """Return the theme of a seed, if it has one."""
     if seed % SELDOM == SELDOM - 3:
         return BROKEN
     if seed % SCHEDULED_EVERY == SCHEDULED_EVERY // 2 + 1:
         return SCHEDULED
+    if seed % SCHEDULED_EVERY == RIVALS_REST:
+        return RIVALS
     turn, rest = divmod(seed + 1, EVERY)
     return None if rest else THEMES[turn % len(THEMES)]

@@ -19,6 +19,7 @@ from orchestrator.server.store.sqlite_connection import (
     translated,
 )
 from orchestrator.server.store.sqlite_engine import SqliteTransaction
+from tests.simulation.parts.rivals import NOT_FOR
 
 T = TypeVar("T")
 TERMINAL: Final = "('succeeded', 'failed', 'cancelled', 'expired')"
@@ -52,6 +53,19 @@ WATCHES: Final[dict[str, tuple[str, str, str]]] = {
         f"""NEW.state IN {TERMINAL} AND (NEW.session_id IS NOT NULL OR EXISTS (
         SELECT 1 FROM attempt WHERE job_id = NEW.id AND outcome IS NULL))""",
         "'I5', 'something is open of a job that is ' || NEW.state || ': ' || NEW.id",
+    ),
+    "unique_once": (
+        "UPDATE OF unique_key ON job",
+        """EXISTS (SELECT 1 FROM job WHERE unique_key = NEW.unique_key AND id <> NEW.id
+        AND finished_us IS NULL)""",
+        "'I3', 'another job has the key of ' || NEW.id",
+    ),
+    "tags_are_met": (
+        "INSERT ON attempt",
+        f"""EXISTS (SELECT 1 FROM job_spec JOIN worker ON worker.id = NEW.worker_id
+        WHERE job_spec.job_id = NEW.job_id AND worker.name = '{NOT_FOR}'
+            AND instr(job_spec.spec, '={NOT_FOR}') > 0)""",
+        "'I8', NEW.job_id || ' is not for the worker that has it'",
     ),
     "timeline_whole": (
         "INSERT ON job_event",

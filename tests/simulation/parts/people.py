@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic_core import from_json
 
 from orchestrator.kernel.errors import (
+    AlreadyExists,
     IllegalTransition,
     NotFound,
     OrchestratorError,
@@ -133,8 +134,14 @@ class People:
 
     async def _submit(self, order: Order) -> None:
         order.asked = True
-        reply, _ = await self._ask("submit", self._request(order))
-        self._acked(order, reply)
+        try:
+            reply, _ = await self._ask("submit", self._request(order))
+        except AlreadyExists:
+            # Nobody remembers a refusal: if the network repeats the request later, it is done.
+            self._scene.world.sometimes("a unique job is refused")
+            order.forgotten = True
+        else:
+            self._acked(order, reply)
         self.busy -= 1
 
     def _request(self, order: Order, name: str | None = None) -> tuple[str, str, JobSpec]:
@@ -151,6 +158,9 @@ class People:
 
     def _acked(self, order: Order, reply: bytes) -> None:
         job_id = from_json(reply)["id"]
+        if from_json(reply)["existing"]:
+            self._scene.world.sometimes("a unique job is there already")
+            order.again = None
         order.ids.add(job_id)
         if len(order.ids) > 1:
             self._scene.world.violated("I3", f"key {order.key} gave {sorted(order.ids)}")
@@ -218,6 +228,8 @@ class People:
                 reply, _ = await self._ask("retry", (again.key, asked))
             except NotFound:
                 self._require_vanished(order, asked)
+                again.forgotten = True
+            except AlreadyExists:
                 again.forgotten = True
             except IllegalTransition:
                 # Nobody remembers a refusal: if the network repeats the request later, it is done.
