@@ -82,6 +82,7 @@ root.members = {
     "remove": f"{_COMMANDS}.edit:remove",
     "set": f"{_COMMANDS}.edit:put",
     "unset": f"{_COMMANDS}.edit:unset",
+    "token": f"{_COMMANDS}.token:token",
     "plan": f"{_COMMANDS}.plan:plan",
     "init": f"{_COMMANDS}.init:init",
     "check": f"{_COMMANDS}.check:check",

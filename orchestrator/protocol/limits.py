@@ -133,5 +133,7 @@ IDEMPOTENCY_KEY_CHARS: Final = 200
 
 REASON_CHARS: Final = 500
 """Why a worker is held, or begins anew: a sentence or two, in every line of its status."""
+OVERLAP_MAX_S: Final = 24 * 3600.0
+"""How long two tokens of one worker are accepted, at most: a day to mend what went wrong."""
 HOLD_MAX_S: Final = 366 * 24 * 3600.0
 """A hold that is to last longer has no end, and needs none."""

@@ -6,6 +6,7 @@ returns the same attempts, and a heartbeat names the last number whose answer ar
 that was lost on the way back can be told from one that is still under way.
 """
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -48,6 +49,22 @@ class EnrolReply(Reply):
     token: str
     worker_id: str
     machine_id: str
+
+
+class RenewTokenRequest(Request):
+    """A worker, or somebody who has its token, wants another one for it.
+
+    The one that it has is accepted for `overlap_s` more; any older one is not.
+    """
+
+    overlap_s: float = Field(default=600, ge=0, le=limits.OVERLAP_MAX_S)
+
+
+class RenewTokenReply(Reply):
+    """The new token, shown this once, and until when the old one is accepted."""
+
+    token: str
+    old_until: datetime
 
 
 class HeldAttempt(Request):

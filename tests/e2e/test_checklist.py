@@ -17,10 +17,13 @@ from typing import Any
 import pytest
 import yaml
 
+from orchestrator.client import inquiry
+from orchestrator.client.inquiry import Verdict
 from orchestrator.protocol.tokens import make_token
 from tests.support.conversation import Conversation, Shell
 from tests.support.installation import Installation, free_port, homely
 from tests.support.processes import Program, program, python
+from tests.support.waiting import wait_until
 
 HOST = {
     "hostname": "oak",
@@ -278,6 +281,43 @@ def test_point_12_it_stops_in_order(desk: Desk) -> None:
         assert machine.wait(timeout_s=30) == 0
     assert desk.house.job(job)["state"] == "succeeded"
     assert desk.house.cli("jobs", "logs", job).stdout == b"finished\n"
+
+
+def test_a_token_is_renewed_while_a_job_runs(desk: Desk) -> None:
+    """The worker's process, its session and its job go on; the old token is void in time."""
+    kept = desk.home / "config/orchestrator/tokens/one"
+    kept.parent.mkdir(parents=True, mode=0o700)
+    kept.parent.parent.chmod(0o700)
+    old = desk.token("one")
+    kept.write_text(old)
+    kept.chmod(0o600)
+    desk.file(desk.entry("one", token="${file:tokens/one}"))
+    with desk.orchestrator() as machine:
+        machine.wait_for("child.ready", timeout_s=30)
+        gate = desk.home / "gate"
+        tag = f"--tag={desk.home.name}-one"
+        job = desk.house.submit(tag, "--", "sh", "-c", f"until [ -e {gate} ]; do sleep 0.1; done")
+        desk.house.wait_state(job, "running")
+
+        words = python("-m", "orchestrator", "token", "renew", "one", "--overlap=3s")
+        done = subprocess.run(words, env=desk.env, capture_output=True, text=True, check=False)
+
+        assert done.returncode == 0, done.stderr
+        assert f"one has a new token, in {kept}" in done.stderr
+        new = kept.read_text().strip()
+        assert new != old
+        assert new not in done.stdout + done.stderr
+        wait_until(
+            lambda: inquiry.ask(desk.house.url, old).verdict is Verdict.REFUSED, timeout_s=30
+        )
+        gate.touch()
+        desk.house.wait_state(job, "succeeded")
+        assert desk.house.job(job)["attempt"] == 1
+        assert desk.runs("one", "echo", "on") == "on"
+        assert machine.said.count("child.started") == 1
+        machine.signal(signal.SIGINT)
+        assert machine.wait() == 0
+        assert new not in machine.said
 
 
 def test_point_13_what_worked_before_still_works_and_can_be_moved(desk: Desk) -> None:

@@ -107,6 +107,7 @@ RULES: Final = (
     ),
     Rule("GET", "/api/openapi.json", Scope.JOBS_READ),
     Rule("POST", "/api/worker/v1/enrol", Scope.WORKER_ENROL, _JSON),
+    Rule("POST", "/api/worker/v1/token", Scope.WORKER, _JSON),
     Rule("POST", "/api/worker/v1/sessions", Scope.WORKER, _JSON, vital=True),
     Rule("POST", "/api/worker/v1/claim", Scope.WORKER, _JSON),
     Rule("POST", "/api/worker/v1/report", Scope.WORKER, limits.REPORT_BYTES, vital=True),

@@ -46,6 +46,13 @@ ENROL: Final = Call(
     wire.EnrolRequest,
     wire.EnrolReply,
 )
+TOKEN: Final = Call(
+    "POST",
+    f"{WORKER}/token",
+    "Renew a worker's token",
+    wire.RenewTokenRequest,
+    wire.RenewTokenReply,
+)
 SESSIONS: Final = Call(
     "POST",
     f"{WORKER}/sessions",
@@ -82,4 +89,4 @@ FETCH: Final = Call(
     "Fetch an input of an attempt",
     parameters=(("sha256", "path"), *_ATTEMPT),
 )
-CALLS: Final = (SUBMIT, ENROL, SESSIONS, CLAIM, REPORT, HEARTBEAT, GOODBYE, OUTPUT, FETCH)
+CALLS: Final = (SUBMIT, ENROL, TOKEN, SESSIONS, CLAIM, REPORT, HEARTBEAT, GOODBYE, OUTPUT, FETCH)

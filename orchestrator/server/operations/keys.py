@@ -12,6 +12,13 @@ _INSERT: Final = """
     INSERT INTO api_key (id, name, token_hash, scopes, created_us)
     VALUES (:id, :name, :token_hash, :scopes, :now)
 """
+# One that was renewed is removed when its time has passed: whoever is found may come in.
+_WORKER: Final = """
+    SELECT id, name FROM worker WHERE token_hash = :it
+    UNION ALL
+    SELECT worker.id, worker.name FROM retired_token
+    JOIN worker ON worker.id = retired_token.worker_id WHERE retired_token.token_hash = :it
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,7 @@ def find_principal(reader: Reader, token_hash: str) -> Principal | None:
     row = reader.row("SELECT id, name, scopes FROM api_key WHERE token_hash = :it", it=token_hash)
     if row is not None:
         return Principal(row["id"], row["name"], frozenset(map(Scope, row["scopes"].split())))
-    row = reader.row("SELECT id, name FROM worker WHERE token_hash = :it", it=token_hash)
+    row = reader.row(_WORKER, it=token_hash)
     if row is not None:
         return Principal(row["id"], row["name"], frozenset({Scope.WORKER}), row["id"])
     return None

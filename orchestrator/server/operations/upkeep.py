@@ -16,6 +16,7 @@ from orchestrator.server.operations.lease_clock import LeaseClock, read_lease_cl
 from orchestrator.server.operations.losses import SELECT_HELD, held_by, held_of, lose
 from orchestrator.server.operations.rates import call_out_opened, next_opening
 from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord
+from orchestrator.server.operations.tokens import end_retired_in_time
 from orchestrator.server.store.interface import Reader, Transaction
 
 BATCH: Final = 500
@@ -72,6 +73,7 @@ def tick(tx: Transaction, *, elapsed_us: int) -> Tick:
     clock = read_lease_clock(tx)
     clock = LeaseClock(advanced(clock.now, elapsed_us=elapsed_us), clock.floor)
     tx.execute("UPDATE lease_clock SET now_lease_us = :now WHERE one = 1", now=clock.now)
+    end_retired_in_time(tx)
     rows = tx.tuples(_SELECT_OVER, over=clock.over, limit=BATCH)
     changes = Changes(tx)
     lose(tx, changes, [held_of(row) for row in rows], Outcome.LOST)

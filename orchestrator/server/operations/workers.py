@@ -14,6 +14,7 @@ from orchestrator.server.facts import KeysChanged
 from orchestrator.server.operations.breakers import BREAKER_COLUMNS, breaker_of
 from orchestrator.server.operations.lease_clock import LeaseClock, read_lease_clock
 from orchestrator.server.operations.quarantine import quarantine_view
+from orchestrator.server.operations.tokens import end_retired
 from orchestrator.server.store.interface import Reader, Row, Transaction
 
 _SAVE_MACHINE: Final = """
@@ -79,6 +80,7 @@ def enrol(tx: Transaction, request: EnrolRequest, *, ids: EnrolIds) -> EnrolRepl
         )
     else:
         tx.execute(_RENEW, id=worker_id, token_hash=token_hash(token))
+        end_retired(tx, worker_id)
     tx.announce(KeysChanged())
     return EnrolReply(token=token, worker_id=worker_id, machine_id=machine["id"])
 

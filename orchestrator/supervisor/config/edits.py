@@ -88,6 +88,12 @@ def put(path: Path, environ: Mapping[str, str], name: str, value: str) -> Edited
     )
 
 
+def said(path: Path, environ: Mapping[str, str], name: str) -> object:
+    """Return what is said of `name`, as it stands in the file; nothing, if nothing is."""
+    source = _Source(path, environ)
+    return source.at(source.steps(name))
+
+
 def unset(path: Path, environ: Mapping[str, str], name: str) -> Edited:
     """Return the file without the key `name`: what is meant without it holds again."""
     source = _Source(path, environ)

@@ -64,6 +64,7 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     "/api/v1/jobs/JOB/cancel": {"comment": "c"},
     "/api/worker/v1/enrol": {"name": "w", "fingerprint": "f" * 20, "host": HOST},
+    "/api/worker/v1/token": {"overlap_s": 1.5},
     "/api/worker/v1/claim": {"session_id": "SESSION", "number": 1, "slots": 1},
     "/api/worker/v1/heartbeat": {
         "session_id": "SESSION",

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.kernel.errors import NotFound, Refused, RequestInvalid
 from orchestrator.protocol.jobs import JobSpec
-from orchestrator.protocol.tokens import WorkerToken, token_hash
+from orchestrator.protocol.tokens import WorkerToken, make_token, token_hash
 from orchestrator.protocol.views import JobView
 from orchestrator.protocol.words import JobState, Scope
 from orchestrator.server.facts import KeysChanged
@@ -21,6 +21,7 @@ from orchestrator.server.operations.keys import (
 )
 from orchestrator.server.operations.ownership import AttemptKey
 from orchestrator.server.operations.submit import submit
+from orchestrator.server.operations.tokens import renew_token
 from orchestrator.server.operations.workers import list_workers
 from orchestrator.server.store.interface import Transaction
 from tests.integration.store.world import Worker, World
@@ -80,6 +81,37 @@ async def test_enrolling_again_is_the_same_worker_with_a_new_secret(world: World
     assert new != old
     assert await world.read(lambda r: find_principal(r, token_hash(old))) is None
     assert await world.read(lambda r: find_principal(r, token_hash(new))) is not None
+
+
+async def test_a_renewed_token_is_accepted_for_a_while(world: World) -> None:
+    """Both are the same worker; of three the first is void, and in time there is one."""
+    worker = Worker(world, "w1")
+    first = await worker.enrol()
+
+    async def renewed(secret: bytes) -> str:
+        words = make_token("secret", secret * 32)
+        reply = await world.write(lambda tx: renew_token(tx, worker.id, secret=words, overlap_s=60))
+        return reply.token
+
+    async def accepted(*tokens: str) -> list[bool]:
+        found = [
+            await world.read(partial(find_principal, token_hash=token_hash(token)))
+            for token in tokens
+        ]
+        assert {one.worker_id for one in found if one} <= {worker.id}
+        return [one is not None for one in found]
+
+    second = await renewed(b"2")
+    assert await accepted(first, second) == [True, True]
+    third = await renewed(b"3")
+    assert await accepted(first, second, third) == [False, True, True]
+    await world.pass_time(59)
+    assert await accepted(second, third) == [True, True]
+    await world.pass_time(2)
+    assert await accepted(second, third) == [False, True]
+    again = await renewed(b"4")
+    enrolled = await worker.enrol()
+    assert await accepted(third, again, enrolled) == [False, False, True]
 
 
 async def test_workers_are_shown_as_they_were_last_seen(world: World) -> None:

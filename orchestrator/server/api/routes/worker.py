@@ -25,6 +25,7 @@ from orchestrator.protocol.wire import (
     EnrolRequest,
     GoodbyeRequest,
     HeartbeatRequest,
+    RenewTokenRequest,
     ReportRequest,
     SessionId,
     SessionRequest,
@@ -39,6 +40,7 @@ from orchestrator.server.operations.files import input_file
 from orchestrator.server.operations.ownership import AttemptKey
 from orchestrator.server.operations.report import report
 from orchestrator.server.operations.sessions import goodbye, open_session
+from orchestrator.server.operations.tokens import renew_token
 from orchestrator.server.operations.workers import EnrolIds, enrol
 from orchestrator.server.output_intake import OutputIntake
 from orchestrator.server.services import Services
@@ -104,6 +106,16 @@ class WorkerCalls:
             make_token("secret", secrets.token_bytes(SECRET_BYTES)),
         )
         return await self._store.write(partial(enrol, request=request, ids=ids))
+
+    async def token(self, scope: Scope, receive: Receive) -> BaseModel:
+        """Give a worker another token."""
+        request = await read_model(scope, receive, RenewTokenRequest)
+        secret = make_token("secret", secrets.token_bytes(SECRET_BYTES))
+        return await self._store.write(
+            partial(
+                renew_token, worker_id=worker_of(scope), secret=secret, overlap_s=request.overlap_s
+            )
+        )
 
     async def sessions(self, scope: Scope, receive: Receive) -> BaseModel:
         """Begin a session."""
@@ -180,6 +192,7 @@ def hot_calls(services: Services) -> dict[Call, ASGIApp]:
     given = WorkerCalls(services)
     answers: dict[Call, Answer] = {
         calls.ENROL: given.enrol,
+        calls.TOKEN: given.token,
         calls.SESSIONS: given.sessions,
         calls.CLAIM: given.claim,
         calls.REPORT: given.report,

@@ -1,0 +1,47 @@
+"""New tokens for workers that have one: the same worker, with another secret.
+
+The old token is accepted for a while. Whoever renews it may die before the new one is written down,
+and the process that works with it hears of the new one a moment later.
+"""
+
+from typing import Final
+
+from orchestrator.protocol.base import moment
+from orchestrator.protocol.tokens import WorkerToken, token_hash
+from orchestrator.protocol.wire import RenewTokenReply
+from orchestrator.server.facts import KeysChanged
+from orchestrator.server.store.interface import Transaction
+
+_OF: Final = "SELECT machine_id, token_hash FROM worker WHERE id = :id"
+_RENEW: Final = "UPDATE worker SET token_hash = :token_hash WHERE id = :id"
+_RETIRE: Final = """
+    INSERT INTO retired_token (token_hash, worker_id, until_us)
+    VALUES (:token_hash, :worker_id, :until)
+"""
+_END: Final = "DELETE FROM retired_token WHERE until_us <= :now"
+_END_ALL: Final = "DELETE FROM retired_token WHERE worker_id = :worker_id"
+
+
+def renew_token(
+    tx: Transaction, worker_id: str, *, secret: str, overlap_s: float
+) -> RenewTokenReply:
+    """Return a new token of a worker; the one before is accepted for so long, and no other."""
+    (worker,) = tx.rows(_OF, id=worker_id)
+    token = str(WorkerToken(worker["machine_id"], worker_id, secret))
+    until = tx.now_us + round(overlap_s * 1_000_000)
+    end_retired(tx, worker_id)
+    tx.execute(_RETIRE, token_hash=worker["token_hash"], worker_id=worker_id, until=until)
+    tx.execute(_RENEW, id=worker_id, token_hash=token_hash(token))
+    tx.announce(KeysChanged())
+    return RenewTokenReply(token=token, old_until=moment(until))
+
+
+def end_retired(tx: Transaction, worker_id: str) -> None:
+    """Accept no token of a worker but its own."""
+    tx.execute(_END_ALL, worker_id=worker_id)
+
+
+def end_retired_in_time(tx: Transaction) -> None:
+    """Accept no token any more whose time has passed."""
+    if tx.execute(_END, now=tx.now_us):
+        tx.announce(KeysChanged())
