@@ -98,6 +98,26 @@ MUTANTS: Final = (
         tests=tests_in(_RELOAD, "test_a_token_in_a_file_of_its_own_is_watched"),
     ),
     Mutant(
+        name="renewed-token-is-void-at-once",
+        breaks=("M12",),
+        file="orchestrator/server/operations/keys.py",
+        old="WHERE retired_token.token_hash = :it",
+        new="WHERE retired_token.token_hash IS NULL AND '' = :it",
+        tests=tests_in(
+            "integration/store/test_people.py", "test_a_renewed_token_is_accepted_for_a_while"
+        ),
+    ),
+    Mutant(
+        name="renewed-token-is-never-void",
+        breaks=("M12",),
+        file="orchestrator/server/operations/tokens.py",
+        old="WHERE until_us <= :now",
+        new="WHERE until_us IS NULL AND 0 <= :now",
+        tests=tests_in(
+            "integration/store/test_people.py", "test_a_renewed_token_is_accepted_for_a_while"
+        ),
+    ),
+    Mutant(
         name="entry-that-waits-is-nobody",
         breaks=("M13",),
         file=_ROUTES,
@@ -114,6 +134,17 @@ MUTANTS: Final = (
         old="        if ends_at is None and until is not None:\n",
         new="        if ends_at is not None and until is not None:\n",
         tests=tests_in("e2e/test_machine_verbs.py", "test_a_pause_ends_by_itself"),
+    ),
+    Mutant(
+        name="stop-takes-jobs-along",
+        breaks=("M20",),
+        file=_ROUTES,
+        old='        if running and asked.running == "refuse":\n',
+        new='        if not running and asked.running == "nothing":\n',
+        tests=tests_in(
+            "e2e/test_machine_verbs.py",
+            "test_a_stop_is_refused_while_jobs_run_unless_somebody_says_what_of_them",
+        ),
     ),
     Mutant(
         name="pause-without-an-end",
