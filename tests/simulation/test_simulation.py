@@ -9,7 +9,7 @@ import pytest
 
 from tests.simulation import runner
 from tests.simulation.crew import Crew, chunks
-from tests.simulation.faults import FAULTS
+from tests.simulation.faults import FAULTS, OF_THEMES
 from tests.simulation.regressions import STORIES
 from tests.simulation.runner import Sum
 from tests.simulation.sometimes import missing
@@ -51,7 +51,7 @@ def test_nothing_is_lost_repeated_or_altered(
     if found.failures:
         pytest.fail(_complaint(found), pytrace=False)
     assert not missing(set(found.seen))
-    assert set(FAULTS) <= set(found.injected)
+    assert set(FAULTS | OF_THEMES) <= set(found.injected)
 
 
 @pytest.mark.slow

@@ -179,11 +179,11 @@ def _failed(tx: Transaction, over: Over) -> None:
             attempt=attempt.number,
             incident=_incident(attempt.reason, attempt.session_id, job.id),
             at_us=tx.now_us,
-            verdict="excused" if others else "doubt",
+            verdict="doubt",
             **same,
         )
         if others:
-            # It fails wherever it is tried, so it is the job that is at fault, and no machine.
+            # It fails wherever it is tried, here as well: the job is at fault, and no machine.
             tx.execute(_EXCUSE_SAME, **same)
             for worker_id in sorted({row["worker_id"] for row in others} | {attempt.worker_id}):
                 _acquit(tx, worker_id)

@@ -47,8 +47,8 @@ MUTANTS: Final = (
         name="nowhere-is-here",
         breaks=("M42",),
         file=f"{_OPERATIONS}/breakers.py",
-        old='verdict="excused" if others else "doubt"',
-        new='verdict="doubt"',
+        old="        if others:\n",
+        new="        if others is None:\n",
         tests=tests_in(_STORIES, "test_a_program_that_is_nowhere_is_the_jobs_fault"),
     ),
     Mutant(
