@@ -7,6 +7,8 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from tests.chaos.caller import Answer, Unknown
@@ -18,6 +20,8 @@ from tests.support.waiting import wait_until
 STEP_S: Final = 45.0
 """A step that has not come about by then never will."""
 PAUSE_S: Final = 0.2
+PATH: Final = "/api/v1/schedules"
+AHEAD_S: Final = 2.0
 ASKED: Final = 150
 """How often one request is made."""
 
@@ -36,6 +40,7 @@ class Script(Client):
         self._begin("cancelled", "sleeper", lines=900, pace_ms=100)
         self._begin("once", "once", pace_ms=10)
         self._begin("failer", "failer", code=3, tries=2)
+        self._schedule("fired")
 
         self._wait_for("long", "running")
         before = host.pids("worker")
@@ -73,6 +78,28 @@ class Script(Client):
                 self.missed.append(f"{op} was not accepted: {answer}")
                 return
             self.jobs[op] = answer.json["id"]
+
+    def _schedule(self, op: str) -> None:
+        """Have a job submitted by a schedule, in a moment; the judge knows how many there may be.
+
+        A moment that has passed before the server heard of it is told again, as a later one.
+        """
+        plan: Plan = {"op": op, "kind": "ledger", "lines": 5, "width": 16, "pace_ms": 0, "code": 0}
+        plan |= {"tries": 1, "ms": 0, "ledger": str(self.ledger)}
+        self._note(op, "submit", "invoke", plan=plan)
+        for _ in range(ASKED):
+            at = datetime.now(UTC) + timedelta(seconds=AHEAD_S)
+            asked = {"name": op, "at": at.isoformat(), "job": spec_of(plan)}
+            answer = self._insisted(op, "schedule", partial(self.caller.call, "POST", PATH, asked))
+            if answer is not None and (answer.status < 300 or answer.status == 409):
+                break
+        self._until(f"the moment of {op}", lambda: self._has_come(op))
+
+    def _has_come(self, op: str) -> bool:
+        with contextlib.suppress(Unknown):
+            answer = self.caller.call("GET", f"{PATH}/{op}/history")
+            return answer.status == 200 and bool(answer.json["items"])
+        return False
 
     def _insisted(self, op: str, do: str, ask: Callable[[], Answer], **told: Any) -> Answer | None:
         """Ask until there is an answer: where a disk fails, also after a 500."""

@@ -177,7 +177,7 @@ MUTANTS: Final = {
             "WHERE schedule_fire.outcome = 'missed' AND excluded.outcome <> 'missed'",
             "WHERE 1 = 1",
         ),
-        9,
+        57,
     ),
     "next taken for done": Mutant(
         "a schedule remembers the moment to come as the one that it has decided about",
@@ -192,7 +192,7 @@ MUTANTS: Final = {
     "missed in silence": Mutant(
         "what a schedule passes over is told to nobody",
         put(operations.fires, "pass_over", lambda *_: None),
-        9,
+        25,
     ),
     "room not looked for": Mutant(
         "a unique job is taken in beside another one",

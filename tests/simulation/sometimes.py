@@ -46,6 +46,10 @@ MUST: Final = frozenset(
         "told: a breaker is closed",
         "told: a breaker is half_open",
         "told: a breaker is open",
+        # What becomes of the moments of schedules.
+        "a moment of a schedule is fired",
+        "a moment of a schedule is missed",
+        "a moment of a schedule is skipped",
         # What people meet.
         "a backup is brought back",
         "a held job is let go",

@@ -47,8 +47,10 @@ def rule_of(spec: ScheduleSpec, *, key: str, anchor_us: int) -> Rule:
     if spec.cron is not None:
         rhythm = Cron(spec.cron, zone_of(spec.zone), spec.dst)
     elif spec.every_s is not None:
-        begin_us = anchor_us if start_us is None else start_us
-        rhythm = Interval(begin_us, round(spec.every_s * 1_000_000))
+        period_us = round(spec.every_s * 1_000_000)
+        # Its first moment, also for a clock that is set back to before it was made.
+        begin_us = anchor_us + period_us if start_us is None else start_us
+        rhythm = Interval(begin_us, period_us)
     else:
         rhythm = Once(0 if spec.at is None else microseconds(spec.at))
     return Rule(

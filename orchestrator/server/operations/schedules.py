@@ -53,6 +53,14 @@ _HISTORY: Final = """
     ORDER BY fire_us DESC, origin LIMIT :limit
 """
 _NEWEST: Final = f"{2**62}."
+HISTORY_KEPT_DAYS: Final = 90.0
+_DAY_US: Final = 24 * 3600 * 1_000_000
+_FORGET: Final = """
+    DELETE FROM schedule_fire WHERE schedule_id = :id AND fire_us < :before AND fire_us < (
+        SELECT max(newest.fire_us) FROM schedule_fire AS newest WHERE newest.schedule_id = :id
+    )
+"""
+"""All but the newest: a schedule for once a year tells what came of the last time."""
 LOOKED_THROUGH: Final = 1000
 """Moments that a preview looks through: most of them may be left out by local time."""
 
@@ -61,13 +69,13 @@ def add_schedule(
     tx: Transaction, *, schedule_id: str, owner: str, spec: ScheduleSpec
 ) -> ScheduleView:
     """Keep a new schedule. The same once more is the same; another one of that name is refused."""
-    check_spec(spec, now_us=tx.now_us)
     known = tx.row(f"SELECT {COLUMNS} FROM schedule WHERE name = :name", name=spec.name)
     if known is not None:
         schedule = schedule_of(known)
         if schedule.spec == spec and schedule.owner == owner:
             return _view(tx, schedule)
         raise _taken(spec.name)
+    check_spec(spec, now_us=tx.now_us)
     if tx.tuples("SELECT count(*) FROM schedule")[0][0] >= limits.SCHEDULES:
         raise RequestInvalid(
             f"there are {limits.SCHEDULES} schedules already, and no more are kept",
@@ -159,6 +167,13 @@ def resume_schedule(tx: Transaction, name: str) -> ScheduleView:
 def delete_schedule(tx: Transaction, name: str) -> None:
     """Forget a schedule and its history. Jobs that it has submitted stay."""
     tx.execute("DELETE FROM schedule WHERE id = :id", id=find_schedule(tx, name).id)
+
+
+def forget_fires(tx: Transaction) -> int:
+    """Forget what became of moments long ago; return of how many lines."""
+    before = tx.now_us - round(HISTORY_KEPT_DAYS * _DAY_US)
+    found = tx.tuples("SELECT id FROM schedule ORDER BY id")
+    return tx.many(_FORGET, [{"id": schedule_id, "before": before} for (schedule_id,) in found])
 
 
 def pass_over_all(tx: Transaction) -> None:

@@ -26,6 +26,7 @@ from orchestrator.server.operations.retention import (
     forgettable_jobs,
     idle_lines,
 )
+from orchestrator.server.operations.schedules import forget_fires
 from orchestrator.server.output_log import OutputFiles
 from orchestrator.server.store.interface import Reader, Store
 
@@ -76,6 +77,7 @@ class Housekeeping:
         await self._idle_lines()
         await self._store.write(forget_turns)
         await self._store.write(forget_sessions)
+        await self._store.write(forget_fires)
         if jobs or files:
             logs.event(_LOGGER, logging.INFO, "housekeeping.done", jobs=jobs, files=files)
 

@@ -78,6 +78,15 @@ async def test_a_clock_that_runs_ahead_and_comes_back(bench: Bench, ahead_s: flo
     assert again == (0 if ahead_s == 2 * HOUR_S else 1)
 
 
+async def test_a_clock_of_before_adds_no_moment(bench: Bench) -> None:
+    """An interval begins one interval after it was made, also for a clock that is set back."""
+    await bench.add(overlap="allow")
+    await bench.at(-0.5 * HOUR_S)
+
+    assert await bench.at(0) == 0
+    assert await bench.at(HOUR_S) == 1
+
+
 async def test_a_moment_that_a_clock_took_away_comes_after_all(bench: Bench) -> None:
     """What was given up because a clock ran ahead fires when its time really comes."""
     await bench.add(misfire="skip", overlap="allow")
