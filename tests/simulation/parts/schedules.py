@@ -61,7 +61,7 @@ class Moments:
         self._db = scene.database
 
     def check(self) -> None:
-        """Look at all of them (G18)."""
+        """Look at all of them (J21 of the mission)."""
         for schedule_id, text, anchor_us, due_us in self._db.rows(
             "SELECT id, spec, anchor_us, due_us FROM schedule"
         ):
@@ -82,13 +82,13 @@ class Moments:
         ):
             self._world.sometimes(f"a moment of a schedule is {outcome}")
             if recorded_us < fire_us:
-                self._world.violated("G18", f"{schedule_id} told of {fire_us} before it came")
+                self._world.violated("J21", f"{schedule_id} told of {fire_us} before it came")
             told |= {at for at in wanted if fire_us <= at <= (through_us or fire_us)}
             if fire_us not in wanted:
-                self._world.violated("G18", f"{schedule_id} has no moment {fire_us}")
+                self._world.violated("J21", f"{schedule_id} has no moment {fire_us}")
         if told != wanted:
             lost = sorted(wanted - told)
-            self._world.violated("G18", f"{schedule_id} is silent of {len(lost)}: {lost[:3]}")
+            self._world.violated("J21", f"{schedule_id} is silent of {len(lost)}: {lost[:3]}")
 
     def _check_jobs(self) -> None:
         """Each fire has one job, and no job of a schedule is without its fire."""
@@ -100,4 +100,4 @@ class Moments:
             )
         ]
         if len(fired) != len(set(fired)) or set(fired) != jobs:
-            self._world.violated("G18", f"{len(jobs)} jobs of schedules, and {len(fired)} fires")
+            self._world.violated("J21", f"{len(jobs)} jobs of schedules, and {len(fired)} fires")
