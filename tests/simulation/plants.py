@@ -343,7 +343,7 @@ def known_digest(patches: Patches) -> None:
     patches.set(tail, "_granted", goes_on)
 
 
-async def only_sessions(store: Any, _manifest: Any) -> int:
+async def only_sessions(store: Any, _manifest: Any, *, leap: int) -> int:
     """Bring a backup back, and let its jobs go on by themselves."""
     await store.write(operations.restoration.end_sessions)
     return 0

@@ -5,6 +5,7 @@ since, so people look first. The words of the first keys are in no backup: those
 on working, and new ones are written beside them.
 """
 
+import secrets
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -40,7 +41,7 @@ from orchestrator.server.backup.manifest import (
     parse,
     require_name,
 )
-from orchestrator.server.operations.restoration import end_sessions, hold_restored
+from orchestrator.server.operations.restoration import LEAP, end_sessions, hold_restored
 from orchestrator.server.operations.schedules import pass_over_all
 from orchestrator.server.store.interface import Store
 from orchestrator.server.store.opening import open_store
@@ -150,7 +151,7 @@ async def _settled(
 ) -> int:
     store = await anyio.to_thread.run_sync(open_store, database, path, clock)
     try:
-        held = await hold_all(store, manifest)
+        held = await hold_all(store, manifest, leap=secrets.randbelow(LEAP))
         if keys is not None:
             await provide_more_keys(store, keys, clock)
         return held
@@ -158,9 +159,10 @@ async def _settled(
         await store.aclose()
 
 
-async def hold_all(store: Store, manifest: Manifest | None) -> int:
+async def hold_all(store: Store, manifest: Manifest | None, *, leap: int) -> int:
     """End every session and hold every job that was not over; return how many were not.
 
+    `leap` is a number below `LEAP`, another one for each restore: no two number tries alike.
     Nor is a moment of a schedule made up for that has come since: somebody has seen to it then.
     """
     await store.write(end_sessions)
@@ -168,7 +170,9 @@ async def hold_all(store: Store, manifest: Manifest | None) -> int:
     made_at = None if manifest is None else manifest.made_at
     held, after = 0, ""
     while True:
-        some, after = await store.write(partial(hold_restored, after=after, made_at=made_at))
+        some, after = await store.write(
+            partial(hold_restored, after=after, made_at=made_at, leap=leap)
+        )
         held += some
         if not some:
             return held

@@ -28,6 +28,8 @@ from orchestrator.server.store.pairs import Pair, tuples_of_pairs
 
 BATCH: Final = 500
 """Jobs in one go."""
+LEAP: Final = 1 << 20
+"""Below this a restore draws how far it numbers on; a million numbers are a quarter of an hour."""
 _NOT_OVER: Final = ", ".join(f"'{state}'" for state in sorted(set(JobState) - TERMINAL))
 _SELECT: Final = f"""
     SELECT {JOB_COLUMNS}, {ATTEMPT_COLUMNS}, job.held_due_us, job.run_at_us
@@ -59,22 +61,32 @@ def end_sessions(tx: Transaction) -> None:
     tx.execute("DELETE FROM session_requirement")
 
 
-def hold_restored(tx: Transaction, *, after: str, made_at: datetime | None) -> tuple[int, str]:
+def hold_restored(
+    tx: Transaction, *, after: str, made_at: datetime | None, leap: int
+) -> tuple[int, str]:
     """Hold some of the jobs that were not over when the backup was made at `made_at`.
 
     Return how many, and behind which id to go on: until there are none. What was being cancelled is
     cancelled, because that was promised.
+
+    Tries are numbered on from the moment of the restore in milliseconds, and from `leap` behind it:
+    a number below `LEAP` that is drawn anew for each restore. The moment alone is not enough, since
+    a clock may be set back between two restores, and the second would give the first one's numbers.
     """
     rows = tx.tuples(_SELECT, after=after, limit=BATCH)
     changes = Changes(tx)
-    kept = [_restored(tx, changes, values, made_at) for values in rows]
+    kept = [_restored(tx, changes, values, made_at, leap) for values in rows]
     changes.save()
     tx.many(_KEEP, kept)
     return len(rows), rows[-1][0] if rows else after
 
 
 def _restored(
-    tx: Transaction, changes: Changes, values: Sequence[Any], made_at: datetime | None
+    tx: Transaction,
+    changes: Changes,
+    values: Sequence[Any],
+    made_at: datetime | None,
+    leap: int,
 ) -> dict[str, Value]:
     """Decide about one job; return what it keeps while it is held."""
     job, due_us = JobRecord.of(values), values[JOB_WIDTH + ATTEMPT_WIDTH]
@@ -92,7 +104,8 @@ def _restored(
         attempt.reason = Reason.RESTORED
         attempt.message = "it was under way when the backup was made; what came of it is not in it"
         changes.end(Held(job, attempt), Outcome.INDETERMINATE, change)
-    return {"job_id": job.id, "due_us": due_us, "floor": max(job.attempt, tx.now_us // 1000)}
+    floor = max(job.attempt, tx.now_us // 1000) + leap
+    return {"job_id": job.id, "due_us": due_us, "floor": floor}
 
 
 def note_unknown(

@@ -18,6 +18,7 @@ from orchestrator.server.backup.restoring import hold_all, settle
 from orchestrator.server.operations.hold import hold, release
 from orchestrator.server.operations.restoration import BATCH
 from orchestrator.server.operations.submit import submit
+from orchestrator.server.store.interface import Transaction
 from orchestrator.server.store.postgres import open_postgres
 from tests.integration.store.world import Worker, World, ended, held, live
 from tests.support.builders import command
@@ -26,9 +27,9 @@ from tests.support.postgres import PostgresServer
 LATER = "2100-01-01T00:00:00Z"
 
 
-async def restore(world: World) -> int:
+async def restore(world: World, leap: int = 0) -> int:
     """Take the database for a backup's."""
-    return await hold_all(world.store, None)
+    return await hold_all(world.store, None, leap=leap)
 
 
 async def let_go(world: World, job_id: str) -> JobView:
@@ -212,6 +213,36 @@ async def test_no_number_of_a_try_comes_twice(world: World, worker: Worker) -> N
     assert await worker.claim(number=1) == [second]
     await worker.report(ended(second))
     assert (await world.job(job.id)).state is JobState.SUCCEEDED
+
+
+async def test_no_number_comes_twice_although_the_clock_was_set_back(
+    world: World, worker: Worker
+) -> None:
+    """Two restores of one moment number apart: a clock alone cannot tell them from each other."""
+    job = await world.submit()
+    began = world.clock.seconds
+
+    async def brought_back(leap: int) -> int:
+        world.clock.seconds = began
+        await world.write(partial(_forget_numbers, job_id=job.id))
+        await restore(world, leap)
+        await let_go(world, job.id)
+        await worker.connect()
+        return (await worker.claim_one()).attempt
+
+    first, second = await brought_back(3), await brought_back(70_000)
+
+    assert second - first == 70_000 - 3
+
+
+def _forget_numbers(tx: Transaction, *, job_id: str) -> None:
+    """Make of a job what it was when its backup was made: no try of it was given to anybody."""
+    tx.execute(
+        "UPDATE job SET attempt = 0, attempt_floor = NULL, session_id = NULL, worker_id = NULL, "
+        "state = 'queued' WHERE id = :job_id",
+        job_id=job_id,
+    )
+    tx.execute("DELETE FROM attempt WHERE job_id = :job_id", job_id=job_id)
 
 
 async def test_a_job_that_is_let_go_waits_for_what_it_waited_for(world: World) -> None:

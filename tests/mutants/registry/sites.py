@@ -71,10 +71,21 @@ MUTANTS: Final = (
         name="numbers-of-tries-come-twice",
         breaks=("G20.3", "G4.7"),
         file=f"{_OPERATIONS}/restoration.py",
-        old='"floor": max(job.attempt, tx.now_us // 1000)}',
-        new='"floor": job.attempt}',
+        old="    floor = max(job.attempt, tx.now_us // 1000) + leap\n",
+        new="    floor = job.attempt\n",
         tests=tests_in(
             "integration/store/test_restoration.py", "test_no_number_of_a_try_comes_twice"
+        ),
+    ),
+    Mutant(
+        name="numbers-of-tries-by-the-clock-alone",
+        breaks=("G20.3", "G4.7"),
+        file=f"{_OPERATIONS}/restoration.py",
+        old="    floor = max(job.attempt, tx.now_us // 1000) + leap\n",
+        new="    floor = max(job.attempt, tx.now_us // 1000)\n",
+        tests=tests_in(
+            "integration/store/test_restoration.py",
+            "test_no_number_comes_twice_although_the_clock_was_set_back",
         ),
     ),
     Mutant(

@@ -26,6 +26,7 @@ from orchestrator.server.operations.ownership import AttemptKey
 from orchestrator.server.operations.repeat import repeat
 from orchestrator.server.operations.report import report
 from orchestrator.server.operations.requirements import session_requirements
+from orchestrator.server.operations.restoration import LEAP
 from orchestrator.server.operations.schedules import add_schedule
 from orchestrator.server.operations.sessions import goodbye, open_session
 from orchestrator.server.operations.submit import submit
@@ -133,7 +134,8 @@ class Server:
         backup.bring_back(self.database, self.machine.disk)
         if self.checkers is not None:
             self.checkers.brought_back()
-        count = await hold_all(SimStore(self.world, self, process), None)
+        leap = self.world.ids.randrange(LEAP)
+        count = await hold_all(SimStore(self.world, self, process), None, leap=leap)
         self.world.note("brought back", backup.number, count)
         self.world.sometimes("a backup is brought back")
         if self.checkers is not None:

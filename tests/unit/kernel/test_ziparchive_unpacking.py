@@ -2,6 +2,7 @@
 
 import io
 import random
+import shutil
 import stat
 import struct
 import threading
@@ -148,6 +149,7 @@ def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
     assert list(outside.iterdir()) == []
 
 
+@pytest.mark.timeout(60)  # twelve thousand files are made, and removed again
 def test_swapping_folders_for_links_leads_nothing_outside(tmp_path: Path) -> None:
     """However a folder is swapped for a link while we unpack, no byte lands outside."""
     items = [Item(f"d{n % 7}/e/f{n}", b"x" * 3000) for n in range(120)]
@@ -184,8 +186,9 @@ def test_swapping_folders_for_links_leads_nothing_outside(tmp_path: Path) -> Non
     assert list(outside.iterdir()) == []
 
 
+@pytest.mark.timeout(60)
 def test_flipped_bytes_are_refused_or_harmless(tmp_path: Path) -> None:
-    """Of two thousand damaged archives each is refused cleanly or unpacks inside, within limits."""
+    """Of a thousand damaged archives each is refused cleanly or unpacks inside, within limits."""
     chance = random.Random(7)
     sound = archive(
         Item("src/", b"", mode=stat.S_IFDIR | 0o755),
@@ -195,7 +198,7 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path: Path) -> None:
     )
     assert check(_written(tmp_path, sound)).files == 3
     outcomes = {True: 0, False: 0}
-    for number in range(2000):
+    for number in range(1000):
         damaged = bytearray(sound)
         for _ in range(chance.choice((1, 1, 2, 8))):
             damaged[chance.randrange(len(damaged))] = chance.randrange(256)
@@ -209,8 +212,7 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path: Path) -> None:
             outcomes[False] += 1
             assert list(into.iterdir()) == []
         assert time.monotonic() - begun < 2
+        shutil.rmtree(into)
 
-    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("into")) == [
-        "upload.zip"
-    ]
-    assert outcomes[False] > 1000
+    assert [path.name for path in tmp_path.iterdir()] == ["upload.zip"]
+    assert outcomes[False] > 500

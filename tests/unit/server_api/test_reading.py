@@ -88,7 +88,7 @@ def test_a_repeated_key_is_found_in_linear_time() -> None:
 
 def test_every_fault_is_told_at_once() -> None:
     """A request with several faults is answered with all of them, in one go."""
-    body = b'{"kind":7,"tiemout_s":1,"priority":1000,"requires":{"tags":"x"}}'
+    body = b'{"kind":7,"tiemout_s":1,"priority":1000,"requires":{"tags":7}}'
 
     with pytest.raises(RequestInvalid) as refused:
         parse(JobSpec, body)
