@@ -140,6 +140,8 @@ class Server:
         self.world.sometimes("a backup is brought back")
         if self.checkers is not None:
             self.checkers.held_back()
+        # One that was made since is of what is no more: nobody brings back what he went back from.
+        del self.backups[backup.number + 1 :]
         self._wanted = None
 
     async def _live(self, process: Process) -> None:
