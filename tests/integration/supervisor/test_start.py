@@ -221,7 +221,7 @@ def test_the_same_port_is_kept_over_a_restart_of_the_server(tmp_path: Path) -> N
         os.kill(here.pid_of("small_server"), 9)
 
         here.wait_for("server ready", count=2)
-        assert here.journal()[-1] == f"server ready on {url.removeprefix('http://')}"
+        assert here.journal().count(f"server ready on {url.removeprefix('http://')}") == 2
 
 
 def test_a_given_port_is_used(tmp_path: Path) -> None:
