@@ -106,6 +106,7 @@ root.members = {
     "upgrade": f"{_MACHINE}.upgrade:upgrade",
     "jobs": f"{_COMMANDS}.jobs:jobs",
     "schedules": f"{_COMMANDS}.schedules:schedules",
+    "batches": f"{_COMMANDS}.batches:batches",
     "workers": f"{_COMMANDS}.workers:workers",
     "server": f"{_COMMANDS}.server:server",
 }

@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -229,8 +229,8 @@ PARAMS: dict[str, type[Request]] = {"command": CommandParams, "delay": DelayPara
 """The params model of each built-in kind."""
 
 
-class JobSpec(Request):
-    """What somebody asked for. It never changes once it is accepted."""
+class JobFields(Request):
+    """What somebody asks of one job, but for the jobs that it depends on."""
 
     kind: Kind
     params: dict[str, Any] = Field(default={})
@@ -242,7 +242,6 @@ class JobSpec(Request):
     expires_at: Moment | None = None
     queue_ttl_s: float | None = Field(default=None, gt=0, le=limits.TIMEOUT_MAX_S)
     deadline_s: float | None = Field(default=None, gt=0, le=limits.TIMEOUT_MAX_S)
-    depends_on: Dependencies = Field(default=[])
     # A factory, because pydantic copies a default that holds a list deeply: 11 µs of every submit.
     requires: Requirements = Field(default_factory=Requirements)
     timeout_s: float = Field(default=limits.TIMEOUT_DEFAULT_S, gt=0, le=limits.TIMEOUT_MAX_S)
@@ -263,7 +262,7 @@ class JobSpec(Request):
     labels: dict[Label, Label] = Field(default={}, max_length=limits.LABELS)
 
     @model_validator(mode="after")
-    def _once(self) -> "JobSpec":
+    def _once(self) -> Self:
         if self.execution is Execution.AT_MOST_ONCE:
             if self.retry.max_attempts > 1:
                 msg = "an at_most_once job is never started again: leave retry out"
@@ -274,7 +273,7 @@ class JobSpec(Request):
         return self
 
     @model_validator(mode="after")
-    def _in_time(self) -> "JobSpec":
+    def _in_time(self) -> Self:
         if self.expires_at is not None and self.queue_ttl_s is not None:
             msg = "give either expires_at (a moment) or queue_ttl_s (from the submit on)"
             raise ValueError(msg)
@@ -291,6 +290,12 @@ class JobSpec(Request):
         return limits.LOST_DEFAULT if self.max_lost is None else self.max_lost
 
     _short = field_validator("labels")(short)
+
+
+class JobSpec(JobFields):
+    """What somebody asked for. It never changes once it is accepted."""
+
+    depends_on: Dependencies = Field(default=[])
 
 
 class HoldRequest(Request):

@@ -64,6 +64,7 @@ class JobView(Reply):
     run_at: datetime | None = None
     expires_at: datetime | None = None
     deadline_at: datetime | None = None
+    batch_id: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     worker: str | None = None

@@ -158,6 +158,14 @@ class Execution(StrEnum):
     AT_MOST_ONCE = "at_most_once"
 
 
+class BatchState(StrEnum):
+    """Whether a batch takes more jobs, or was ended."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    CANCELLED = "cancelled"
+
+
 class WaitsFor(StrEnum):
     """What a dependency waits for: that a job succeeds, or that it is over in whatever way."""
 

@@ -27,6 +27,7 @@ from orchestrator.server.api.problems import (
 )
 from orchestrator.server.api.routes import (
     amendments,
+    batches,
     events,
     files,
     health,
@@ -70,6 +71,7 @@ def framework_application(services: Services) -> FastAPI:
         jobs,
         amendments,
         repeats,
+        batches,
         schedules,
         events,
         output,

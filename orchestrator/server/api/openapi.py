@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from orchestrator.protocol.batches import AppendRequest, BatchOrder, BatchRequest
 from orchestrator.protocol.jobs import (
     PARAMS,
     AmendRequest,
@@ -80,6 +81,7 @@ def _schemas() -> dict[str, Any]:
     models: list[type[BaseModel]] = [JobSpec, AmendRequest, CancelRequest, HoldRequest]
     models += [RetryRequest, TrustRequest, Problem]
     models += [ScheduleSpec, SchedulePatch, *PARAMS.values()]
+    models += [BatchRequest, AppendRequest, BatchOrder]
     for call in CALLS:
         models += [model for model in (call.takes, call.gives) if model is not None]
     unique = list(dict.fromkeys(models))

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from orchestrator.core.job import CancelAsked, decide
+from orchestrator.core.job import CancelAsked, Change, decide
 from orchestrator.kernel.errors import NotFound
 from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol.views import JobView
@@ -33,24 +33,30 @@ def cancel(
     change = decide(job.rules(), CancelAsked(force=force), now_us=tx.now_us)
     if change.path:
         changes = Changes(tx)
-        if job.session_id is not None:
-            changes.announce(OrderPending(job.session_id))
         words = encoded({"by": by, "comment": comment, "force": force or None})
         if force and job.session_id is not None:
+            changes.announce(OrderPending(job.session_id))
             held = held_of(tx.tuples(_SELECT_HELD, job_id=job_id)[0])
             changes.tell(held.job, JobEventType.CANCEL_REQUESTED, data=words)
             held.attempt.reason = Reason.CANCELLED_BY_USER
             held.attempt.message = "ended by force: nobody has seen its processes end"
             changes.end(held, Outcome.INDETERMINATE, change)
         else:
-            changes.tell(job, JobEventType.CANCEL_REQUESTED, data=words)
-            changes.become(job, change)
+            order(changes, job, change, words)
         changes.save()
     view = view_job(tx, job_id)
     if view is None:
         raise not_found(job_id)
     reached("cancel.before_commit")
     return view
+
+
+def order(changes: Changes, job: JobRecord, change: Change, words: str | None) -> None:
+    """Let a job be cancelled or cancelling as was decided, and its worker hear of it."""
+    if job.session_id is not None:
+        changes.announce(OrderPending(job.session_id))
+    changes.tell(job, JobEventType.CANCEL_REQUESTED, data=words)
+    changes.become(job, change)
 
 
 def not_found(job_id: str) -> NotFound:

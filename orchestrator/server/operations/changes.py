@@ -19,6 +19,7 @@ from orchestrator.kernel.errors import invariant
 from orchestrator.protocol.base import moment
 from orchestrator.protocol.words import JobEventType, JobState, Outcome, PendingReason, Reason
 from orchestrator.server.facts import Claimable, Fact, JobChanged, Scheduled
+from orchestrator.server.operations.batch_rows import stop_failing
 from orchestrator.server.operations.breakers import Over, note_ends
 from orchestrator.server.operations.dead_letters import mark_dead
 from orchestrator.server.operations.dependents import FAN_OUT, Following, following, forget
@@ -95,6 +96,7 @@ class Changes:
         self._unbound: list[str] = []
         self._awaited: list[str] = []
         self._over: list[Over] = []
+        self._failing: set[str] = set()
 
     def tell(
         self,
@@ -165,6 +167,9 @@ class Changes:
             self._unbound.append(job.id)
         if job.awaited:
             self._awaited.append(job.id)
+        is_own = change.state is JobState.FAILED and change.reason is not Reason.DEPENDENCY_FAILED
+        if is_own and job.batch_id is not None:
+            self._failing.add(job.batch_id)
 
     def _watch_moments(self, job: JobRecord, change: Change) -> None:
         """Let a job that may have begun not expire, and one that is being ended not be late."""
@@ -251,14 +256,17 @@ class Changes:
             self._tx.announce(fact)
         if self._unbound:
             forget(self._tx, self._unbound)
+        if self._failing:
+            stop_failing(self._tx, sorted(self._failing))
         self._clear()
 
     def _clear(self) -> None:
         """Begin anew, but for what is to be followed."""
         self._jobs, self._attempts, self._touched = {}, {}, {}
         self._events, self._facts, self._dead, self._unbound = [], [], [], []
-        self._over = []
+        self._over, self._lines = [], set()
         self._claimable = Counter()
+        self._failing = set()
 
     def _freed(self) -> list[tuple[int, str]]:
         """Return the line and the queue of each job that had an attempt and has none any more."""

@@ -61,6 +61,8 @@ class Parent(NamedTuple):
 
 
 Parents = Mapping[str, Parent]
+NEW: Final = Parent(None, JobState.QUEUED, None, None)
+"""A job that is just being taken in."""
 
 
 def parents_of(reader: Reader, wanted: Sequence[Dependency]) -> Parents:

@@ -21,9 +21,9 @@ JOB_COLUMNS: Final = """
     job.id, job.state, job.attempt, job.session_id, job.worker_id, job.requirement_id, job.priority,
     job.rank, job.due_us, job.failures, job.lost, job.max_lost, job.retry, job.event_seq,
     job.started_us, job.execution, job.reason, job.awaited, job.expires_us, job.deadline_us,
-    job.line_id, job.queue
+    job.line_id, job.queue, job.batch_id
 """
-JOB_WIDTH: Final = 22
+JOB_WIDTH: Final = 23
 ATTEMPT_COLUMNS: Final = """
     attempt.number, attempt.session_id, attempt.worker_id, attempt.claim_number,
     attempt.claimed_us, attempt.started_us, attempt.pid, attempt.outcome, attempt.reason,
@@ -68,6 +68,7 @@ class JobRecord:
     deadline_us: int | None
     line_id: int
     queue: str
+    batch_id: str | None
     was: tuple[JobState, str, int] = field(init=False)
     pending_reason: PendingReason | None = None
     message: str | None = None

@@ -1,5 +1,7 @@
 """Make a new job out of one that is over: a finished job itself never changes."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from orchestrator.core.job_lifecycle import TERMINAL
@@ -36,21 +38,30 @@ def repeat(
             f"{job_id} is {state}, and only what is over can be repeated",
             hint=f"wait for its end, or cancel it: orchestrator jobs cancel {job_id}",
         )
-    wanted = renewed(tx, JobSpec.model_validate_json(asked)) if spec is None else spec
+    wanted = spec
+    if wanted is None:
+        old = JobSpec.model_validate_json(asked)
+        wanted = renewed(old, parents_of(tx, old.depends_on), now_us=tx.now_us)
     return submit(tx, job_id=new_id, owner=owner, spec=wanted, retry_of=job_id)
 
 
-def renewed(tx: Transaction, spec: JobSpec) -> JobSpec:
-    """Return what a job asked for, without what is over by now."""
-    if not spec.depends_on and spec.expires_at is None:
-        return spec
-    known = parents_of(tx, spec.depends_on)
-    still_open = [one for one in spec.depends_on if _is_open(known, one.job)]
+def renewed(
+    spec: JobSpec,
+    known: Parents,
+    *,
+    now_us: int,
+    successors: Mapping[str, str] = MappingProxyType({}),
+) -> JobSpec:
+    """Return what a job asked for, without what is over by now.
+
+    What it depended on may have a successor, which is then depended on in its place.
+    """
+    depends_on = []
+    for one in spec.depends_on:
+        job_id = successors.get(one.job, one.job)
+        if job_id in known and known[job_id].state not in TERMINAL:
+            depends_on.append(one.model_copy(update={"job": job_id}))
     expires_at = spec.expires_at
-    if expires_at is not None and microseconds(expires_at) <= tx.now_us:
+    if expires_at is not None and microseconds(expires_at) <= now_us:
         expires_at = None
-    return spec.model_copy(update={"depends_on": still_open, "expires_at": expires_at})
-
-
-def _is_open(known: Parents, job_id: str) -> bool:
-    return job_id in known and known[job_id].state not in TERMINAL
+    return spec.model_copy(update={"depends_on": depends_on, "expires_at": expires_at})

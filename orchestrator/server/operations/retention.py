@@ -25,6 +25,8 @@ LINES: Final = 1000
 """In one go: each is a row or two."""
 FILE_KEPT_DAYS: Final = 7.0
 SESSION_KEPT_DAYS: Final = 30.0
+BATCH_KEPT_DAYS: Final = 30.0
+"""From its beginning, when no job of it is left."""
 _DAY_US: Final = 24 * 3600 * 1_000_000
 
 _SETTLED: Final = """
@@ -67,6 +69,10 @@ _OLD_SESSIONS: Final = """
             SELECT 1 FROM worker
             WHERE worker.id = session.worker_id AND worker.session_id = session.id
         )
+"""
+_OLD_BATCHES: Final = """
+    DELETE FROM batch WHERE created_us < :before
+        AND NOT EXISTS (SELECT 1 FROM job WHERE job.batch_id = batch.id)
 """
 _IDLE_LINES: Final = "SELECT id FROM line WHERE used_us < :before"
 _WANTED_LINES: Final = f"""
@@ -188,3 +194,8 @@ def forget_turns(tx: Transaction) -> None:
 def forget_sessions(tx: Transaction) -> None:
     """Delete old sessions."""
     tx.execute(_OLD_SESSIONS, before=tx.now_us - round(SESSION_KEPT_DAYS * _DAY_US))
+
+
+def forget_batches(tx: Transaction) -> None:
+    """Delete old batches of which no job is left, also those that nobody ever closed."""
+    tx.execute(_OLD_BATCHES, before=tx.now_us - round(BATCH_KEPT_DAYS * _DAY_US))

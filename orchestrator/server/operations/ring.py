@@ -6,8 +6,8 @@ The alarm asks for it when the earliest of those moments comes. Each part does a
 from typing import Final
 
 from orchestrator.core.job import NeverStarted, TimeRanOut, decide
-from orchestrator.protocol.words import JobEventType, JobState, Reason
-from orchestrator.server.facts import OrderPending
+from orchestrator.server.operations.batches import stop_some
+from orchestrator.server.operations.cancel import order
 from orchestrator.server.operations.changes import Changes, encoded
 from orchestrator.server.operations.dependents import take_due
 from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord
@@ -31,12 +31,13 @@ _NEXT: Final = (
     "SELECT min(deadline_us) FROM job WHERE deadline_us IS NOT NULL",
     # Any moment that has passed means: at once.
     "SELECT min(0) FROM dependency_due",
+    "SELECT min(0) FROM batch WHERE stopping_before IS NOT NULL",
 )
 
 
 def ring(tx: Transaction) -> bool:
     """Do what its moment has come for; tell whether there may be more of it."""
-    more = [_expire(tx), _end_late(tx), _follow_left(tx), queue_due(tx)]
+    more = [_expire(tx), _end_late(tx), stop_some(tx), _follow_left(tx), queue_due(tx)]
     return any(more)
 
 
@@ -63,16 +64,12 @@ def _end_late(tx: Transaction) -> bool:
     """End jobs that are not over in time; what runs of them is cancelled first."""
     rows = tx.tuples(_SELECT_LATE, now=tx.now_us, limit=BATCH)
     changes = Changes(tx)
+    words = encoded({"by": "policy", "comment": "its deadline_s is over"})
     for row in rows:
         job = JobRecord.of(row)
         change = decide(job.rules(), TimeRanOut(), now_us=tx.now_us)
-        if change.state is JobState.CANCELLING:
-            words = encoded({"by": "policy", "comment": str(Reason.TIMEOUT_TOTAL)})
-            changes.tell(job, JobEventType.CANCEL_REQUESTED, data=words)
-            if job.session_id is not None:
-                changes.announce(OrderPending(job.session_id))
         job.message = "it was not over within its deadline_s"
-        changes.become(job, change)
+        order(changes, job, change, words)
     changes.save()
     return len(rows) == BATCH
 

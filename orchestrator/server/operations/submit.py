@@ -8,6 +8,7 @@ from pydantic_core import to_json
 from orchestrator.core.dependencies import Verdict
 from orchestrator.core.job import DependencyFailed
 from orchestrator.core.lease import patience_us
+from orchestrator.core.line import Line
 from orchestrator.core.rank import rank
 from orchestrator.core.summary import summary
 from orchestrator.kernel.errors import RequestInvalid
@@ -19,7 +20,7 @@ from orchestrator.protocol.words import JobEventType, JobState, PendingReason
 from orchestrator.server.facts import Claimable, JobChanged, Scheduled
 from orchestrator.server.operations.changes import INSERT_EVENT, Changes, encoded
 from orchestrator.server.operations.concurrency import make_way
-from orchestrator.server.operations.dependencies import Needs, keep, needs_of
+from orchestrator.server.operations.dependencies import NOTHING, Needs, keep, needs_of
 from orchestrator.server.operations.dependents import Following
 from orchestrator.server.operations.jobs import view_job
 from orchestrator.server.operations.lines import enter_line
@@ -28,20 +29,51 @@ from orchestrator.server.operations.pending import why_new
 from orchestrator.server.operations.queues import with_defaults
 from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord, stored_policy
 from orchestrator.server.operations.unique import find_room, keep_key
-from orchestrator.server.store.interface import Transaction
+from orchestrator.server.store.interface import Transaction, Value
 
 _INSERT_JOB: Final = """
     INSERT INTO job (id, owner, kind, name, labels, priority, requirement_id, retry, max_lost,
         execution, reattach_us, run_at_us, created_us, state, pending_reason, rank, due_us,
-        event_seq, retry_of, summary, expires_us, deadline_us, queue, line_id)
+        event_seq, retry_of, summary, expires_us, deadline_us, queue, line_id, batch_id)
     VALUES (:id, :owner, :kind, :name, :labels, :priority, :requirement_id, :retry, :max_lost,
         :execution, :reattach_us, :run_at_us, :created_us, :state, :pending_reason, :rank, :due_us,
-        1, :retry_of, :summary, :expires_us, :deadline_us, :queue, :line_id)
+        1, :retry_of, :summary, :expires_us, :deadline_us, :queue, :line_id, :batch_id)
 """
 _SELECT_NEW: Final = f"SELECT {JOB_COLUMNS} FROM job WHERE id = :job_id"
 _INSERT_SPEC: Final = "INSERT INTO job_spec (job_id, spec) VALUES (:job_id, :spec)"
 _USE_FILE: Final = "UPDATE file SET used_us = :now WHERE sha256 = :sha256"
 _INSERT_FILE: Final = "INSERT INTO job_file (job_id, sha256) VALUES (:job_id, :sha256)"
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job that is to be taken in; `needs` is what it depends on, as that is now."""
+
+    id: str
+    owner: str
+    spec: JobSpec
+    retry_of: str | None = None
+    batch_id: str | None = None
+    needs: Needs = NOTHING
+
+
+class Rows:
+    """Rows to be written in one go, each after those that it refers to."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[dict[str, Value]]] = {}
+
+    def add(self, sql: str, **params: Value) -> None:
+        """Have a statement run with these parameters."""
+        self._rows.setdefault(sql, []).append(params)
+
+    def write(self, tx: Transaction) -> None:
+        """Run the statements in the order in which the first row of each came."""
+        for sql, params in self._rows.items():
+            if len(params) == 1:
+                tx.execute(sql, **params[0])
+            else:
+                tx.many(sql, params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +98,34 @@ def submit(
     if existing is not None:
         return existing
     make_way(tx, spec, job_id=job_id)
-    return _take_in(tx, job_id=job_id, owner=owner, spec=spec, retry_of=retry_of)
-
-
-def _take_in(
-    tx: Transaction, *, job_id: str, owner: str, spec: JobSpec, retry_of: str | None
-) -> JobView:
-    run_at_us = None if spec.run_at is None else microseconds(spec.run_at)
     needs = needs_of(tx, spec.depends_on)
+    rows = Rows()
+    view, line, requirement = enter(tx, rows, NewJob(job_id, owner, spec, retry_of, needs=needs))
+    rows.write(tx)
+    keep_key(tx, spec, job_id=job_id)
+    if needs.blocks:
+        keep(tx, [(job_id, one) for one in needs.open])
+        fail_with(tx, job_id, needs)
+    reached("submit.before_commit")
+    if needs.failure is not None and (now := view_job(tx, job_id)) is not None:
+        return now
+    if view.pending_reason is not None:
+        return view
+    return view.model_copy(update={"pending_reason": why_new(tx, line, requirement)})
+
+
+def enter(tx: Transaction, rows: Rows, new: NewJob) -> tuple[JobView, Line, int]:
+    """Add a new job to the rows that are to be written, and tell of it.
+
+    Return it, the line in which it waits, and the number of what it requires.
+    """
+    job_id, owner, spec, needs, retry_of = new.id, new.owner, new.spec, new.needs, new.retry_of
+    run_at_us = None if spec.run_at is None else microseconds(spec.run_at)
     place = _place(tx.now_us, run_at_us, spec.priority, blocked=needs.blocks)
     moments = moments_of(spec, now_us=tx.now_us)
     said = summary(spec.params)
     line, requirement = enter_line(tx, spec, owner=owner)
-    tx.execute(
+    rows.add(
         _INSERT_JOB,
         id=job_id,
         owner=owner,
@@ -103,23 +150,19 @@ def _take_in(
         summary=said,
         expires_us=moments.expires_us,
         deadline_us=moments.deadline_us,
+        batch_id=new.batch_id,
     )
-    keep_key(tx, spec, job_id=job_id)
-    _keep_what_was_asked(tx, job_id, spec, encoded({"owner": owner, "retry_of": retry_of}))
+    told = encoded({"owner": owner, "retry_of": retry_of, "batch_id": new.batch_id})
+    _keep_what_was_asked(tx, rows, new, told)
     if place.state is JobState.QUEUED:
         tx.announce(Claimable(requirement, 1))
     _set_alarm(tx, place.due_us, moments.expires_us, moments.deadline_us)
-    if needs.blocks:
-        _wait(tx, job_id, needs)
-    reached("submit.before_commit")
-    if needs.failure is not None and (view := view_job(tx, job_id)) is not None:
-        return view
-    return JobView(
+    view = JobView(
         id=job_id,
         kind=spec.kind,
         name=spec.name,
         state=place.state,
-        pending_reason=place.pending_reason or why_new(tx, line, requirement),
+        pending_reason=place.pending_reason,
         priority=spec.priority,
         queue=spec.queue,
         owner=owner,
@@ -130,7 +173,9 @@ def _take_in(
         deadline_at=moment_or_none(moments.deadline_us),
         retry_of=retry_of,
         summary=said,
+        batch_id=new.batch_id,
     )
+    return view, line, requirement
 
 
 def _set_alarm(tx: Transaction, *moments: int | None) -> None:
@@ -139,25 +184,24 @@ def _set_alarm(tx: Transaction, *moments: int | None) -> None:
             tx.announce(Scheduled(moment_us))
 
 
-def _keep_what_was_asked(tx: Transaction, job_id: str, spec: JobSpec, told: str | None) -> None:
+def _keep_what_was_asked(tx: Transaction, rows: Rows, new: NewJob, told: str | None) -> None:
     """Store the spec, the first line of the timeline, and which files are the job's."""
-    tx.execute(_INSERT_SPEC, job_id=job_id, spec=spec.model_dump_json())
-    tx.execute(
+    rows.add(_INSERT_SPEC, job_id=new.id, spec=new.spec.model_dump_json())
+    rows.add(
         INSERT_EVENT,
-        job_id=job_id,
+        job_id=new.id,
         seq=1,
         at_us=tx.now_us,
         type=JobEventType.SUBMITTED.value,
         attempt=None,
         data=told,
     )
-    _refer_to_files(tx, job_id, spec)
-    tx.announce(JobChanged(job_id))
+    _refer_to_files(tx, rows, new)
+    tx.announce(JobChanged(new.id))
 
 
-def _wait(tx: Transaction, job_id: str, needs: Needs) -> None:
-    """Have a new job wait for what is open; or fail, or be held, for what has failed already."""
-    keep(tx, [(job_id, one) for one in needs.open])
+def fail_with(tx: Transaction, job_id: str, needs: Needs) -> None:
+    """Let a new job fail, or be held, if something that it depends on has failed already."""
     if needs.worst is Verdict.MET:
         return
     job = JobRecord.of(tx.tuples(_SELECT_NEW, job_id=job_id)[0])
@@ -177,16 +221,16 @@ def _place(now_us: int, run_at_us: int | None, priority: int, *, blocked: bool) 
     return _Place(JobState.QUEUED, None, None, rank(now_us, priority))
 
 
-def _refer_to_files(tx: Transaction, job_id: str, spec: JobSpec) -> None:
+def _refer_to_files(tx: Transaction, rows: Rows, new: NewJob) -> None:
     """Tie the job to its input files, or refuse it: it must run with exactly those bytes."""
     missing = []
     seen: set[str] = set()
-    for index, given in enumerate(spec.inputs):
+    for index, given in enumerate(new.spec.inputs):
         if given.file in seen:
             continue
         seen.add(given.file)
         if tx.execute(_USE_FILE, now=tx.now_us, sha256=given.file):
-            tx.execute(_INSERT_FILE, job_id=job_id, sha256=given.file)
+            rows.add(_INSERT_FILE, job_id=new.id, sha256=given.file)
         else:
             missing.append((f"inputs.{index}.file", "no file with this SHA-256 is stored"))
     if missing:

@@ -18,6 +18,7 @@ from orchestrator.server.files import FileStore
 from orchestrator.server.operations.files import find_file
 from orchestrator.server.operations.retention import (
     BATCH,
+    forget_batches,
     forget_files,
     forget_jobs,
     forget_lines,
@@ -78,6 +79,7 @@ class Housekeeping:
         await self._store.write(forget_turns)
         await self._store.write(forget_sessions)
         await self._store.write(forget_fires)
+        await self._store.write(forget_batches)
         if jobs or files:
             logs.event(_LOGGER, logging.INFO, "housekeeping.done", jobs=jobs, files=files)
 

@@ -26,11 +26,13 @@ FEW = (
     "2 CONSTANT ROWS",
 )
 """Tables that stay small, and the values that came with the statement."""
-INDEXES_OF_FEW = ("session_open", "job_held_by")
+INDEXES_OF_FEW = ("session_open", "job_held_by", "batch_stopping")
 """Indexes that hold only what is live now."""
 EXCUSED = {
     "SELECT_HELD": "the beginning of other statements",
     "SELECT_JOB": "the beginning of other statements; a list walks from the newest job on",
+    "SELECT_BATCH": "the beginning of other statements; a list walks from the newest batch on",
+    "_OLD_BATCHES": "once an hour, and each batch stands for many jobs",
     "_SELECT_DEAD": "an index of failed jobs alone, counted when somebody asks",
     "_OLD_SESSIONS": "once an hour, and sessions of a month are thousands",
 }

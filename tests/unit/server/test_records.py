@@ -20,7 +20,7 @@ from orchestrator.server.operations.records import (
 BACKOFF = RetryBackoff(initial_s=2.0, factor=3.0, max_s=60.0)
 RETRY = stored_policy(Retry(max_attempts=4, on=("exit:75", "timeout"), backoff=BACKOFF))
 POLICY = (1, 1, 3, RETRY, 8, 100, "at_most_once")
-PLACE = (21, "nightly")
+PLACE = (21, "nightly", None)
 JOB = ("job_1", "running", 2, "s1", "w1", 9, 5, 7, None, *POLICY, None, 1, 50, 60, *PLACE)
 ATTEMPT = (2, "s1", "w1", 6, 100, 110, 4711, None, None, None, None)
 

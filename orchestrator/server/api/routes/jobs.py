@@ -16,7 +16,7 @@ from orchestrator.kernel.errors import NotFound, RequestInvalid
 from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol import limits
 from orchestrator.protocol.ids import is_id
-from orchestrator.protocol.jobs import PARAMS, CancelRequest, JobSpec
+from orchestrator.protocol.jobs import PARAMS, CancelRequest, JobFields, JobSpec
 from orchestrator.protocol.views import Explanation, JobDetail, JobView, Page
 from orchestrator.protocol.words import JobState
 from orchestrator.server.access.doorkeeper import principal_of
@@ -195,7 +195,7 @@ def routes(services: Services) -> APIRouter:
     return router
 
 
-def check_kind(spec: JobSpec, *, size: int) -> None:
+def check_kind(spec: JobFields, *, size: int) -> None:
     """Refuse a kind that nobody knows, and params that its model refuses."""
     model = PARAMS.get(spec.kind)
     if model is None:

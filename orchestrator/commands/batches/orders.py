@@ -1,0 +1,86 @@
+"""`orchestrator batches close`, `cancel` and `retry-failed`: what is done to a batch as a whole."""
+
+import secrets
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.commands import output
+from orchestrator.commands.batches.pieces import BATCHES, batch_argument, counted, short
+from orchestrator.commands.options import Comment, json_option
+from orchestrator.commands.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from orchestrator.client.answers import Answer
+    from orchestrator.commands.remote import Remote
+
+
+@click.command()
+@batch_argument
+@json_option
+@click.pass_obj
+def close(surroundings: Surroundings, batch_id: str, *, as_json: bool) -> int:
+    """Let a batch take no more jobs, so that it can be done."""
+    with surroundings.connect() as remote:
+        answer = _order(remote, batch_id, "close", key=secrets.token_urlsafe(24))
+    return _told(answer, as_json=as_json)
+
+
+@click.command()
+@batch_argument
+@click.option("--comment", type=Comment(), help="Why, for those who look at the jobs later.")
+@json_option
+@click.pass_obj
+def cancel(surroundings: Surroundings, batch_id: str, comment: str | None, *, as_json: bool) -> int:
+    """End every job of a batch that is not over, and let it take no more."""
+    with surroundings.connect() as remote:
+        key = secrets.token_urlsafe(24)
+        answer = _order(remote, batch_id, "cancel", key=key, comment=comment)
+    return _told(answer, as_json=as_json)
+
+
+@click.command("retry-failed")
+@batch_argument
+@json_option
+@click.pass_obj
+def retry_failed(surroundings: Surroundings, batch_id: str, *, as_json: bool) -> int:
+    """Submit what failed, and was not tried again, as new jobs of the batch; print their ids."""
+    from orchestrator.protocol.batches import BatchReply
+
+    job_ids: list[str] = []
+    with surroundings.connect() as remote:
+        while True:
+            answer = _order(remote, batch_id, "retry-failed", key=secrets.token_urlsafe(24))
+            reply = answer.read(BatchReply)
+            job_ids += reply.job_ids
+            if not reply.more:
+                break
+    if as_json:
+        output.document({**reply.model_dump(mode="json"), "job_ids": job_ids})
+        return 0
+    for job_id in job_ids:
+        output.data(job_id)
+    output.say(f"{len(job_ids)} jobs of {batch_id} are tried again: {counted(reply)}")
+    return 0
+
+
+def _order(
+    remote: "Remote", batch_id: str, verb: str, *, key: str, comment: str | None = None
+) -> "Answer":
+    from orchestrator.commands.remote import again
+    from orchestrator.protocol.batches import BatchOrder
+
+    headers = {"Idempotency-Key": key}
+    order = BatchOrder(comment=comment)
+    return again(lambda: remote.api.post(f"{BATCHES}/{batch_id}/{verb}", order, headers=headers))
+
+
+def _told(answer: "Answer", *, as_json: bool) -> int:
+    from orchestrator.protocol.batches import BatchView
+
+    if as_json:
+        output.document(answer.body)
+    else:
+        batch = answer.read(BatchView)
+        output.say(f"{batch.id} is {short(batch)}: {counted(batch)}")
+    return 0
