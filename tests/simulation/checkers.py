@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic_core import from_json
+
 from orchestrator.core.job_lifecycle import TERMINAL
 from orchestrator.protocol.limits import LEASE_S
 from orchestrator.protocol.wire import Ended, ReportRequest
@@ -22,6 +24,8 @@ SYNCED_S: Final = 1.0
 """Much longer than a worker takes to start, and to sync an end."""
 HEALED_S: Final = 95.0
 """A lease, the grace of a server that was just started, two ticks, and a worker's start."""
+LATE: Final = frozenset({"expired", "failed"})
+"""What becomes of a job whose moment passes, wherever it waits."""
 FINAL: Final = frozenset(str(state) for state in TERMINAL)
 
 
@@ -59,6 +63,7 @@ class Checkers:
         self._check_held(job_id, state)
         if state in FINAL:
             self._world.sometimes(f"a job is {state}: {reason}")
+            self._check_expired(job_id, state)
             if reason == "cancelled_by_policy":
                 self._check_replaced(job_id)
             elif state == "cancelled" and job_id not in self._scene.people.cancelled:
@@ -77,6 +82,22 @@ class Checkers:
         if self._scene.server.operation != "submit" or replaced == [(None,)]:
             self._world.violated("G11", f"{job_id} is cancelled, and no rule says so")
 
+    def _check_expired(self, job_id: str, state: str) -> None:
+        """What may have begun never expires (G5)."""
+        if state == "expired" and self._scene.ledger.starts[job_id]:
+            self._world.violated("G5", f"{job_id} expires, and was started")
+
+    def _check_parents(self, job_id: str) -> None:
+        """Nothing is given to a worker before what it depends on is over (G5)."""
+        rows = self._db.rows("SELECT spec FROM job_spec WHERE job_id = ?", job_id)
+        for one in from_json(rows[0][0]).get("depends_on", []) if rows else []:
+            found = self._db.rows("SELECT state FROM job WHERE id = ?", one["job"])
+            state = found[0][0] if found else "gone"
+            asked = one["on"] == "success" and one["on_failure"] != "continue"
+            if state not in FINAL or (asked and state != "succeeded"):
+                self._world.violated("G5", f"{job_id} is claimed, and needs {one} ({state})")
+            self._world.sometimes("a job is claimed after what it depends on")
+
     def _check_held(self, job_id: str, state: str) -> None:
         """What is kept back stays so until a person lets it go, or ends it."""
         operation = self._scene.server.operation
@@ -86,7 +107,7 @@ class Checkers:
                 self._world.violated("G5", f"{job_id} is held by {operation}")
         elif job_id in self.held:
             self.held.discard(job_id)
-            if operation not in {"release", "cancel", "submit"}:
+            if operation not in {"release", "cancel", "submit"} and state not in LATE:
                 self._world.violated("G5", f"{job_id} was held, and is {state} by {operation}")
 
     def let_go(self, job_id: str) -> None:
@@ -162,6 +183,7 @@ class Checkers:
 
     def claimed(self, job_id: str, attempt: int) -> None:
         """Hear that an attempt came to be."""
+        self._check_parents(job_id)
         self._claimed[job_id, attempt] = self._world.loop.now
 
     def ended(self, job_id: str, number: int, session_id: str, outcome: str) -> None:

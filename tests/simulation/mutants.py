@@ -161,6 +161,28 @@ MUTANTS: Final = {
         put(operations.admission, "canary_of", lambda *_: None),
         29,
     ),
+    "dependencies unheard": Mutant(
+        "a job is taken in as if it depended on nothing",
+        put(operations.submit, "needs_of", lambda *_: operations.dependencies.NOTHING),
+        30,
+    ),
+    "dependants forgotten": Mutant(
+        "the end of a job is told to none that depends on it",
+        put(
+            operations.changes, "following", lambda *_, **__: operations.dependents.Followed([], 0)
+        ),
+        46,
+    ),
+    "expires between tries": Mutant(
+        "what was started may still expire",
+        replaced(
+            operations.changes,
+            "_UPDATE_JOB",
+            "expires_us = :expires_us",
+            "expires_us = CASE WHEN :finished_us IS NULL THEN expires_us END",
+        ),
+        94,
+    ),
     "held as any": Mutant("a claim takes what is held", held_as_any, 6),
     "start not awaited": Mutant(
         "an at_most_once job starts before its start is recorded", not_awaited, 0

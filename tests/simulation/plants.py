@@ -11,6 +11,8 @@ import orchestrator.core.job
 import orchestrator.server.operations.admission
 import orchestrator.server.operations.changes
 import orchestrator.server.operations.claim
+import orchestrator.server.operations.dependencies
+import orchestrator.server.operations.dependents
 import orchestrator.server.operations.fires
 import orchestrator.server.operations.heartbeat
 import orchestrator.server.operations.losses

@@ -8,6 +8,7 @@ from orchestrator.protocol.tokens import make_token
 from orchestrator.protocol.wire import EnrolRequest
 from orchestrator.protocol.wire import Host as HostFacts
 from orchestrator.server.operations.workers import EnrolIds, enrol
+from tests.simulation.parts.company import Company
 from tests.simulation.parts.database import Database
 from tests.simulation.parts.host import Host
 from tests.simulation.parts.people import People
@@ -40,6 +41,7 @@ class Scene:
         self.restarted_at = 0.0
         """When any supervisor, or the server, last began."""
         self.plans: dict[int, Plan] = {}
+        self.company = Company(world.seed)
         self.before_a_cut: Callable[[Host], None] = lambda _host: None
         self.starts_once: Callable[[str, int], None] = lambda _job, _attempt: None
         self.agents: dict[str, Agent] = {}

@@ -190,6 +190,7 @@ class Laboratory:
         for number in range(options.jobs):
             plan = scene.plans[number] = drawn(number, chance)
             plan.seconds *= options.longer
+            scene.company.join(plan)
             if options.rivals:
                 make_rival(plan, options.seed)
             plan.lines = max(plan.lines, CHATTY) if options.chatty else plan.lines

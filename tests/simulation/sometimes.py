@@ -19,6 +19,8 @@ MUST: Final = frozenset(
         "an attempt ends timed_out",
         # What becomes of jobs.
         "a job is cancelled: cancelled_by_user",
+        "a job is expired: queue_ttl",
+        "a job is failed: dependency_failed",
         "a job is failed: exit_nonzero",
         "a job is failed: interrupted",
         "a job is failed: outcome_unknown",
@@ -26,10 +28,12 @@ MUST: Final = frozenset(
         "a job is failed: spawn_error",
         "a job is failed: timeout_run",
         "a job is failed: timeout_silence",
+        "a job is failed: timeout_total",
         "a job is failed: worker_lost",
         "a job is succeeded: None",
         # What timelines tell.
         "told: cancel_requested",
+        "told: dependencies_met",
         "told: fell_due",
         "told: late_result",
         "told: lost",
@@ -53,6 +57,7 @@ MUST: Final = frozenset(
         # What people meet.
         "a backup is brought back",
         "a held job is let go",
+        "a job is claimed after what it depends on",
         "a hold is refused: not_waiting",
         "a job is made once more",
         "a job is replaced",

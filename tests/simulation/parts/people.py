@@ -47,6 +47,8 @@ class Order:
     again: "Order | None" = None
     """Which finished job it asks for once more."""
     ids: set[str] = field(default_factory=set)
+    needs: list[dict[str, Any]] = field(default_factory=list)
+    """What it depends on, as it was asked for first."""
 
 
 class People:
@@ -132,10 +134,18 @@ class People:
                     raise
                 await scene.world.pause(scene.world.chance.uniform(0.2, 3.0))
 
+    def _ids(self) -> dict[int, str]:
+        """Return the jobs that were acknowledged, by their plans."""
+        return {order.plan.number: order.acked for order in self.orders if order.acked}
+
     async def _submit(self, order: Order) -> None:
         order.asked = True
+        order.needs = self._scene.company.dependencies(order.plan.number, self._ids())
         try:
             reply, _ = await self._ask("submit", self._request(order))
+        except RequestInvalid:
+            self._scene.world.sometimes("a restore takes back what a job was to depend on")
+            order.forgotten = True
         except AlreadyExists:
             # Nobody remembers a refusal: if the network repeats the request later, it is done.
             self._scene.world.sometimes("a unique job is refused")
@@ -152,6 +162,8 @@ class People:
             else {"argv": ["sim", str(plan.number)]}
         )
         job = {"kind": plan.kind, "params": params, "name": name, **plan.fields}
+        if order.needs:
+            job["depends_on"] = order.needs
         body = json.dumps(job)
         spec = JobSpec.model_validate_json(body)
         return order.key, hashlib.sha256(body.encode()).hexdigest(), spec
