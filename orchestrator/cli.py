@@ -105,6 +105,7 @@ root.members = {
     "service": f"{_COMMANDS}.service:service",
     "upgrade": f"{_MACHINE}.upgrade:upgrade",
     "jobs": f"{_COMMANDS}.jobs:jobs",
+    "queues": f"{_COMMANDS}.queues:queues",
     "schedules": f"{_COMMANDS}.schedules:schedules",
     "batches": f"{_COMMANDS}.batches:batches",
     "workers": f"{_COMMANDS}.workers:workers",

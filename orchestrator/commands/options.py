@@ -169,6 +169,26 @@ class ScheduleName(click.ParamType[str]):
         return text
 
 
+class QueueName(click.ParamType[str]):
+    """The name of a queue."""
+
+    name = "queue"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the name."""
+        text = str(value)
+        if not _SCHEDULE.fullmatch(text) or len(text) > limits.QUEUE_CHARS:
+            self.fail(
+                f"{text[:100]!r} is no name of a queue; write letters, digits, dots, _ and -, "
+                f"at most {limits.QUEUE_CHARS} of them",
+                param,
+                ctx,
+            )
+        return text
+
+
 class Misfires(click.ParamType[dict[str, object]]):
     """What is made up for: `skip`, `latest`, `all` or `all:N`."""
 
@@ -240,6 +260,7 @@ class HoldTime(Duration):
 
 
 job_argument = click.argument("job_id", metavar="ID", type=JobId())
+queue_argument = click.argument("queue", metavar="NAME", type=QueueName())
 schedule_argument = click.argument("schedule", metavar="NAME", type=ScheduleName())
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the API's JSON instead of words."

@@ -1,14 +1,22 @@
 """What may be said of a queue."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
 from orchestrator.protocol import limits
 from orchestrator.protocol.base import Request, printable
 from orchestrator.protocol.jobs import Retry
+from orchestrator.protocol.waiting import QUEUE_NAME
 
+_NAME: Final = re.compile(QUEUE_NAME)
 Why = Annotated[str, Field(max_length=limits.REASON_CHARS), AfterValidator(printable)]
+
+
+def is_queue_name(text: str) -> bool:
+    """Tell whether a queue could have that name."""
+    return len(text) <= limits.QUEUE_CHARS and _NAME.fullmatch(text) is not None
 
 
 class QueueDefaults(Request):

@@ -1,20 +1,14 @@
 """Where a job waits, and what may keep it back: its queue, the keys that it holds, its rates."""
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
 from orchestrator.protocol import limits
 from orchestrator.protocol.base import Label, Name, Request
 
-QueueName = Annotated[
-    Label,
-    Field(
-        min_length=1,
-        max_length=limits.QUEUE_CHARS,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-    ),
-]
+QUEUE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+QueueName = Annotated[Label, Field(min_length=1, max_length=limits.QUEUE_CHARS, pattern=QUEUE_NAME)]
 
 
 class Concurrency(Request):

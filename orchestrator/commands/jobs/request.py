@@ -37,6 +37,10 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "execution": "--at-most-once",
     "depends_on": "--after",
     "queue_ttl_s": "--start-within",
+    "queue": "--queue",
+    "fairness_key": "--fairness-key",
+    "concurrency": "--concurrency",
+    "rate_limit": "--rate",
     "deadline_s": "--deadline",
     "silence_s": "--silence",
     "unique.key": "--unique-key",
@@ -68,6 +72,7 @@ class Asked:
     tags: Sequence[str] = ()
     requires: str | None = None
     unique: Mapping[str, Any] | None = None
+    place: Mapping[str, Any] | None = None
     labels: Mapping[str, str] | None = None
     priority: int | None = None
     timeout_s: float | None = None
@@ -109,6 +114,7 @@ def spec_of(asked: Asked) -> JobSpec:
         "deadline_s": asked.deadline_s,
     }
     fields |= {name: value for name, value in optional.items() if value is not None}
+    fields |= asked.place or {}
     try:
         model = PARAMS.get(fields["kind"])
         if model is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Unpack
 import click
 
 from orchestrator.commands import output
+from orchestrator.commands.jobs.place import PlaceOptions, place_of, place_options
 from orchestrator.commands.jobs.uniqueness import UniqueOptions, unique_of, unique_options
 from orchestrator.commands.options import (
     Assignment,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 Pairs = tuple[tuple[str, str | None], ...]
 
 
-class Options(UniqueOptions):
+class Options(UniqueOptions, PlaceOptions):
     """What click hands over, by the names of the parameters."""
 
     command: tuple[str, ...]
@@ -172,6 +173,7 @@ orchestrator jobs submit --kind delay --params '{"ms": 20}' --wait
     help="From now to the end of its last try: end and fail it then.",
 )
 @click.option("--label", "labels", type=Assignment(), multiple=True, help="A note on the job.")
+@place_options
 @unique_options
 @click.option("--kind", metavar="KIND", help="The kind of job, if it is no command.")
 @click.option("--params", metavar="JSON|@FILE", help="What a kind is given.")
@@ -254,6 +256,7 @@ def asked_of(surroundings: Surroundings, options: Options) -> "Asked":
         requires=options["requires"],
         labels={name: text or "" for name, text in options["labels"]},
         unique=unique_of(options),
+        place=place_of(options),
         priority=options["priority"],
         timeout_s=options["timeout_s"],
         silence_s=options["silence_s"],

@@ -20,6 +20,7 @@ from orchestrator.protocol.jobs import (
     RetryRequest,
     TrustRequest,
 )
+from orchestrator.protocol.queues import PauseRequest, QueueSettings
 from orchestrator.protocol.schedules import SchedulePatch, ScheduleSpec
 from orchestrator.protocol.views import Problem
 from orchestrator.server.access.table import PUBLIC, RULES
@@ -80,7 +81,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 def _schemas() -> dict[str, Any]:
     models: list[type[BaseModel]] = [JobSpec, AmendRequest, CancelRequest, HoldRequest]
     models += [RetryRequest, TrustRequest, Problem]
-    models += [ScheduleSpec, SchedulePatch, *PARAMS.values()]
+    models += [ScheduleSpec, SchedulePatch, QueueSettings, PauseRequest, *PARAMS.values()]
     models += [BatchRequest, AppendRequest, BatchOrder]
     for call in CALLS:
         models += [model for model in (call.takes, call.gives) if model is not None]

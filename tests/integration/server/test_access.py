@@ -22,7 +22,13 @@ from tests.support.builders import command, delay
 MATRIX = Path(__file__).with_name("access_matrix.txt")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 JOB = make_id("job", at_ms=0, random=b"0123456789")
-PARTS = {"{job_id}": JOB, "{schedule}": "nightly", "{sha256}": "0" * 64, "{worker}": "one"}
+PARTS = {
+    "{job_id}": JOB,
+    "{queue}": "nightly",
+    "{schedule}": "nightly",
+    "{sha256}": "0" * 64,
+    "{worker}": "one",
+}
 
 
 class Served(NamedTuple):
