@@ -201,8 +201,8 @@ MUTANTS: Final = (
         name="cancelled-job-retried",
         breaks=("G11.1", "G11.4"),
         file="orchestrator/core/job.py",
-        old="    if job.state is S.CANCELLING:\n        return _walk(job, E.CANCEL_CONFIRMED,"
-        " reason=Reason.CANCELLED_BY_USER)\n    return _walk(job, E.RELEASED)",
+        old="    if job.state is S.CANCELLING:\n        return _brought_to_its_end(job,"
+        " E.CANCEL_CONFIRMED)\n    return _walk(job, E.RELEASED)",
         new="    return _walk(replace(job, state=S.LEASED), E.RELEASED)",
         tests=tests_in(
             "integration/store/test_cancel.py",
@@ -261,8 +261,8 @@ MUTANTS: Final = (
         name="end-overrules-cancel",
         breaks=("G11.4",),
         file="orchestrator/core/job.py",
-        old="    if job.state is S.CANCELLING:\n        return _walk(job, E.CANCEL_CONFIRMED,"
-        " reason=Reason.CANCELLED_BY_USER)\n    match",
+        old="    if job.state is S.CANCELLING:\n        return _brought_to_its_end(job,"
+        " E.CANCEL_CONFIRMED)\n    match",
         new="    if job.state is S.CANCELLING:\n        job = replace(job, state=S.RUNNING)\n"
         "    match",
         tests=tests_in(

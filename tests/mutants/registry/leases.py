@@ -72,8 +72,8 @@ MUTANTS: Final = (
         name="work-wakes-nobody",
         breaks=("G16.1",),
         file="orchestrator/server/live/dispatch.py",
-        old="                waiter.wake()\n                count -= part\n",
-        new="                count -= part\n",
+        old="            waiter.wake()\n            full, count = 0, count - 1\n",
+        new="            full, count = 0, count - 1\n",
         tests=tests_in("unit/server_api/test_dispatch.py", "test_work_wakes_only_who_satisfies_it")
         + tests_in("integration/server/test_worker_calls.py", "test_a_claim_waits_for_work"),
     ),
@@ -101,10 +101,9 @@ MUTANTS: Final = (
     Mutant(
         name="order-by-newest",
         breaks=("G16.1",),
-        file=f"{_OPERATIONS}/claim.py",
-        old='        ORDER BY job.rank, job.id LIMIT :slots\n    {_TAKE}\n    """,\n    postgres',
-        new='        ORDER BY job.rank DESC, job.id DESC LIMIT :slots\n    {_TAKE}\n    """,\n'
-        "    postgres",
+        file="orchestrator/core/order.py",
+        old="            heappush(self._places, (head.rank, head.job_id, waiting.line.id))\n",
+        new="            heappush(self._places, (-head.rank, head.job_id, waiting.line.id))\n",
         tests=tests_in("integration/store/test_claim.py", "test_order_holds_across_requirements"),
     ),
     Mutant(
