@@ -16,6 +16,7 @@ from orchestrator.client.http import Api
 from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.errors import Overloaded, Unavailable
 from orchestrator.protocol import limits
+from orchestrator.protocol.bulk import BulkRequest
 from orchestrator.protocol.jobs import (
     AmendRequest,
     CancelRequest,
@@ -121,6 +122,14 @@ class Remote:
     def dead(self, limit: int) -> Answer:
         """Return the groups of failed jobs."""
         return self.api.get("/api/v1/dead-letters", {"limit": limit})
+
+    def bulk(self, request: BulkRequest) -> Answer:
+        """Count jobs, or give an order for them: one, however often its token is sent."""
+        return again(lambda: self.api.post("/api/v1/bulk", request, timeout_s=PRUNE_S))
+
+    def bulk_order(self, bulk_id: str) -> Answer:
+        """Return how far an order came."""
+        return again(lambda: self.api.get(f"/api/v1/bulk/{bulk_id}"))
 
     def prune(self, *, dry_run: bool) -> Answer:
         """Forget what is old enough, or only count it; a million jobs take a while."""

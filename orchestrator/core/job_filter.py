@@ -18,10 +18,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from orchestrator.kernel.errors import RequestInvalid
+from orchestrator.protocol.limits import FILTER_CHARS
 from orchestrator.protocol.words import JobState, Reason
 
-CHARS: Final = 2000
-"""Of a whole filter: more than anybody types."""
 WORDS: Final = 64
 """Each is looked at for each job."""
 _DAY_S: Final = 86_400
@@ -81,8 +80,8 @@ class _Word:
 
 def parse(text: str, *, now_us: int) -> JobFilter:
     """Return what a text means, or refuse it: what is wrong, at which character, what was meant."""
-    if len(text) > CHARS:
-        raise _wrong(CHARS, f"a filter has at most {CHARS:,} characters")
+    if len(text) > FILTER_CHARS:
+        raise _wrong(FILTER_CHARS, f"a filter has at most {FILTER_CHARS:,} characters")
     found = _Found(now_us)
     for number, word in enumerate(_words(text)):
         if number == WORDS:

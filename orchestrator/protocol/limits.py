@@ -85,6 +85,8 @@ RATE_COUNT_MAX: Final = 10_000
 RATE_WINDOW_MAX_S: Final = 24 * 3600.0
 """Starts are remembered for as long as the longest window."""
 
+FILTER_CHARS: Final = 2000
+"""Of a filter of jobs: more than anybody types."""
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 500
 BATCH_ITEMS: Final = 1_000

@@ -151,6 +151,17 @@ class FireOrigin(StrEnum):
     PERSON = "person"
 
 
+class BulkAction(StrEnum):
+    """An order for many jobs."""
+
+    CANCEL = "cancel"
+    HOLD = "hold"
+    RELEASE = "release"
+    RETRY = "retry"
+    PRIORITY = "priority"
+    DELETE = "delete"
+
+
 class Execution(StrEnum):
     """What may happen to a job whose worker was lost."""
 

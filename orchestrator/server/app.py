@@ -18,6 +18,7 @@ from anyio import to_thread
 from anyio.abc import TaskStatus
 
 from orchestrator.kernel import logs
+from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.clock import Clock, SystemClock
 from orchestrator.kernel.files import private_dir
 from orchestrator.kernel.heartbeat import beat
@@ -47,6 +48,7 @@ from orchestrator.server.services import Services
 from orchestrator.server.settings import ServerSettings, shown_database
 from orchestrator.server.store.opening import open_store
 from orchestrator.server.upkeep.alarm import Alarm
+from orchestrator.server.upkeep.bulks import Bulks
 from orchestrator.server.upkeep.housekeeping import Housekeeping
 from orchestrator.server.upkeep.pulse import Pulse
 from orchestrator.server.upkeep.reaper import reap
@@ -109,6 +111,7 @@ async def opened_services(
             pulse=Pulse(),
             reserve=reserve,
             chance=Chance(),
+            bulk_bell=Bell(),
         )
     finally:
         await store.aclose()
@@ -131,6 +134,7 @@ async def run_services(
         lock=services.settings.data_dir / LOCK,
         kept=services.settings.retention,
     )
+    bulks = Bulks(services, services.settings.data_dir / LOCK)
     memory = Memory(services.store, services.dispatch)
     unsubscribe = _listen_to_facts(services, alarm, memory)
     listener = Listener(application(services), listening)
@@ -147,6 +151,7 @@ async def run_services(
             group.start_soon(alarm.run)
             group.start_soon(memory.run)
             group.start_soon(keeper.run)
+            group.start_soon(bulks.run)
             group.start_soon(services.reserve.run)
             await group.start(serve_http)
             url = url_of(listening)

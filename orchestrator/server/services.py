@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.clock import Clock
 from orchestrator.protocol.ids import RANDOM_BYTES, make_id
 from orchestrator.server.access.credentials import Credentials
@@ -33,6 +34,8 @@ class Services:
     pulse: Pulse
     reserve: Reserve
     chance: Chance
+    bulk_bell: Bell
+    """Rung when an order for many jobs was taken in."""
 
     def new_id(self, prefix: str) -> str:
         """Return an id that nobody had before: operations are given ids, they make none."""

@@ -6,15 +6,20 @@ from typing import Any, TypedDict, Unpack
 import click
 
 from orchestrator.commands import output
+from orchestrator.commands.jobs.bulk import chosen, give, where_options
 from orchestrator.commands.options import Assignment, Comment, JobId, When, json_option
 from orchestrator.commands.surroundings import Surroundings
 from orchestrator.protocol import limits
+from orchestrator.protocol.words import BulkAction
 
 
 class Options(TypedDict):
     """What click hands over, by the names of the parameters."""
 
     job_ids: tuple[str, ...]
+    q: str | None
+    dry_run: bool
+    yes: bool
     priority: int | None
     run_at: tuple[datetime | None, ...]
     labels: tuple[tuple[str, str | None], ...]
@@ -23,7 +28,8 @@ class Options(TypedDict):
 
 
 @click.command("set")
-@click.argument("job_ids", metavar="ID...", type=JobId(), nargs=-1, required=True)
+@click.argument("job_ids", metavar="ID...", type=JobId(), nargs=-1)
+@where_options
 @click.option(
     "--priority",
     type=click.IntRange(limits.PRIORITY_MIN, limits.PRIORITY_MAX),
@@ -57,6 +63,12 @@ def amend(surroundings: Surroundings, **options: Unpack[Options]) -> int:
     wanted = _wanted(options)
     if not wanted:
         raise click.UsageError("say what is to be different: --priority, --run-at or --label")
+    where = chosen(options["job_ids"], options["q"], dry_run=options["dry_run"], yes=options["yes"])
+    if where is not None:
+        if set(wanted) != {"priority"}:
+            raise click.UsageError("--where changes the --priority, and nothing else")
+        said = {"priority": options["priority"], "comment": options["comment"]}
+        return give(surroundings, BulkAction.PRIORITY, where, as_json=options["as_json"], **said)
     if options["comment"] is not None:
         wanted["comment"] = options["comment"]
     request, refused = AmendRequest.model_validate(wanted), 0

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from orchestrator.commands import output
-from orchestrator.commands.options import Comment, job_argument, json_option, patience_option
+from orchestrator.commands.jobs.bulk import chosen, give, where_options
+from orchestrator.commands.options import Comment, JobId, json_option, patience_option
 from orchestrator.commands.surroundings import Surroundings
+from orchestrator.protocol.words import BulkAction
 
 if TYPE_CHECKING:
     from orchestrator.client.answers import Answer
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
 class Options(TypedDict):
     """What click hands over, by the names of the parameters."""
 
-    job_id: str
+    job_id: str | None
+    q: str | None
+    dry_run: bool
+    yes: bool
     comment: str | None
     force: bool
     wait: bool
@@ -25,7 +30,8 @@ class Options(TypedDict):
 
 
 @click.command()
-@job_argument
+@click.argument("job_id", metavar="[ID]", type=JobId(), required=False)
+@where_options
 @click.option("--comment", type=Comment(), help="Why, for those who look at the job later.")
 @click.option("--force", is_flag=True, help="Do not wait until its processes are seen to be gone.")
 @click.option("--wait", is_flag=True, help="Wait until it is over, and say what was left behind.")
@@ -33,17 +39,27 @@ class Options(TypedDict):
 @patience_option
 @click.pass_obj
 def cancel(surroundings: Surroundings, **options: Unpack[Options]) -> int:
-    """Cancel a job; a running one ends once its whole process tree is gone."""
+    """Cancel a job; a running one ends once its whole process tree is gone.
+
+    With --where, every job that is meant: they are counted, and somebody is asked, first.
+    """
     from orchestrator.commands.jobs import ending
     from orchestrator.commands.jobs.staying import Manner, ended
     from orchestrator.core.job_lifecycle import TERMINAL
     from orchestrator.protocol.views import JobView
 
+    job_id, where = (
+        options["job_id"],
+        chosen(options["job_id"], options["q"], dry_run=options["dry_run"], yes=options["yes"]),
+    )
+    if where is not None:
+        said = {"comment": options["comment"], "force": options["force"] or None}
+        return give(surroundings, BulkAction.CANCEL, where, as_json=options["as_json"], **said)
     with surroundings.connect() as remote:
-        answer = _ordered(remote, options)
+        answer = _ordered(remote, job_id or "", options)
         if options["wait"]:
             manner = Manner(options["patience_s"])
-            answer = ended(remote, options["job_id"], manner, known=True)
+            answer = ended(remote, job_id or "", manner, known=True)
     if options["as_json"]:
         output.document(answer.body)
         return 0
@@ -61,12 +77,11 @@ def cancel(surroundings: Surroundings, **options: Unpack[Options]) -> int:
     return 0
 
 
-def _ordered(remote: "Remote", options: Options) -> "Answer":
+def _ordered(remote: "Remote", job_id: str, options: Options) -> "Answer":
     """Give the order, over a restart of the server if need be: it is worthless if it is lost."""
     from orchestrator.commands.jobs.patience import Patience
     from orchestrator.kernel.errors import Unavailable
 
-    job_id = options["job_id"]
     patience = Patience(job_id, options["patience_s"], verb="cancel", unsaid=True)
     while True:
         try:

@@ -2,19 +2,34 @@
 
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
 from orchestrator.commands import output
+from orchestrator.commands.jobs.bulk import Where, chosen, give, where_options
 from orchestrator.commands.options import Comment, JobId, json_option
 from orchestrator.commands.surroundings import Surroundings
 from orchestrator.protocol import limits
+from orchestrator.protocol.words import BulkAction
 
 if TYPE_CHECKING:
     from orchestrator.client.answers import Answer
 
-_ids = click.argument("job_ids", metavar="ID...", type=JobId(), nargs=-1, required=True)
+
+class Options(TypedDict):
+    """What click hands over, by the names of the parameters."""
+
+    job_ids: tuple[str, ...]
+    comment: str | None
+    q: str | None
+    dry_run: bool
+    yes: bool
+    as_json: bool
+
+
+_ids = click.argument("job_ids", metavar="ID...", type=JobId(), nargs=-1)
 _comment = click.option(
     "--comment", type=Comment(), help="Why, for those who look at the jobs later."
 )
@@ -23,27 +38,37 @@ _comment = click.option(
 @click.command()
 @_ids
 @_comment
+@where_options
 @json_option
 @click.pass_obj
-def hold(
-    surroundings: Surroundings, job_ids: tuple[str, ...], comment: str | None, *, as_json: bool
-) -> int:
+def hold(surroundings: Surroundings, **options: Unpack[Options]) -> int:
     """Keep jobs back that have not begun, until they are released."""
+    if (where := _where(options)) is not None:
+        said = {"comment": options["comment"]}
+        return give(surroundings, BulkAction.HOLD, where, as_json=options["as_json"], **said)
     with surroundings.connect() as remote:
-        return _ordered(lambda ids: remote.hold(ids, comment), job_ids, as_json=as_json)
+        order = partial(remote.hold, comment=options["comment"])
+        return _ordered(order, options["job_ids"], as_json=options["as_json"])
 
 
 @click.command()
 @_ids
 @_comment
+@where_options
 @json_option
 @click.pass_obj
-def release(
-    surroundings: Surroundings, job_ids: tuple[str, ...], comment: str | None, *, as_json: bool
-) -> int:
+def release(surroundings: Surroundings, **options: Unpack[Options]) -> int:
     """Let held jobs go on, in the place that they had."""
+    if (where := _where(options)) is not None:
+        said = {"comment": options["comment"]}
+        return give(surroundings, BulkAction.RELEASE, where, as_json=options["as_json"], **said)
     with surroundings.connect() as remote:
-        return _ordered(lambda ids: remote.release(ids, comment), job_ids, as_json=as_json)
+        order = partial(remote.release, comment=options["comment"])
+        return _ordered(order, options["job_ids"], as_json=options["as_json"])
+
+
+def _where(options: Options) -> Where | None:
+    return chosen(options["job_ids"], options["q"], dry_run=options["dry_run"], yes=options["yes"])
 
 
 def _ordered(

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import click
 
 from orchestrator.commands import output
-from orchestrator.commands.options import Assignment, job_argument, json_option
+from orchestrator.commands.jobs.bulk import chosen, give, where_options
+from orchestrator.commands.options import Assignment, JobId, json_option
 from orchestrator.commands.surroundings import Surroundings
+from orchestrator.protocol.words import BulkAction
 
 if TYPE_CHECKING:
     from orchestrator.protocol.jobs import JobSpec
@@ -20,14 +22,18 @@ if TYPE_CHECKING:
 class Options(TypedDict):
     """What click hands over, by the names of the parameters."""
 
-    job_id: str
+    job_id: str | None
+    q: str | None
+    dry_run: bool
+    yes: bool
     edit: bool
     changes: tuple[tuple[str, str | None], ...]
     as_json: bool
 
 
 @click.command()
-@job_argument
+@click.argument("job_id", metavar="[ID]", type=JobId(), required=False)
+@where_options
 @click.option("--edit", is_flag=True, help="Change what is asked for in your $EDITOR first.")
 @click.option(
     "--set",
@@ -44,7 +50,12 @@ def retry(surroundings: Surroundings, **options: Unpack[Options]) -> int:
     from orchestrator.commands.jobs import ending, patience
     from orchestrator.protocol.views import JobDetail, JobView
 
-    job_id = options["job_id"]
+    job_id = options["job_id"] or ""
+    where = chosen(job_id, options["q"], dry_run=options["dry_run"], yes=options["yes"])
+    if where is not None:
+        if options["edit"] or options["changes"]:
+            raise click.UsageError("--where repeats jobs as they were: leave --edit and --set out")
+        return give(surroundings, BulkAction.RETRY, where, as_json=options["as_json"])
     with surroundings.connect() as remote:
         spec = None
         if options["edit"] or options["changes"]:

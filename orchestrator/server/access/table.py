@@ -66,6 +66,8 @@ RULES: Final = (
     Rule("POST", "/api/v1/jobs/hold", Scope.JOBS_WRITE, _JSON, Scope.JOBS_READ),
     Rule("POST", "/api/v1/jobs/release", Scope.JOBS_WRITE, _JSON, Scope.JOBS_READ),
     Rule("GET", "/api/v1/dead-letters", Scope.JOBS_READ),
+    Rule("POST", "/api/v1/bulk", Scope.JOBS_WRITE, _JSON, Scope.JOBS_READ),
+    Rule("GET", "/api/v1/bulk/{bulk_id}", Scope.JOBS_READ),
     Rule("GET", "/api/v1/retention", Scope.ADMIN),
     Rule("POST", "/api/v1/retention/prune", Scope.ADMIN, vital=True),
     Rule("POST", "/api/v1/batches", Scope.JOBS_WRITE, _JSON),

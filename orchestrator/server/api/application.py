@@ -28,6 +28,7 @@ from orchestrator.server.api.problems import (
 from orchestrator.server.api.routes import (
     amendments,
     batches,
+    bulk,
     events,
     files,
     health,
@@ -80,6 +81,7 @@ def framework_application(services: Services) -> FastAPI:
         files,
         workers,
         retention,
+        bulk,
     ):
         app.include_router(part.routes(services))
     app.router.routes.append(Route(FETCH.path, worker.InputFile(services), methods=[FETCH.method]))

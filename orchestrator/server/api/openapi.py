@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from orchestrator.protocol.batches import AppendRequest, BatchOrder, BatchRequest
+from orchestrator.protocol.bulk import BulkRequest
 from orchestrator.protocol.jobs import (
     PARAMS,
     AmendRequest,
@@ -80,7 +81,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     models: list[type[BaseModel]] = [JobSpec, AmendRequest, CancelRequest, HoldRequest]
-    models += [RetryRequest, TrustRequest, Problem]
+    models += [RetryRequest, TrustRequest, BulkRequest, Problem]
     models += [ScheduleSpec, SchedulePatch, QueueSettings, PauseRequest, *PARAMS.values()]
     models += [BatchRequest, AppendRequest, BatchOrder]
     for call in CALLS:

@@ -25,6 +25,7 @@ JOB = make_id("job", at_ms=0, random=b"0123456789")
 PARTS = {
     "{job_id}": JOB,
     "{queue}": "nightly",
+    "{bulk_id}": JOB,
     "{schedule}": "nightly",
     "{sha256}": "0" * 64,
     "{worker}": "one",

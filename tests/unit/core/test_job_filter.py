@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.job_filter import CHARS, WORDS, JobFilter, Span, parse
+from orchestrator.core.job_filter import WORDS, JobFilter, Span, parse
 from orchestrator.kernel.errors import RequestInvalid
+from orchestrator.protocol.limits import FILTER_CHARS
 from orchestrator.protocol.words import JobState, Reason
 
 NOW_US = 1_800_000_000_000_000
@@ -61,7 +62,7 @@ def test_a_text_means_these_jobs(text: str, means: JobFilter) -> None:
         ("created:2h", 1, "created needs < or >", "created:<2h"),
         ("x created:<soon", 3, "neither an age nor a moment", "2026-01-31"),
         ("created:<2y", 1, "neither an age nor a moment", "90s 15m 2h 7d 2w"),
-        ("x" * (CHARS + 1), CHARS + 1, "at most 2,000 characters", "words look like"),
+        ("x" * (FILTER_CHARS + 1), FILTER_CHARS + 1, "at most 2,000 characters", "words look like"),
         ("x " * (WORDS + 1), 2 * WORDS + 1, "at most 64 words", "words look like"),
     ],
 )

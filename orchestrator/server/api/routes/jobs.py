@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from orchestrator.core.job_filter import CHARS, JobFilter, parse
+from orchestrator.core.job_filter import JobFilter, parse
 from orchestrator.kernel.errors import NotFound, RequestInvalid
 from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol import limits
@@ -57,7 +57,7 @@ class JobQuery(BaseModel):
     )
     q: str | None = Field(
         default=None,
-        max_length=CHARS,
+        max_length=limits.FILTER_CHARS,
         description="state:failed kind:command label:team=web created:<2h text",
     )
     sort: Literal["-created_at", "created_at"] = "-created_at"
