@@ -43,9 +43,9 @@ MUTANTS: Final = (
     Mutant(
         name="young-jobs-forgotten",
         breaks=("G1.1", "G1.4"),
-        file=f"{_OPERATIONS}/retention.py",
-        old="return now_us - max(round(kept_days * _DAY_US), KEY_KEPT_US)",
-        new="return now_us - round(kept_days * _DAY_US)",
+        file="orchestrator/core/retention.py",
+        old="return now_us - max(kept_us, KEY_KEPT_US)",
+        new="return now_us - kept_us",
         tests=tests_in(
             "integration/store/test_retention.py", "test_a_job_is_kept_as_long_as_its_key"
         ),
@@ -54,9 +54,30 @@ MUTANTS: Final = (
         name="unfinished-jobs-forgotten",
         breaks=("G1.1",),
         file=f"{_OPERATIONS}/retention.py",
-        old="    finished_us < :before AND EXISTS (",
-        new="    created_us < :before AND EXISTS (",
+        old="    state = :state AND finished_us < :before AND EXISTS (",
+        new="    :state <> '' AND created_us < :before AND EXISTS (",
         tests=tests_in("integration/store/test_retention.py", "test_what_is_not_finished_stays"),
+    ),
+    Mutant(
+        name="needed-jobs-forgotten",
+        breaks=("G1.1",),
+        file=f"{_OPERATIONS}/retention.py",
+        old="WHERE job_dependency.parent_id = job.id AND job_dependency.failure IS NULL",
+        new="WHERE job_dependency.parent_id = '' AND job_dependency.failure IS NULL",
+        tests=tests_in(
+            "integration/store/test_retention.py", "test_what_another_job_depends_on_is_kept"
+        ),
+    ),
+    Mutant(
+        name="step-for-many-taken-twice",
+        breaks=("G1.2",),
+        file=f"{_OPERATIONS}/bulk.py",
+        old='if row is None or row["position"] != was or row["finished_us"] is not None:',
+        new="if row is None:",
+        tests=tests_in(
+            "integration/store/test_bulk.py",
+            "test_an_order_goes_on_behind_the_last_job_after_a_crash",
+        ),
     ),
     Mutant(
         name="key-not-looked-up",
