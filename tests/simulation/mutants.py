@@ -54,7 +54,7 @@ class Mutant:
 
 MUTANTS: Final = {
     "result unfenced": Mutant("no attempt check on a result", unfenced("ended"), 5),
-    "output unfenced": Mutant("no attempt check on output", unfenced("output"), 172),
+    "output unfenced": Mutant("no attempt check on output", unfenced("output"), 186),
     "heartbeat unfenced": Mutant(
         "a heartbeat gives back what is still on its way",
         put(
@@ -128,7 +128,7 @@ MUTANTS: Final = {
         counted_by_what_is_there,
         315,
     ),
-    "digest of the rest": Mutant("what is left of a log is taken for all of it", known_digest, 783),
+    "digest of the rest": Mutant("what is left of a log is taken for all of it", known_digest, 236),
     "silent in drain": Mutant("heartbeats stop in a drain", silent, 1711),
     "output misplaced": Mutant("output is appended wherever its place is", misplaced, 159),
     "hole closed": Mutant("a log goes on behind a hole as if there were none", closed_up, 243),
@@ -144,7 +144,7 @@ MUTANTS: Final = {
     "numbers again": Mutant(
         "a restore gives the numbers of attempts once more",
         replaced(operations.restoration, "_KEEP", "attempt_floor = :floor", "attempt_floor = 0"),
-        45,
+        813,
     ),
     "old session unheard": Mutant(
         "what a restore took back is heard of in new sessions alone",
@@ -199,7 +199,7 @@ MUTANTS: Final = {
             "WHERE schedule_fire.outcome = 'missed' AND excluded.outcome <> 'missed'",
             "WHERE 1 = 1",
         ),
-        57,
+        73,
     ),
     "next taken for done": Mutant(
         "a schedule remembers the moment to come as the one that it has decided about",

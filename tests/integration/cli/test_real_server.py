@@ -139,10 +139,13 @@ async def test_a_followed_job_is_seen_byte_for_byte_and_ends_with_its_code(
     again = await anyio.to_thread.run_sync(cli, "jobs", "logs", "-f", playing.grant.job_id)
     paged = await anyio.to_thread.run_sync(cli, "jobs", "logs", playing.grant.job_id)
     assert out == " done 🎉\n".encode()
-    assert err == b"\x1b[31moops\xff\0\r\n"
+    words, _, oops = err.partition(b"\n\x1b")
+    assert words.startswith(b"orchestrator: ")
+    assert playing.grant.job_id.encode() in words
+    assert oops == b"[31moops\xff\0\r\n"
     assert follower.returncode == again.returncode == 7
     assert again.stdout == paged.stdout == b"working" + out
-    assert again.stderr == paged.stderr == err
+    assert again.stderr == paged.stderr == b"\x1b" + oops
 
 
 async def test_a_follower_survives_the_death_of_the_server(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ PARTS = {
     "{job_id}": JOB,
     "{queue}": "nightly",
     "{bulk_id}": JOB,
+    "{batch_id}": JOB,
     "{schedule}": "nightly",
     "{sha256}": "0" * 64,
     "{worker}": "one",

@@ -140,9 +140,10 @@ class Model:
         return True
 
     def release(self, job_id: str) -> bool:
-        """Let a job go."""
-        if self.jobs[job_id].state is JobState.HELD:
-            self._apply(job_id, core.ReleaseAsked(self.jobs[job_id].held_due_us))
+        """Let a job go; refuse one that nobody keeps back."""
+        if self.jobs[job_id].state is not JobState.HELD:
+            return False
+        self._apply(job_id, core.ReleaseAsked(self.jobs[job_id].held_due_us))
         return True
 
     # What workers ask

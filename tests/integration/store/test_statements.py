@@ -19,6 +19,7 @@ FEW = (
     "line",
     "queue",
     "turn",
+    "bulk",
     "wanted",
     "live",
     "dependency_due",

@@ -8,3 +8,5 @@ CREATE TABLE retired_token (
 ) WITHOUT ROWID;
 
 CREATE INDEX retired_token_by_end ON retired_token (until_us);
+-- All of one worker end when it is renewed again.
+CREATE INDEX retired_token_by_worker ON retired_token (worker_id);
