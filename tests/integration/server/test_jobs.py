@@ -1,12 +1,15 @@
 """Jobs over HTTP: taken in, shown, listed, waited for, cancelled."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 
+from orchestrator.kernel.files import Lock
 from orchestrator.protocol.words import Scope
+from orchestrator.server.backup.making import LOCK
 from tests.integration.server.site import Site, problem, running
 from tests.integration.server.worker import at_work
 from tests.support.builders import command, delay
@@ -284,6 +287,28 @@ async def test_a_job_is_changed_by_whoever_has_seen_it_last(site: Site) -> None:
     await site.post(f"{path}/cancel", {})
     told = problem(await site.call("PATCH", path, {"priority": 1}), 409, "illegal_transition")
     assert "is cancelled" in told["detail"]
+
+
+async def test_who_deletes_waits_for_housekeeping(site: Site) -> None:
+    """What somebody else has in hand for a moment is deleted a moment later, not refused."""
+    job_id = await site.submit(delay())
+    path = f"/api/v1/jobs/{job_id}"
+    await site.post(f"{path}/cancel", {})
+    answers = []
+
+    async def ask() -> None:
+        answers.append(await site.call("DELETE", path))
+
+    lock = Lock(site.services.settings.data_dir / LOCK)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            with await anyio.to_thread.run_sync(partial(lock.take, "housekeeping", wait=True)):
+                group.start_soon(ask)
+                for _ in range(5):
+                    assert (await site.get(path)).status_code == 200
+                assert answers == []
+
+    assert answers[0].status_code == 204
 
 
 async def test_a_finished_job_is_deleted(site: Site) -> None:

@@ -1,7 +1,7 @@
 """Jobs that somebody changes before they begin, or deletes after their end."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Final
 
 import anyio
 from anyio import to_thread
@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends
 from fastapi import Request as HttpRequest
 from starlette.responses import Response
 
+from orchestrator.kernel.errors import AlreadyRunning
 from orchestrator.kernel.files import Lock
 from orchestrator.protocol.jobs import AmendRequest
 from orchestrator.protocol.views import JobDetail
@@ -23,6 +24,9 @@ from orchestrator.server.operations.amend import amend
 from orchestrator.server.operations.delete import delete, require_over
 from orchestrator.server.services import Services
 
+PATIENCE_S: Final = 5.0
+"""Housekeeping seldom takes longer; a backup may, and then whoever deletes is told of it."""
+_LOOK_S: Final = 0.05
 Given = Annotated[tuple[AmendRequest, bytes], Depends(json_body(AmendRequest))]
 
 
@@ -55,9 +59,21 @@ def routes(services: Services) -> APIRouter:
         """Delete a finished job with everything of its."""
         await store.read(partial(require_over, job_id=job_id))
         async with turn:
-            with Lock(services.settings.data_dir / LOCK).take("a backup, or housekeeping,"):
+            with await _taken(Lock(services.settings.data_dir / LOCK)):
                 await to_thread.run_sync(services.outputs.remove, job_id)
                 await store.write(partial(delete, job_id=job_id))
         return Response(None, 204)
 
     return router
+
+
+async def _taken(lock: Lock) -> Lock:
+    """Take the lock of the data, a little later if somebody has it now."""
+    deadline = anyio.current_time() + PATIENCE_S
+    while True:
+        try:
+            return lock.take("a backup, or housekeeping,")
+        except AlreadyRunning:
+            if anyio.current_time() >= deadline:
+                raise
+            await anyio.sleep(_LOOK_S)
