@@ -32,16 +32,9 @@ async def _serve(url: str, listening: socket.socket, line: socket.socket) -> Non
     there = urlsplit(url)
 
     async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            up_reader, up_writer = await asyncio.open_connection(there.hostname, there.port)
-        except OSError:
-            writer.transport.abort()
-            return
-        ways = (_carry(reader, up_writer), _carry(up_reader, writer))
-        await asyncio.wait(map(asyncio.ensure_future, ways), return_when=asyncio.FIRST_COMPLETED)
-        # Whichever side has ended, the other one is to notice.
-        up_writer.transport.abort()
-        writer.transport.abort()
+        # Cancelled at the end of everything, which asyncio would print as a fault of ours.
+        with contextlib.suppress(asyncio.CancelledError):
+            await _lead(reader, writer, there.hostname or "", there.port or 0)
 
     host, port = listening.getsockname()
     async with await asyncio.start_server(lead, sock=listening):
@@ -52,6 +45,21 @@ async def _serve(url: str, listening: socket.socket, line: socket.socket) -> Non
             await loop.sock_sendall(line, json.dumps(said).encode())
             while b'"log"' in await loop.sock_recv(line, 1_000):
                 pass
+
+
+async def _lead(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int
+) -> None:
+    try:
+        up_reader, up_writer = await asyncio.open_connection(host, port)
+    except OSError:
+        writer.transport.abort()
+        return
+    ways = (_carry(reader, up_writer), _carry(up_reader, writer))
+    await asyncio.wait(map(asyncio.ensure_future, ways), return_when=asyncio.FIRST_COMPLETED)
+    # Whichever side has ended, the other one is to notice.
+    up_writer.transport.abort()
+    writer.transport.abort()
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

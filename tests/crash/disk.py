@@ -11,6 +11,7 @@ import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -268,6 +269,7 @@ class Disk:
         return {name: bytes(node.full()) for name, node in self._names.items() if node is not None}
 
 
+@cache
 def _parent(path: str) -> str:
     parent = str(PurePosixPath(path).parent)
     return "" if parent == "." else parent

@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Final
 
@@ -28,7 +29,7 @@ CREATE TABLE IF NOT EXISTS migration (
 """Where a database remembers the steps that it has taken."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Migration:
     """One step: its number, its name, and its SQL."""
 
@@ -36,7 +37,7 @@ class Migration:
     name: str
     sql: str
 
-    @property
+    @cached_property
     def checksum(self) -> str:
         """Return the SHA-256 of the text, so that an edit of a released step is noticed."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
@@ -49,6 +50,7 @@ class Migration:
                 yield statement.strip()
 
 
+@cache
 def ours() -> tuple[Migration, ...]:
     """Return every step that this program knows, in order; their numbers have no gaps."""
     found = []
