@@ -57,6 +57,10 @@ sim-replay: $(STAMP)  ## tell the story of one seed: SEED=…
 sim-shrink: $(STAMP)  ## make a failing seed smaller: SEED=…
 	@env PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation shrink $(SEED)
 
+.PHONY: sim-mutants
+sim-mutants: $(STAMP)  ## look for every bug that is planted for the simulation (minutes)
+	@env PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation mutants
+
 .PHONY: e2e
 e2e: $(TOOLS)  ## run the real programs, from outside
 	@$(PYTEST) tests/e2e $(ARGS)

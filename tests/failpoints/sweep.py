@@ -6,7 +6,6 @@ happening gets a trial of its own as well, so in the end each has happened.
 """
 
 import shutil
-import subprocess
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,9 +15,9 @@ from typing import Final
 from orchestrator.kernel.failpoint_actions import ACTIONS
 from orchestrator.kernel.failpoints import SITES
 from tests.failpoints.trial import Outcome, attempt
+from tests.support.turns import turn
 
 AT_ONCE: Final = 2
-_ROOT: Final = Path(__file__).parents[2]
 
 
 @dataclass
@@ -72,12 +71,9 @@ def every_fault() -> list[str]:
 
 def rotated(count: int) -> list[str]:
     """Return some faults that are no kills, other ones for each commit until all had their turn."""
-    told = subprocess.run(
-        ["git", "rev-list", "--count", "HEAD"], cwd=_ROOT, capture_output=True, check=False
-    )
     faults = [fault for fault in every_fault() if not fault.endswith("=kill")]
     turns = grouped(faults, count)
-    return faults_of(turns[int(told.stdout or 0) % len(turns)])
+    return faults_of(turns[turn(len(turns))])
 
 
 def sweep(specs: list[str], folder: Path, say: Callable[[str], None]) -> Tally:

@@ -4,7 +4,6 @@
 """
 
 import os
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +18,7 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.registry import MUTANTS
 from tests.support import documents
 from tests.support.source import ROOT
+from tests.support.turns import turn
 
 SOME = 5
 """In one run of the suite."""
@@ -40,11 +40,8 @@ def test_a_mistake_can_still_be_made(name: str) -> None:
 
 def _some() -> list[Mutant]:
     """Return others with each commit, until all had their turn."""
-    told = subprocess.run(
-        ["git", "rev-list", "--count", "HEAD"], cwd=ROOT, capture_output=True, check=False
-    )
     turns = -(-len(MUTANTS) // SOME)
-    return list(MUTANTS.values())[int(told.stdout or 0) % turns :: turns]
+    return list(MUTANTS.values())[turn(turns) :: turns]
 
 
 def test_nobody_of_a_caged_command_is_left(tmp_path: Path) -> None:
