@@ -11,7 +11,7 @@ PYTEST := env -u MAKELEVEL -u MAKEFLAGS -u MFLAGS $(BIN)/python -m pytest
 # More than there are cores: many tests wait for a lease, a pause or a signal.
 JOBS ?= 4
 # A run that hangs ends; each test has a limit of its own as well.
-SUITE := -n $(JOBS) --dist=worksteal --session-timeout=1080
+SUITE := -n $(JOBS) --dist=worksteal --session-timeout=1140
 SOURCES := orchestrator worker tests benchmarks
 
 # The environment is as new as the lock; it is made anew where the checkout was moved. What only

@@ -22,7 +22,7 @@ Record = Callable[[str, object], None]
 @pytest.mark.timeout(400)
 def test_a_minute_of_kills_breaks_no_promise(tmp_path: Path, record_property: Record) -> None:
     """Server, supervisor, launcher, nursery and worker are killed while they hold attempts."""
-    told = _chaos(Course(60, SEED, tmp_path / "run"), record_property)
+    told = _chaos(Course(80, SEED, tmp_path / "run"), record_property)
 
     assert sum(told.leased_kills[target] for target in TARGETS) >= ENOUGH
     assert all(told.leased_kills[target] for target in TARGETS)

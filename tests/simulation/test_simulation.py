@@ -17,7 +17,7 @@ from tests.support.turns import turn
 
 FIXED = 200
 FRESH = 1800
-FRESH_S = 30.0
+FRESH_S = 15.0
 """Fresh seeds are begun for so long: a slow machine runs fewer of them."""
 PROCESSES = 2
 TURNS = 3
