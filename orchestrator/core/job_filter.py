@@ -188,7 +188,8 @@ def _span(word: _Word, now_us: int) -> Span:
         )
     age = _AGE.fullmatch(text)
     if age is not None:
-        then = now_us - int(age[1]) * _UNITS[age[2]] * 1_000_000
+        # Nothing is older than the epoch, and no database knows a moment that is far before it.
+        then = max(0, now_us - int(age[1]) * _UNITS[age[2]] * 1_000_000)
         return Span(after_us=then) if sign == "<" else Span(before_us=then)
     at_us = _moment(word, text)
     return Span(after_us=at_us) if sign == ">" else Span(before_us=at_us)

@@ -199,6 +199,8 @@ async def test_a_filter_means_the_jobs_that_it_says(world: World) -> None:
     assert await means(named) == [named]
     assert await means("created:<1h") == [named, tagged]
     assert await means("created:>1h") == [bad.job_id, done.job_id]
+    assert await means("created:<999999999w") == everything
+    assert await means("created:>999999999w") == []
     assert await means("finished:<3h") == [bad.job_id, done.job_id]
     assert await means("finished:<1h") == []
 

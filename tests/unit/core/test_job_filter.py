@@ -37,6 +37,7 @@ def _of(*values: Any) -> frozenset[Any]:
         ('"http://x"', JobFilter(texts=("http://x",))),
         ("created:<2h", JobFilter(created=Span(after_us=NOW_US - 2 * HOUR_US))),
         ("created:>1d", JobFilter(created=Span(before_us=NOW_US - 24 * HOUR_US))),
+        ("created:<999999999w", JobFilter(created=Span(after_us=0))),
         ("finished:>1970-01-02", JobFilter(finished=Span(after_us=24 * HOUR_US))),
         ("created:<1970-01-01T01:00:00Z", JobFilter(created=Span(before_us=HOUR_US))),
         ("created:<1970-01-01T02:00:00+01:00", JobFilter(created=Span(before_us=HOUR_US))),
