@@ -163,13 +163,15 @@ def retry_failed(
     found = tx.tuples(_SELECT_FAILED, batch_id=batch_id, limit=len(job_ids) + 1)
     chosen = list(zip(found, job_ids, strict=False))
     successors = {old: new for (old, _), new in chosen}
-    tx.execute(_GO_ON, id=batch_id)
+    if chosen:
+        tx.execute(_GO_ON, id=batch_id)
     specs = [JobSpec.model_validate_json(spec) for (_, spec), _ in chosen]
     known = parents_of(tx, [one for spec in specs for one in spec.depends_on])
     known = {**known, **dict.fromkeys(job_ids, NEW)}
     rows, waiting = Rows(), []
     for ((old, _), new), spec in zip(chosen, specs, strict=True):
         again = renewed(spec, known, now_us=tx.now_us, successors=successors)
+        again = with_defaults(tx, again)
         needs = judged(known, again.depends_on)
         enter(tx, rows, NewJob(new, owner, again, old, batch_id, needs))
         waiting += [(new, one) for one in needs.open]

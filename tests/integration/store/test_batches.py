@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.kernel.errors import IllegalTransition, NotFound, RequestInvalid
 from orchestrator.protocol.batches import BatchItem, BatchReply, BatchView
+from orchestrator.protocol.queues import QueueSettings
 from orchestrator.protocol.words import BatchState, Directive, JobState, Reason
 from orchestrator.server.operations import batches
 from orchestrator.server.operations.batch_views import batch_jobs, get_batch, list_batches
@@ -20,6 +21,7 @@ from orchestrator.server.operations.batches import (
     create,
     retry_failed,
 )
+from orchestrator.server.operations.queues import delete_queue, set_queue
 from orchestrator.server.operations.retention import forget_batches, forget_jobs
 from orchestrator.server.operations.ring import next_ring, ring
 from orchestrator.server.store.interface import Reader
@@ -270,6 +272,31 @@ async def test_a_second_try_that_fails_may_have_a_third(world: World, worker: Wo
     await run_all(worker, 1, 0, 0)
     third = await again(world, batch.id)
     assert [(await world.job(one)).retry_of for one in third.job_ids] == first.job_ids[:1]
+
+
+async def test_a_second_try_without_its_queue_is_refused(world: World, worker: Worker) -> None:
+    """Nobody would serve it there: the queue has to be made again first."""
+    await world.write(partial(set_queue, name="web", asked=QueueSettings()))
+    batch = await submitted(world, item(queue="web"))
+    await run_all(worker, 1)
+    await world.write(partial(delete_queue, name="web"))
+
+    with pytest.raises(RequestInvalid, match="there is no queue web"):
+        await again(world, batch.id)
+
+    await world.write(partial(set_queue, name="web", asked=QueueSettings()))
+    (job_id,) = (await again(world, batch.id)).job_ids
+    assert (await worker.claim_one()).job_id == job_id
+
+
+async def test_a_cancelled_batch_of_which_nothing_failed_stays_cancelled(world: World) -> None:
+    """Where there is nothing to try again, nothing goes on."""
+    batch = await submitted(world, item())
+    await world.write(partial(cancel_batch, batch_id=batch.id, by="bob"))
+
+    told = await again(world, batch.id)
+
+    assert (told.job_ids, told.state, told.stopped_by) == ([], BatchState.CANCELLED, "bob")
 
 
 async def test_batches_and_their_jobs_are_listed_in_pages(world: World) -> None:
