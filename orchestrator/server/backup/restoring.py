@@ -41,6 +41,7 @@ from orchestrator.server.backup.manifest import (
     parse,
     require_name,
 )
+from orchestrator.server.operations.bulk import end_bulks
 from orchestrator.server.operations.restoration import LEAP, end_sessions, hold_restored
 from orchestrator.server.operations.schedules import pass_over_all
 from orchestrator.server.store.interface import Store
@@ -163,10 +164,12 @@ async def hold_all(store: Store, manifest: Manifest | None, *, leap: int) -> int
     """End every session and hold every job that was not over; return how many were not.
 
     `leap` is a number below `LEAP`, another one for each restore: no two number tries alike.
-    Nor is a moment of a schedule made up for that has come since: somebody has seen to it then.
+    Nor is a moment of a schedule made up for that has come since, nor an order for many jobs gone
+    on with: somebody has seen to it then.
     """
     await store.write(end_sessions)
     await store.write(pass_over_all)
+    await store.write(end_bulks)
     made_at = None if manifest is None else manifest.made_at
     held, after = 0, ""
     while True:

@@ -38,6 +38,7 @@ _ADVANCE: Final = """
         finished_us = :finished_us
     WHERE id = :id AND position = :was AND finished_us IS NULL
 """
+_END_ALL: Final = "UPDATE bulk SET finished_us = :now WHERE finished_us IS NULL"
 _FORGET: Final = "DELETE FROM bulk WHERE finished_us < :before"
 _KEPT_US: Final = 30 * 24 * 3600 * 1_000_000
 
@@ -91,6 +92,11 @@ def get_bulk(reader: Reader, bulk_id: str) -> BulkView | None:
     """Return an order and how far it came."""
     row = reader.row(_SELECT, id=bulk_id)
     return None if row is None else _view(row)
+
+
+def end_bulks(tx: Transaction) -> None:
+    """Let no order go on that a backup brought back: it would let go what was just held."""
+    tx.execute(_END_ALL, now=tx.now_us)
 
 
 def open_bulk(reader: Reader) -> str | None:

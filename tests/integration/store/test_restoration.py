@@ -7,14 +7,17 @@ from typing import Any
 import anyio
 import pytest
 
+from orchestrator.core.bulk import Preview
 from orchestrator.kernel.clock import SystemClock
 from orchestrator.kernel.errors import LeaseLost
+from orchestrator.protocol.bulk import BulkOrder
 from orchestrator.protocol.ids import make_id
 from orchestrator.protocol.jobs import JobSpec
 from orchestrator.protocol.views import JobView
 from orchestrator.protocol.wire import Ended, Grant, HeldAttempt, Started
 from orchestrator.protocol.words import Directive, JobState, Outcome, PendingReason, Reason, Verdict
 from orchestrator.server.backup.restoring import hold_all, settle
+from orchestrator.server.operations.bulk import begin_bulk, open_bulk
 from orchestrator.server.operations.hold import hold, release
 from orchestrator.server.operations.restoration import BATCH
 from orchestrator.server.operations.submit import submit
@@ -93,6 +96,21 @@ async def test_what_was_over_stays_as_it_was(world: World, worker: Worker) -> No
     assert await restore(world) == 0
 
     assert await world.job(grant.job_id) == before
+
+
+async def test_an_order_for_many_jobs_does_not_go_on(world: World) -> None:
+    """One that was open when the backup was made would let go, or repeat, what is to be held."""
+    await world.submit()
+    order = BulkOrder.model_validate({"q": "kind:command", "action": "release"})
+    preview = Preview((await world.submit()).id, world.now_us, 1)
+    view = await world.write(
+        partial(begin_bulk, order=order, preview=preview, new_id=world.id("bulk"), owner="ada")
+    )
+    assert view.finished_at is None
+
+    await restore(world)
+
+    assert await world.read(open_bulk) is None
 
 
 async def test_many_jobs_are_held(world: World) -> None:
