@@ -59,6 +59,11 @@ _LAST_ASKED: Final = f"""
     SELECT fire_us FROM schedule_fire WHERE schedule_id = :id AND origin = '{FireOrigin.PERSON}'
     ORDER BY fire_us DESC LIMIT 1
 """
+_STOOD_BACK: Final = f"""
+    UPDATE schedule_fire SET outcome = '{FireOutcome.SKIPPED}', reason = '{FireReason.OVERLAP}',
+        detail = :detail, job_id = NULL
+    WHERE schedule_id = :id AND fire_us = :at AND origin = :origin
+"""
 _BELONGS: Final = "UPDATE job SET schedule_id = :schedule_id WHERE id = :id"
 _SELECT_DUE: Final = "SELECT id FROM schedule WHERE due_us <= :now ORDER BY due_us, id LIMIT :limit"
 _SELECT_AHEAD: Final = """
@@ -161,7 +166,7 @@ def run_now(tx: Transaction, schedule: Schedule, *, job_id: str, by: str) -> Job
     words = f"{by} asked for it"
     row = _Row(at_us, FireOutcome.FIRED, None, words, origin=FireOrigin.PERSON, job_id=job_id)
     _record(tx, schedule.id, row)
-    return _submitted(tx, schedule, at_us, job_id)
+    return _submitted(tx, schedule, row, job_id)
 
 
 def _fire(tx: Transaction, schedule: Schedule, at_us: int, new_id: NewId) -> bool:
@@ -176,14 +181,15 @@ def _fire(tx: Transaction, schedule: Schedule, at_us: int, new_id: NewId) -> boo
         _record(tx, schedule.id, _Row(at_us, FireOutcome.SKIPPED, FireReason.OVERLAP, in_way))
         return False
     job_id = new_id("job")
-    if not _record(tx, schedule.id, _Row(at_us, FireOutcome.FIRED, job_id=job_id)):
+    row = _Row(at_us, FireOutcome.FIRED, job_id=job_id)
+    if not _record(tx, schedule.id, row):
         return False
     if overlap is Overlap.CANCEL_RUNNING:
         for other, _ in still:
             words = f"schedule {schedule.spec.name} fires again"
             cancel(tx, other, by=schedule.owner, comment=words)
-    _submitted(tx, schedule, at_us, job_id, behind=[other for other, _ in still])
-    return True
+    job = _submitted(tx, schedule, row, job_id, behind=[other for other, _ in still])
+    return job.id == job_id
 
 
 def _in_the_way(overlap: Overlap, still: Sequence[tuple[str, JobState]]) -> str | None:
@@ -195,17 +201,25 @@ def _in_the_way(overlap: Overlap, still: Sequence[tuple[str, JobState]]) -> str 
 
 
 def _submitted(
-    tx: Transaction, schedule: Schedule, at_us: int, job_id: str, *, behind: Sequence[str] = ()
+    tx: Transaction, schedule: Schedule, row: _Row, job_id: str, *, behind: Sequence[str] = ()
 ) -> JobView:
-    """Submit the job of a moment; it begins when those before it are over."""
-    spec = filled(schedule.spec.job, at_us)
+    """Submit the job of a moment; it begins when those before it are over.
+
+    Of a unique job another one may be there: then that is the answer, and the moment brings none.
+    """
+    spec = filled(schedule.spec.job, row.at_us)
     if behind:
         room = limits.DEPENDENCIES - len(spec.depends_on)
         own = {one.job for one in spec.depends_on}
         others = [Dependency(job=job, on=WaitsFor.FINISH) for job in behind if job not in own]
         spec = spec.model_copy(update={"depends_on": [*spec.depends_on, *others[:room]]})
     job = submit(tx, job_id=job_id, owner=schedule.owner, spec=spec)
-    tx.execute(_BELONGS, id=job_id, schedule_id=schedule.id)
+    if job.id == job_id:
+        tx.execute(_BELONGS, id=job_id, schedule_id=schedule.id)
+    else:
+        there = f"{job.id} is there already ({job.state})"
+        detail = f"{row.detail}; {there}" if row.detail else there
+        tx.execute(_STOOD_BACK, id=schedule.id, at=row.at_us, origin=row.origin, detail=detail)
     return job
 
 

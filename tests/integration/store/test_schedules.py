@@ -132,6 +132,23 @@ async def test_overlap(
             await bench.run()
 
 
+async def test_a_unique_job_that_is_there_is_told(world: World, bench: Bench) -> None:
+    """A moment whose job stands back for another one brings none, and says which is there."""
+    there = await world.submit(unique={"key": "only"})
+    await bench.add(job={**command(), "unique": {"key": "only"}})
+
+    assert await bench.at(HOUR_S + 1) == 0
+    assert await bench.run() == there.id
+
+    shown = [(fire.outcome, fire.reason, fire.job_id) for fire in await bench.history()]
+    assert shown == [(SKIPPED, FireReason.OVERLAP, None)] * 2
+    details = [fire.detail for fire in await bench.history()]
+    assert details == [
+        f"{there.id} is there already (queued)",
+        f"bob asked for it; {there.id} is there already (queued)",
+    ]
+
+
 async def test_one_job_waits_and_no_more(world: World, bench: Bench) -> None:
     """With `queue_one` a second job waits for the first, and a third is not made."""
     worker = await world.worker()
