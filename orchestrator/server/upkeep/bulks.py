@@ -24,6 +24,7 @@ from orchestrator.server.operations.bulk import (
     next_of,
     open_bulk,
 )
+from orchestrator.server.operations.delete import deletable
 from orchestrator.server.services import Services
 from orchestrator.server.upkeep.delay import Delay
 
@@ -67,9 +68,10 @@ class Bulks:
                 while await self._step():
                     pass
                 delay.ends()
-            except (AlreadyRunning, Unavailable) as error:
-                if delay.begins(error):
-                    logs.event(_LOGGER, logging.WARNING, "bulk.delayed", reason=error.message)
+            except (AlreadyRunning, Unavailable, OSError) as error:
+                met = Unavailable(str(error)) if isinstance(error, OSError) else error
+                if delay.begins(met):
+                    logs.event(_LOGGER, logging.WARNING, "bulk.delayed", reason=met.message)
                 await anyio.sleep(RETRY_S)
                 continue
             await bell.next(deadline=anyio.current_time() + LOOK_S)
@@ -89,7 +91,8 @@ class Bulks:
             await store.write(deed)
             return True
         with Lock(self._lock).take("a backup, or housekeeping,"):
-            for job_id in found.ids:
+            # What is kept after all keeps its output.
+            for job_id in await store.read(partial(deletable, job_ids=found.ids)):
                 await to_thread.run_sync(self._services.outputs.remove, job_id)
             await store.write(deed)
         return True

@@ -1,11 +1,15 @@
 """Orders for all jobs that a filter means, over HTTP."""
 
+from typing import Any
+
+import anyio
 import pytest
 
 from orchestrator.protocol.words import Scope
 from tests.integration.server.site import Site, problem
-from tests.support.builders import delay
-from tests.support.waiting import until
+from tests.integration.server.worker import at_work
+from tests.support.builders import command, delay
+from tests.support.waiting import until, wait_until
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -43,3 +47,72 @@ async def test_an_order_for_many_is_counted_then_given(site: Site) -> None:
     key = await site.new_key(Scope.JOBS_WRITE, Scope.JOBS_READ)
     mine = {"Authorization": f"Bearer {key}"}
     problem(await site.post("/api/v1/bulk", {**order, "dry_run": True}, **mine), 403, "forbidden")
+
+
+async def _ordered(site: Site, **order: str) -> str:
+    """Give an order for all jobs that its filter means; return where it is looked at."""
+    counted = (await site.post("/api/v1/bulk", {**order, "dry_run": True})).json()
+    given = await site.post("/api/v1/bulk", {**order, "token": counted["token"]})
+    assert given.status_code == 202, given.text
+    return f"/api/v1/bulk/{given.json()['id']}"
+
+
+async def _done(site: Site, path: str) -> dict[str, Any]:
+    """Wait for the end of an order, and return what it says then."""
+
+    async def seen() -> dict[str, Any] | None:
+        told: dict[str, Any] = (await site.get(path)).json()
+        return told if told["finished_at"] else None
+
+    found = await until(seen)
+    assert found is not None
+    return found
+
+
+async def _over(site: Site) -> str:
+    """Return a job that is over, with output in a file."""
+    worker = await at_work(site)
+    job_id = await site.submit(command())
+    await worker.claim()
+    await worker.start(job_id)
+    await worker.write(job_id, b"x" * 50_000)
+    await worker.end(job_id)
+    return job_id
+
+
+async def test_what_is_not_deleted_keeps_its_output(site: Site) -> None:
+    """A job on which another one still depends stays as it is, with everything of its."""
+    job_id, child = await _over(site), await site.submit(delay())
+    await site.services.store.write(
+        lambda tx: tx.execute(
+            "INSERT INTO job_dependency (job_id, parent_id, waits_for, on_failure) "
+            "VALUES (:job_id, :parent_id, 'success', 'fail')",
+            job_id=child,
+            parent_id=job_id,
+        )
+    )
+
+    done = await _done(site, await _ordered(site, q="state:succeeded", action="delete"))
+
+    assert (done["done"], done["refused"]) == (0, 1)
+    raw = await site.get(f"/api/v1/jobs/{job_id}/output/raw")
+    assert (raw.status_code, raw.content) == (200, b"x" * 50_000)
+
+
+async def test_a_disk_that_refuses_delays_an_order(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What cannot be removed now goes as soon as it can; the server works on meanwhile."""
+    job_id = await _over(site)
+    folder = site.services.outputs.path(job_id, 1, 0).parent
+    aside = folder.rename(folder.with_name("aside"))
+    folder.touch()
+
+    path = await _ordered(site, q="state:succeeded", action="delete")
+    await anyio.to_thread.run_sync(lambda: wait_until(lambda: "bulk.delayed" in caplog.text))
+    assert (await site.get(path)).json()["finished_at"] is None
+    folder.unlink()
+    aside.rename(folder)
+
+    assert (await _done(site, path))["done"] == 1
+    assert not folder.exists()
