@@ -23,12 +23,16 @@ _WORKER: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who may do something. `worker_id` is set for a worker alone."""
+    """Somebody who may do something.
+
+    `worker_id` is set for a worker alone, with the hash of the one of its tokens that it came with.
+    """
 
     id: str
     name: str
     scopes: frozenset[Scope]
     worker_id: str | None = None
+    token_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +89,6 @@ def find_principal(reader: Reader, token_hash: str) -> Principal | None:
         return Principal(row["id"], row["name"], frozenset(map(Scope, row["scopes"].split())))
     row = reader.row(_WORKER, it=token_hash)
     if row is not None:
-        return Principal(row["id"], row["name"], frozenset({Scope.WORKER}), row["id"])
+        scopes = frozenset({Scope.WORKER})
+        return Principal(row["id"], row["name"], scopes, row["id"], token_hash)
     return None

@@ -6,6 +6,7 @@ and the process that works with it hears of the new one a moment later.
 
 from typing import Final
 
+from orchestrator.kernel.errors import Forbidden
 from orchestrator.protocol.base import moment
 from orchestrator.protocol.tokens import WorkerToken, token_hash
 from orchestrator.protocol.wire import RenewTokenReply
@@ -13,6 +14,9 @@ from orchestrator.server.facts import KeysChanged
 from orchestrator.server.store.interface import Transaction
 
 _OF: Final = "SELECT machine_id, token_hash FROM worker WHERE id = :id"
+_IS_RETIRED: Final = """
+    SELECT 1 FROM retired_token WHERE token_hash = :used AND worker_id = :worker_id
+"""
 _RENEW: Final = "UPDATE worker SET token_hash = :token_hash WHERE id = :id"
 _RETIRE: Final = """
     INSERT INTO retired_token (token_hash, worker_id, until_us)
@@ -23,14 +27,21 @@ _END_ALL: Final = "DELETE FROM retired_token WHERE worker_id = :worker_id"
 
 
 def renew_token(
-    tx: Transaction, worker_id: str, *, secret: str, overlap_s: float
+    tx: Transaction, worker_id: str, *, used: str, secret: str, overlap_s: float
 ) -> RenewTokenReply:
-    """Return a new token of a worker; the one before is accepted for so long, and no other."""
+    """Return a new token of a worker; the one that was used is accepted for so long, and no other.
+
+    Who comes with a retired one has never got the answer with the new one, so that one is void: to
+    retire it, too, would void the only one that works.
+    """
     (worker,) = tx.rows(_OF, id=worker_id)
+    known = used == worker["token_hash"]
+    if not known and not tx.tuples(_IS_RETIRED, used=used, worker_id=worker_id):
+        raise Forbidden("this token was replaced just now", hint="use the one that replaced it")
     token = str(WorkerToken(worker["machine_id"], worker_id, secret))
     until = tx.now_us + round(overlap_s * 1_000_000)
     end_retired(tx, worker_id)
-    tx.execute(_RETIRE, token_hash=worker["token_hash"], worker_id=worker_id, until=until)
+    tx.execute(_RETIRE, token_hash=used, worker_id=worker_id, until=until)
     tx.execute(_RENEW, id=worker_id, token_hash=token_hash(token))
     tx.announce(KeysChanged())
     return RenewTokenReply(token=token, old_until=moment(until))

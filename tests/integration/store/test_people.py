@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from orchestrator.kernel.errors import NotFound, Refused, RequestInvalid
+from orchestrator.kernel.errors import Forbidden, NotFound, Refused, RequestInvalid
 from orchestrator.protocol.jobs import JobSpec
 from orchestrator.protocol.tokens import WorkerToken, make_token, token_hash
 from orchestrator.protocol.views import JobView
@@ -83,35 +83,53 @@ async def test_enrolling_again_is_the_same_worker_with_a_new_secret(world: World
     assert await world.read(lambda r: find_principal(r, token_hash(new))) is not None
 
 
+async def _renewed(world: World, worker: Worker, used: str, secret: bytes) -> str:
+    """Return the new token that a worker gets for one of its tokens."""
+    renew = partial(renew_token, worker_id=worker.id, used=token_hash(used), overlap_s=60)
+    return (await world.write(partial(renew, secret=make_token("secret", secret * 32)))).token
+
+
+async def _accepted(world: World, worker: Worker, *tokens: str) -> list[bool]:
+    """Tell which of these tokens a worker may come with."""
+    found = [
+        await world.read(partial(find_principal, token_hash=token_hash(token))) for token in tokens
+    ]
+    assert {one.worker_id for one in found if one} <= {worker.id}
+    return [one is not None for one in found]
+
+
 async def test_a_renewed_token_is_accepted_for_a_while(world: World) -> None:
     """Both are the same worker; of three the first is void, and in time there is one."""
     worker = Worker(world, "w1")
     first = await worker.enrol()
 
-    async def renewed(secret: bytes) -> str:
-        words = make_token("secret", secret * 32)
-        reply = await world.write(lambda tx: renew_token(tx, worker.id, secret=words, overlap_s=60))
-        return reply.token
-
     async def accepted(*tokens: str) -> list[bool]:
-        found = [
-            await world.read(partial(find_principal, token_hash=token_hash(token)))
-            for token in tokens
-        ]
-        assert {one.worker_id for one in found if one} <= {worker.id}
-        return [one is not None for one in found]
+        return await _accepted(world, worker, *tokens)
 
-    second = await renewed(b"2")
+    second = await _renewed(world, worker, first, b"2")
     assert await accepted(first, second) == [True, True]
-    third = await renewed(b"3")
+    third = await _renewed(world, worker, second, b"3")
     assert await accepted(first, second, third) == [False, True, True]
     await world.pass_time(59)
     assert await accepted(second, third) == [True, True]
     await world.pass_time(2)
     assert await accepted(second, third) == [False, True]
-    again = await renewed(b"4")
+    again = await _renewed(world, worker, third, b"4")
     enrolled = await worker.enrol()
     assert await accepted(third, again, enrolled) == [False, False, True]
+
+
+async def test_answers_with_a_new_token_may_be_lost_again_and_again(world: World) -> None:
+    """Whoever still has the old one gets another; what was never seen is void, and stays so."""
+    worker = Worker(world, "w1")
+    first = await worker.enrol()
+
+    lost = await _renewed(world, worker, first, b"2")
+    seen = await _renewed(world, worker, first, b"3")
+
+    assert await _accepted(world, worker, first, lost, seen) == [True, False, True]
+    with pytest.raises(Forbidden, match="was replaced"):
+        await _renewed(world, worker, lost, b"4")
 
 
 async def test_workers_are_shown_as_they_were_last_seen(world: World) -> None:

@@ -113,7 +113,11 @@ class WorkerCalls:
         secret = make_token("secret", secrets.token_bytes(SECRET_BYTES))
         return await self._store.write(
             partial(
-                renew_token, worker_id=worker_of(scope), secret=secret, overlap_s=request.overlap_s
+                renew_token,
+                worker_id=worker_of(scope),
+                used=principal_of(scope).token_hash,
+                secret=secret,
+                overlap_s=request.overlap_s,
             )
         )
 
