@@ -55,9 +55,10 @@ class Alarm:
     async def _ring(self) -> float:
         """Do what is due; return for how long nothing will be."""
         try:
-            while await self._store.write(ring):
-                pass
-            await fire_schedules(self._store, self._clock, self._new_id)
+            more = True
+            while more:  # a batch of a million jobs that is cancelled must not hold up a schedule
+                more = await self._store.write(ring)
+                await fire_schedules(self._store, self._clock, self._new_id)
             due_us = await self._store.read(next_ring)
         except Unavailable as error:
             if self._delay.begins(error):
