@@ -12,11 +12,14 @@ from typing import Any, Final
 from pydantic_core import from_json, to_json
 
 from orchestrator.core.job import Job
+from orchestrator.core.job_lifecycle import TERMINAL
 from orchestrator.core.retry import RetryPolicy
 from orchestrator.kernel.backoff import Backoff
 from orchestrator.protocol.jobs import Retry
 from orchestrator.protocol.words import Execution, JobState, Outcome, PendingReason, Reason
 
+NOT_OVER: Final = ", ".join(f"'{state}'" for state in sorted(set(JobState) - TERMINAL))
+"""The states of a job that is not over, for a statement."""
 JOB_COLUMNS: Final = """
     job.id, job.state, job.attempt, job.session_id, job.worker_id, job.requirement_id, job.priority,
     job.rank, job.due_us, job.failures, job.lost, job.max_lost, job.retry, job.event_seq,

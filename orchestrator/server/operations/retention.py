@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.core.job_lifecycle import TERMINAL
 from orchestrator.core.retention import CLASSES, USUAL, Retention
 from orchestrator.protocol.ids import RANDOM_BYTES, make_id
 from orchestrator.protocol.limits import RATE_WINDOW_MAX_S
 from orchestrator.protocol.words import JobState
+from orchestrator.server.operations.records import NOT_OVER
 from orchestrator.server.store.interface import Reader, Transaction, Value
 
 BATCH: Final = 100
 """Jobs in one go: with their events, attempts and outputs about a thousand rows."""
 COUNTED: Final = 1000
 """Jobs of a preview that are counted in one look."""
-LINES: Final = 1000
-"""In one go: each is a row or two."""
+ROWS: Final = 1000
+"""Of everything smaller than a job in one go: lines, turns, starts, fires."""
 FILE_KEPT_DAYS: Final = 7.0
 SESSION_KEPT_DAYS: Final = 30.0
 BATCH_KEPT_DAYS: Final = 30.0
@@ -71,21 +71,30 @@ _OLD_SESSIONS: Final = """
         )
 """
 _OLD_BATCHES: Final = """
-    DELETE FROM batch WHERE created_us < :before
-        AND NOT EXISTS (SELECT 1 FROM job WHERE job.batch_id = batch.id)
+    DELETE FROM batch WHERE id IN (
+        SELECT id FROM batch WHERE created_us < :before
+            AND NOT EXISTS (SELECT 1 FROM job WHERE job.batch_id = batch.id)
+        ORDER BY id LIMIT :limit
+    )
 """
 _IDLE_LINES: Final = "SELECT id FROM line WHERE used_us < :before"
-_WANTED_LINES: Final = f"""
-    SELECT DISTINCT line_id FROM job
-    WHERE state IN ({", ".join(f"'{state}'" for state in sorted(set(JobState) - TERMINAL))})
-"""
+_WANTED_LINES: Final = f"SELECT DISTINCT line_id FROM job WHERE state IN ({NOT_OVER})"
 _FORGET_LINE: Final = "DELETE FROM line WHERE id = :id AND used_us < :before"
 _FORGET_REQUIREMENTS: Final = """
     DELETE FROM requirement WHERE used_us < :before
         AND NOT EXISTS (SELECT 1 FROM line WHERE line.requirement_id = requirement.id)
 """
-_FORGET_TURNS: Final = "DELETE FROM turn WHERE served_us < :before"
-_FORGET_STARTS: Final = "DELETE FROM rate_start WHERE started_us < :before"
+_FORGET_TURNS: Final = """
+    DELETE FROM turn WHERE (queue, fairness_key) IN (
+        SELECT queue, fairness_key FROM turn WHERE served_us < :before LIMIT :limit
+    )
+"""
+_FORGET_STARTS: Final = """
+    DELETE FROM rate_start WHERE (name, started_us, job_id, attempt) IN (
+        SELECT name, started_us, job_id, attempt FROM rate_start WHERE started_us < :before
+        ORDER BY started_us LIMIT :limit
+    )
+"""
 
 
 def forgettable_jobs(
@@ -171,7 +180,7 @@ def idle_lines(reader: Reader) -> list[int]:
     """Return some lines that no job came into lately, and that no unfinished job is in."""
     wanted = {number for (number,) in reader.tuples(_WANTED_LINES)}
     idle = reader.tuples(_IDLE_LINES, before=reader.now_us - _DAY_US)
-    return [number for (number,) in idle if number not in wanted][:LINES]
+    return [number for (number,) in idle if number not in wanted][:ROWS]
 
 
 def forget_lines(tx: Transaction, numbers: Sequence[int]) -> int:
@@ -185,10 +194,14 @@ def forget_lines(tx: Transaction, numbers: Sequence[int]) -> int:
     return forgotten
 
 
-def forget_turns(tx: Transaction) -> None:
-    """Delete what was remembered of turns and starts, once no limit and no turn can ask for it."""
-    tx.execute(_FORGET_TURNS, before=tx.now_us - _DAY_US)
-    tx.execute(_FORGET_STARTS, before=tx.now_us - round(RATE_WINDOW_MAX_S * 1_000_000))
+def forget_turns(tx: Transaction) -> bool:
+    """Delete some of what was remembered of turns and starts, once nobody can ask for it.
+
+    Tell whether there may be more.
+    """
+    turns = tx.execute(_FORGET_TURNS, before=tx.now_us - _DAY_US, limit=ROWS)
+    before = tx.now_us - round(RATE_WINDOW_MAX_S * 1_000_000)
+    return ROWS in {turns, tx.execute(_FORGET_STARTS, before=before, limit=ROWS)}
 
 
 def forget_sessions(tx: Transaction) -> None:
@@ -196,6 +209,10 @@ def forget_sessions(tx: Transaction) -> None:
     tx.execute(_OLD_SESSIONS, before=tx.now_us - round(SESSION_KEPT_DAYS * _DAY_US))
 
 
-def forget_batches(tx: Transaction) -> None:
-    """Delete old batches of which no job is left, also those that nobody ever closed."""
-    tx.execute(_OLD_BATCHES, before=tx.now_us - round(BATCH_KEPT_DAYS * _DAY_US))
+def forget_batches(tx: Transaction) -> bool:
+    """Delete some old batches of which no job is left, also those that nobody ever closed.
+
+    Tell whether there may be more.
+    """
+    before = tx.now_us - round(BATCH_KEPT_DAYS * _DAY_US)
+    return tx.execute(_OLD_BATCHES, before=before, limit=BATCH) == BATCH

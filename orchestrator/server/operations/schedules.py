@@ -55,9 +55,17 @@ _HISTORY: Final = """
 _NEWEST: Final = f"{2**62}."
 HISTORY_KEPT_DAYS: Final = 90.0
 _DAY_US: Final = 24 * 3600 * 1_000_000
+FORGOTTEN: Final = 1000
+"""Lines of histories in one go."""
 _FORGET: Final = """
-    DELETE FROM schedule_fire WHERE schedule_id = :id AND fire_us < :before AND fire_us < (
-        SELECT max(newest.fire_us) FROM schedule_fire AS newest WHERE newest.schedule_id = :id
+    DELETE FROM schedule_fire WHERE (schedule_id, fire_us, origin) IN (
+        SELECT old.schedule_id, old.fire_us, old.origin
+        FROM schedule CROSS JOIN schedule_fire AS old
+        WHERE old.schedule_id = schedule.id AND old.fire_us < :before AND old.fire_us < (
+            SELECT max(newest.fire_us) FROM schedule_fire AS newest
+            WHERE newest.schedule_id = schedule.id
+        )
+        LIMIT :limit
     )
 """
 """All but the newest: a schedule for once a year tells what came of the last time."""
@@ -170,10 +178,9 @@ def delete_schedule(tx: Transaction, name: str) -> None:
 
 
 def forget_fires(tx: Transaction) -> int:
-    """Forget what became of moments long ago; return of how many lines."""
+    """Forget what became of some moments long ago; return of how many."""
     before = tx.now_us - round(HISTORY_KEPT_DAYS * _DAY_US)
-    found = tx.tuples("SELECT id FROM schedule ORDER BY id")
-    return tx.many(_FORGET, [{"id": schedule_id, "before": before} for (schedule_id,) in found])
+    return tx.execute(_FORGET, before=before, limit=FORGOTTEN)
 
 
 def pass_over_all(tx: Transaction) -> None:

@@ -76,10 +76,10 @@ class Housekeeping:
         jobs = await self._jobs()
         files = await self._unused_files() + await self._orphans()
         await self._idle_lines()
-        await self._store.write(forget_turns)
         await self._store.write(forget_sessions)
-        await self._store.write(forget_fires)
-        await self._store.write(forget_batches)
+        for forget in (forget_turns, forget_fires, forget_batches):
+            while await self._store.write(forget):
+                pass
         if jobs or files:
             logs.event(_LOGGER, logging.INFO, "housekeeping.done", jobs=jobs, files=files)
 

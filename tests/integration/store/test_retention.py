@@ -2,8 +2,11 @@
 
 from functools import partial
 
+import pytest
+
 from orchestrator.core.retention import USUAL, Retention
 from orchestrator.protocol.words import JobState
+from orchestrator.server.operations import retention
 from orchestrator.server.operations.files import find_file, record_file
 from orchestrator.server.operations.idempotency import IdempotencyKey, once
 from orchestrator.server.operations.jobs import get_job
@@ -14,12 +17,13 @@ from orchestrator.server.operations.retention import (
     forget_jobs,
     forget_lines,
     forget_sessions,
+    forget_turns,
     forgettable_jobs,
     idle_lines,
     prunable,
 )
 from orchestrator.server.operations.submit import submit
-from orchestrator.server.store.interface import Reader
+from orchestrator.server.store.interface import Reader, Transaction
 from tests.integration.store.world import World, digest, ended, failed, output, printed
 from tests.support.builders import spec
 
@@ -225,3 +229,34 @@ async def test_what_would_go_is_counted_exactly(world: World) -> None:
     assert bad == Prunable(0, 0, None)
     assert len(await forget(world)) == 3
     assert await world.read(partial(count, state=JobState.SUCCEEDED)) == Prunable(0, 0, None)
+
+
+async def test_turns_and_starts_are_forgotten_a_few_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, no step takes long; what a limit may still ask for is kept."""
+    monkeypatch.setattr(retention, "ROWS", 2)
+
+    def remember(tx: Transaction) -> None:
+        for number in range(5):
+            at_us = tx.now_us - (number < 4) * 2 * round(DAY_S * 1_000_000)
+            tx.execute(
+                "INSERT INTO rate_start (name, started_us, job_id, attempt) "
+                "VALUES ('api', :at_us, :job_id, 1)",
+                at_us=at_us,
+                job_id=f"job_{number}",
+            )
+            tx.execute(
+                "INSERT INTO turn (queue, fairness_key, served_us) VALUES ('q', :key, :at_us)",
+                key=str(number),
+                at_us=at_us,
+            )
+
+    await world.write(remember)
+
+    assert [await world.write(forget_turns) for _ in range(3)] == [True, True, False]
+
+    left = await world.read(
+        lambda r: r.tuples("SELECT (SELECT count(*) FROM rate_start), (SELECT count(*) FROM turn)")
+    )
+    assert left == [(1, 1)]
