@@ -23,7 +23,7 @@ from orchestrator.server.operations.requirements import (
     requirement_id,
     requirement_of,
 )
-from orchestrator.server.store.interface import Transaction
+from orchestrator.server.store.interface import Reader, Transaction
 
 _KNOWN: Final = "SELECT used_us, waiting FROM line WHERE id = :id"
 _NOTE_USE: Final = "UPDATE line SET used_us = :now WHERE id = :id"
@@ -140,6 +140,11 @@ def note_waiting(tx: Transaction, lines: Iterable[int]) -> None:
         tx.execute(_SET_WAITING, id=number)
 
 
+def required_in(reader: Reader, queue: str) -> list[int]:
+    """Return what is required in the lines of a queue in which somebody waits."""
+    return [requirement for (requirement,) in reader.tuples(_OF_QUEUE, queue=queue)]
+
+
 def call_out(tx: Transaction, freed: Collection[tuple[int, str]]) -> None:
     """Wake whoever could take what waits behind the gates of attempts that live no more.
 
@@ -154,7 +159,7 @@ def call_out(tx: Transaction, freed: Collection[tuple[int, str]]) -> None:
     for queue in {queue for _, queue in freed}:
         if tx.tuples(_IS_LIMITED, queue=queue):
             count = sum(queue == one for _, one in freed)
-            for (requirement,) in tx.tuples(_OF_QUEUE, queue=queue):
+            for requirement in required_in(tx, queue):
                 found[requirement] = found.get(requirement, 0) + count
     for requirement, count in found.items():
         tx.announce(Claimable(requirement, count))

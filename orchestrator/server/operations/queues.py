@@ -18,6 +18,8 @@ from orchestrator.protocol.queues import QueueDefaults, QueueSettings
 from orchestrator.protocol.views import QueueView
 from orchestrator.protocol.words import Execution
 from orchestrator.server.facts import Claimable
+from orchestrator.server.operations.lines import required_in
+from orchestrator.server.operations.records import NOT_OVER
 from orchestrator.server.store.interface import Reader, Row, Transaction
 
 _DEFAULTS: Final = "SELECT defaults FROM queue WHERE name = :name"
@@ -30,7 +32,13 @@ _RUNNING: Final = """
 """
 _QUEUED: Final = """
     SELECT line.queue, count(*) AS jobs FROM line
-    JOIN job ON job.line_id = line.id AND job.state = 'queued' GROUP BY line.queue
+    JOIN job ON job.line_id = line.id AND job.state = 'queued'
+    WHERE line.waiting = 1 GROUP BY line.queue
+"""
+_RUNNING_IN: Final = "SELECT count(*) FROM job WHERE session_id > '' AND queue = :name"
+_QUEUED_IN: Final = """
+    SELECT count(*) FROM line JOIN job ON job.line_id = line.id AND job.state = 'queued'
+    WHERE line.queue = :name AND line.waiting = 1
 """
 _INSERT: Final = "INSERT INTO queue (name) VALUES (:name)"
 _UPDATE: Final = """
@@ -43,11 +51,7 @@ _PAUSE: Final = """
 _RESUME: Final = """
     UPDATE queue SET paused_us = NULL, paused_by = NULL, paused_why = NULL WHERE name = :name
 """
-_OPEN: Final = """
-    SELECT id FROM job WHERE state IN ('scheduled', 'blocked', 'held', 'queued', 'leased',
-        'running', 'waiting', 'cancelling') AND queue = :name LIMIT 1
-"""
-_WAITING: Final = "SELECT DISTINCT requirement_id FROM line WHERE queue = :name AND waiting = 1"
+_OPEN: Final = f"SELECT id FROM job WHERE state IN ({NOT_OVER}) AND queue = :name LIMIT 1"
 
 
 def with_defaults(tx: Transaction, spec: JobSpec) -> JobSpec:
@@ -94,10 +98,17 @@ def list_queues(reader: Reader) -> list[QueueView]:
 
 def get_queue(reader: Reader, name: str) -> QueueView:
     """Return one queue, or say that there is none of that name."""
-    found = next((one for one in list_queues(reader) if one.name == name), None)
-    if found is None:
+    row = _known(reader, name)
+    ((queued,),) = reader.tuples(_QUEUED_IN, name=name)
+    ((running,),) = reader.tuples(_RUNNING_IN, name=name)
+    return _view(row, queued=queued, running=running)
+
+
+def _known(reader: Reader, name: str) -> Row:
+    row = reader.row(f"{_SELECT} WHERE name = :name", name=name)
+    if row is None:
         raise NotFound(f"there is no queue {name}", hint="orchestrator queues list shows them")
-    return found
+    return row
 
 
 def _view(row: Row, *, queued: int, running: int) -> QueueView:
@@ -120,14 +131,14 @@ def set_queue(tx: Transaction, name: str, asked: QueueSettings) -> QueueView:
     if not tx.tuples(_DEFAULTS, name=name):
         _refuse_too_many(tx)
         tx.execute(_INSERT, name=name)
-    before = get_queue(tx, name)
+    before = _known(tx, name)
     said = asked.model_dump(exclude_unset=True, mode="json")
-    defaults = before.defaults | said.get("defaults", {})
+    defaults = from_json(before["defaults"]) | said.get("defaults", {})
     tx.execute(
         _UPDATE,
         name=name,
-        weight=said.get("weight", before.weight),
-        max_running=said.get("max_running", before.max_running),
+        weight=said.get("weight", before["weight"]),
+        max_running=said.get("max_running", before["max_running"]),
         defaults=json.dumps({key: value for key, value in defaults.items() if value is not None}),
     )
     _call_out(tx, name)
@@ -145,14 +156,14 @@ def _refuse_too_many(reader: Reader) -> None:
 
 def pause_queue(tx: Transaction, name: str, *, by: str, why: str | None) -> QueueView:
     """Give out nothing more of a queue; what runs goes on. Twice is once, with the newer reason."""
-    get_queue(tx, name)
+    _known(tx, name)
     tx.execute(_PAUSE, name=name, now=tx.now_us, by=by, why=why)
     return get_queue(tx, name)
 
 
 def resume_queue(tx: Transaction, name: str) -> QueueView:
     """Let a queue go on. One that is not paused stays as it is."""
-    get_queue(tx, name)
+    _known(tx, name)
     tx.execute(_RESUME, name=name)
     _call_out(tx, name)
     return get_queue(tx, name)
@@ -160,7 +171,7 @@ def resume_queue(tx: Transaction, name: str) -> QueueView:
 
 def delete_queue(tx: Transaction, name: str) -> None:
     """Forget a queue in which no job is that is not over."""
-    get_queue(tx, name)
+    _known(tx, name)
     if name == DEFAULT_QUEUE:
         raise IllegalTransition("the default queue stays", hint="pause it, if nothing is to start")
     found = tx.row(_OPEN, name=name)
@@ -176,5 +187,5 @@ def delete_queue(tx: Transaction, name: str) -> None:
 
 def _call_out(tx: Transaction, name: str) -> None:
     """Wake whoever could take what waits in a queue whose gate may be open now."""
-    for (requirement,) in tx.tuples(_WAITING, name=name):
+    for requirement in required_in(tx, name):
         tx.announce(Claimable(requirement, CLAIM_BATCH))

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from orchestrator.core.job import Restored, decide
-from orchestrator.core.job_lifecycle import TERMINAL
 from orchestrator.protocol.words import JobEventType, JobState, Outcome, Reason
 from orchestrator.server.operations.changes import Changes, encoded
 from orchestrator.server.operations.lease_clock import read_lease_clock
@@ -19,6 +18,7 @@ from orchestrator.server.operations.records import (
     ATTEMPT_WIDTH,
     JOB_COLUMNS,
     JOB_WIDTH,
+    NOT_OVER,
     AttemptRecord,
     Held,
     JobRecord,
@@ -30,12 +30,11 @@ BATCH: Final = 500
 """Jobs in one go."""
 LEAP: Final = 1 << 20
 """Below this a restore draws how far it numbers on; a million numbers are a quarter of an hour."""
-_NOT_OVER: Final = ", ".join(f"'{state}'" for state in sorted(set(JobState) - TERMINAL))
 _SELECT: Final = f"""
     SELECT {JOB_COLUMNS}, {ATTEMPT_COLUMNS}, job.held_due_us, job.run_at_us
     FROM job LEFT JOIN attempt
         ON attempt.job_id = job.id AND attempt.number = job.attempt AND attempt.outcome IS NULL
-    WHERE job.state IN ({_NOT_OVER}) AND job.id > :after ORDER BY job.id LIMIT :limit
+    WHERE job.state IN ({NOT_OVER}) AND job.id > :after ORDER BY job.id LIMIT :limit
 """
 _KEEP: Final = """
     UPDATE job SET attempt_floor = :floor, held_due_us = :due_us
