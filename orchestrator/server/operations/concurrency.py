@@ -1,7 +1,7 @@
 """What a new job does about a key that others hold: wait, be refused, or make them give way.
 
-Whoever only waits needs nothing here: the gates keep it back. The others look at every job with the
-key that is not over, also at those that wait, because those came before it.
+Whoever only waits needs nothing here: the gates keep it back. The others count every job with the
+key that is not over, also those that wait, because those came before it.
 """
 
 from typing import Final
@@ -10,17 +10,22 @@ from orchestrator.core.job import CancelAsked, decide
 from orchestrator.kernel.errors import Refused
 from orchestrator.protocol.jobs import JobSpec
 from orchestrator.protocol.waiting import Concurrency
-from orchestrator.protocol.words import JobEventType, JobState
-from orchestrator.server.facts import OrderPending
+from orchestrator.protocol.words import JobState
+from orchestrator.server.operations.cancel import order
 from orchestrator.server.operations.changes import Changes, encoded
 from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord
-from orchestrator.server.store.interface import Transaction
+from orchestrator.server.store.interface import Reader, Transaction
 
-_SELECT: Final = f"""
-    SELECT {JOB_COLUMNS} FROM line_key JOIN job ON job.line_id = line_key.line_id
+_HOLDERS: Final = """
+    FROM line_key JOIN job ON job.line_id = line_key.line_id
         AND (job.line_id & 1) = 1 AND job.finished_us IS NULL
     WHERE line_key.kind = 'limit' AND line_key.name = :name
 """
+_STAYING: Final = f"{_HOLDERS} AND job.state <> '{JobState.CANCELLING}'"
+_COUNT: Final = f"SELECT count(*) {_HOLDERS}"
+_COUNT_STAYING: Final = f"SELECT count(*) {_STAYING}"
+_SELECT_OLDEST: Final = f"SELECT job.id, job.state {_HOLDERS} ORDER BY job.id LIMIT :most"
+_SELECT_OLDEST_STAYING: Final = f"SELECT {JOB_COLUMNS} {_STAYING} ORDER BY job.id LIMIT :most"
 NAMED: Final = 5
 """Of the jobs that hold a key, in a refusal: enough to know whose they are."""
 
@@ -28,39 +33,37 @@ NAMED: Final = 5
 def make_way(tx: Transaction, spec: JobSpec, *, job_id: str) -> None:
     """Refuse a new job whose key is taken, or let older ones give way, where it asks for that."""
     for asked in spec.concurrency:
-        if asked.strategy == "wait":
-            continue
-        found = [JobRecord.of(row) for row in tx.tuples(_SELECT, name=asked.key)]
-        holders = sorted(found, key=lambda job: job.id)
-        if asked.strategy == "cancel_running":
-            _let_give_way(tx, asked, holders, job_id=job_id)
-        elif len(holders) >= asked.limit:
-            raise _taken(asked, holders)
+        match asked.strategy:
+            case "wait":
+                continue
+            case "refuse":
+                _refuse_if_taken(tx, asked)
+            case "cancel_running":
+                _let_give_way(tx, asked, job_id=job_id)
 
 
-def _taken(asked: Concurrency, holders: list[JobRecord]) -> Refused:
-    named = ", ".join(f"{job.id} ({job.state})" for job in holders[:NAMED])
-    more = f" and {len(holders) - NAMED} more" if len(holders) > NAMED else ""
-    return Refused(
-        f"the key {asked.key} is taken: {len(holders)} of {asked.limit} by {named}{more}",
+def _refuse_if_taken(reader: Reader, asked: Concurrency) -> None:
+    ((count,),) = reader.tuples(_COUNT, name=asked.key)
+    if count < asked.limit:
+        return
+    oldest = reader.tuples(_SELECT_OLDEST, name=asked.key, most=NAMED)
+    named = ", ".join(f"{job_id} ({state})" for job_id, state in oldest)
+    more = f" and {count - NAMED} more" if count > NAMED else ""
+    raise Refused(
+        f"the key {asked.key} is taken: {count} of {asked.limit} by {named}{more}",
         hint="submit it once they are over, or with the strategy wait or cancel_running",
         code="concurrency_key_taken",
     )
 
 
-def _let_give_way(
-    tx: Transaction, asked: Concurrency, holders: list[JobRecord], *, job_id: str
-) -> None:
+def _let_give_way(tx: Transaction, asked: Concurrency, *, job_id: str) -> None:
     """End as many of the oldest as have to make room for one more."""
-    staying = [job for job in holders if job.state is not JobState.CANCELLING]
-    too_many = max(0, len(staying) - asked.limit + 1)
+    ((staying,),) = tx.tuples(_COUNT_STAYING, name=asked.key)
+    too_many = max(0, staying - asked.limit + 1)
     changes = Changes(tx)
     words = encoded({"by": "policy", "comment": f"{job_id} came with the key {asked.key}"})
-    for job in staying[:too_many]:
-        asking = CancelAsked(by_policy=True)
-        change = decide(job.rules(), asking, now_us=tx.now_us)
-        if job.session_id is not None:
-            changes.announce(OrderPending(job.session_id))
-        changes.tell(job, JobEventType.CANCEL_REQUESTED, data=words)
-        changes.become(job, change)
+    for row in tx.tuples(_SELECT_OLDEST_STAYING, name=asked.key, most=too_many):
+        job = JobRecord.of(row)
+        change = decide(job.rules(), CancelAsked(by_policy=True), now_us=tx.now_us)
+        order(changes, job, change, words)
     changes.save()

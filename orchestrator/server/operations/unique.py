@@ -16,7 +16,8 @@ from orchestrator.kernel.errors import AlreadyExists, NotFound
 from orchestrator.protocol.company import Unique
 from orchestrator.protocol.jobs import JobSpec
 from orchestrator.protocol.views import JobView
-from orchestrator.protocol.words import JobEventType, JobState
+from orchestrator.protocol.words import JobState
+from orchestrator.server.operations.cancel import order
 from orchestrator.server.operations.changes import Changes, encoded
 from orchestrator.server.operations.jobs import view_job
 from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord
@@ -112,7 +113,5 @@ def _cancel(tx: Transaction, others: tuple[Other, ...], *, by: str, replaced_by:
         job = JobRecord.of(tx.tuples(_SELECT, job_id=other.job_id)[0])
         change = decide(job.rules(), CancelAsked(by_policy=True), now_us=tx.now_us)
         job.message = comment
-        words = encoded({"by": by, "comment": comment})
-        changes.tell(job, JobEventType.CANCEL_REQUESTED, data=words)
-        changes.become(job, change)
+        order(changes, job, change, encoded({"by": by, "comment": comment}))
     changes.save()
