@@ -4,7 +4,7 @@ A job gets its fingerprint in the transaction that lets it fail: from the last l
 or, if none is at hand, from its command.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from orchestrator.core.fingerprint import fingerprint, normalised
@@ -12,9 +12,12 @@ from orchestrator.protocol.base import moment
 from orchestrator.protocol.frames import Frame, FrameType, decode
 from orchestrator.protocol.views import DeadLetters
 from orchestrator.server.operations.records import JobRecord
-from orchestrator.server.store.interface import Reader, Transaction
+from orchestrator.server.store.interface import Reader, Transaction, Value
+from orchestrator.server.store.pairs import tuples_of_pairs
 
-_SELECT_ASKED: Final = "SELECT kind, summary FROM job WHERE id = :job_id"
+_SELECT_ASKED: Final = """
+    SELECT job.id, job.kind, job.summary FROM {pairs} JOIN job ON job.id = column1
+"""
 _MARK: Final = """
     UPDATE job SET fingerprint = :fingerprint, last_words = :last_words WHERE id = :job_id
 """
@@ -46,15 +49,16 @@ def _last_of(frames: Iterable[Frame], stream: FrameType) -> str:
     return next((line for line in reversed(text.splitlines()) if line.strip()), "")
 
 
-def mark_dead(tx: Transaction, failed: Iterable[JobRecord]) -> None:
+def mark_dead(tx: Transaction, failed: Sequence[JobRecord]) -> None:
     """Give failed jobs their fingerprints."""
-    marks = []
-    for job in failed:
-        kind, summary = tx.tuples(_SELECT_ASKED, job_id=job.id)[0]
+    jobs = {job.id: job for job in failed}
+    marks: list[dict[str, Value]] = []
+    for job_id, kind, summary in tuples_of_pairs(tx, _SELECT_ASKED, [(one, 0) for one in jobs]):
+        job = jobs[job_id]
         words = normalised(job.last_line)
         common = words or normalised(summary or "")
         name = fingerprint(kind, job.reason, job.exit_code, common)
-        marks.append({"job_id": job.id, "fingerprint": name, "last_words": words})
+        marks.append({"job_id": job_id, "fingerprint": name, "last_words": words})
     tx.many(_MARK, marks)
 
 

@@ -15,7 +15,7 @@ class Moments:
     deadline_us: int | None
 
 
-def moments_of(spec: JobSpec, *, now_us: int, below: str = "") -> Moments:
+def moments_of(spec: JobSpec, *, now_us: int) -> Moments:
     """Count both from the submit, or refuse a job that could never be started."""
     expires_us = None if spec.expires_at is None else microseconds(spec.expires_at)
     field = "expires_at"
@@ -28,8 +28,8 @@ def moments_of(spec: JobSpec, *, now_us: int, below: str = "") -> Moments:
     for name, moment_us in ((field, expires_us), ("deadline_s", deadline_us)):
         if moment_us is not None and moment_us <= begins_us:
             raise RequestInvalid(
-                f"the request is not valid: {below}{name}",
+                f"the request is not valid: {name}",
                 hint="give a moment that is still to come, and one after run_at",
-                fields=((f"{below}{name}", "is over before the job could be started"),),
+                fields=((name, "is over before the job could be started"),),
             )
     return Moments(expires_us, deadline_us)
