@@ -137,7 +137,7 @@ async def test_all_idle_lines_are_forgotten_in_one_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that no job has any more go batch by batch, until none of them is left."""
-    monkeypatch.setattr(retention, "LINES", 2)
+    monkeypatch.setattr(retention, "ROWS", 2)
     clock = MovedClock()
     async with running(tmp_path, clock=clock) as site:
         for number in range(5):
