@@ -98,7 +98,7 @@ class Embedded:
 
     def want(self, wanted: ServerWanted | None) -> None:
         """Become this."""
-        self._target, self.problem = wanted, None
+        self._target, self.problem, self._try_at = wanted, None, math.inf
         self._changed.ring()
 
     def log_as(self, wanted: LogWanted) -> None:
@@ -115,7 +115,7 @@ class Embedded:
 
     async def stop(self, wanted: Wanted) -> None:
         """End it for good."""
-        self._closing = True
+        self._closing, self._try_at = True, math.inf
         if (service := self.service) is not None:
             service.want(wanted)
             await self._changed.until(lambda: service.is_settled)
@@ -156,12 +156,15 @@ class Embedded:
     async def _follow(self, group: TaskGroup) -> None:
         while True:
             await self._changed.until(lambda: self._has_to_change, deadline=self._try_at)
-            if self._closing or self._target == self.applied:
+            target = self._target
+            if self._closing or target == self.applied:
                 continue
             try:
-                await self._become(group, self._target)
+                await self._become(group, target)
             except OrchestratorError as error:
-                self._note(error)
+                # Unless something else is wanted by now, which may well be had.
+                if target == self._target:
+                    self._note(error)
             else:
                 self.problem, self._failures, self._try_at = None, 0, math.inf
                 self._changed.ring()

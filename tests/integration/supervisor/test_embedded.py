@@ -1,17 +1,40 @@
 """The embedded server becomes what the file says, also when little of that goes as it should."""
 
+import math
+import os
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import anyio
+import pytest
 
 from orchestrator.client.control import Control
+from orchestrator.kernel.backoff import Backoff
+from orchestrator.kernel.bell import Bell
 from orchestrator.protocol.machine import MachineStatus
+from orchestrator.supervisor import embedded
+from orchestrator.supervisor.launches import Launches
+from orchestrator.supervisor.logic.wanted import ServerWanted
 from tests.integration.supervisor.fleets import Machine
 from tests.support.installation import free_port
 from tests.support.waiting import wait_until
 
 WEB = {"name": "web", "working_directory": "."}
+
+
+class Counted(Bell):
+    """A bell that knows how often somebody began to wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = 0
+
+    async def until(self, condition: Callable[[], bool], *, deadline: float = math.inf) -> None:
+        self.waits += 1
+        await super().until(condition, deadline=deadline)
 
 
 def _server(machine: Machine, port: int, host: str = "127.0.0.1", **more: Any) -> dict[str, Any]:
@@ -79,6 +102,50 @@ def test_a_server_that_lost_its_address_comes_back_by_itself(tmp_path: Path) -> 
         )
         assert server is not None
         assert server.problem is None
+
+
+async def test_nobody_looks_for_a_server_that_is_not_wanted_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There was none, and it was to be tried again: that moment passes, and nothing happens."""
+    monkeypatch.setattr(embedded, "AGAIN", Backoff(initial_s=0.05))
+    changed = Counted()
+    server = embedded.Embedded(cast("Launches", None), changed, list)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with anyio.create_task_group() as tasks:
+            server.start(tasks, None)
+            server.want(ServerWanted(host="127.0.0.1", port=port, data_dir=tmp_path))
+            await changed.until(lambda: server.problem is not None)
+            tried_at = anyio.current_time() + 0.05
+            server.want(None)
+            waits = changed.waits
+
+            while anyio.current_time() < tried_at + 0.05:
+                await anyio.lowlevel.checkpoint()
+
+            assert changed.waits - waits < 5
+            tasks.cancel_scope.cancel()
+
+
+def test_what_is_wanted_meanwhile_is_tried_as_well(tmp_path: Path) -> None:
+    """What cannot be had was given up before that was known: the error is of yesterday."""
+    machine, port, other = Machine(tmp_path), free_port(), free_port()
+    elsewhere = {"data_dir": str(machine.state / "other"), "insecure_http": True}
+    machine.save(WEB, **_server(machine, port))
+    with machine.run():
+        machine.wait_for("web ready")
+        (machine.state / "workers/web/busy").touch()
+        with _held("127.0.0.2", port):
+            machine.save(WEB, **_server(machine, port, "0.0.0.0", **elsewhere))
+            machine.wait_for_event("child.draining")
+            machine.save(WEB, **_server(machine, other))
+            machine.wait_for_event("config.applied", generation=3)
+
+            os.kill(machine.pids()["web"][0], signal.SIGKILL)
+
+            machine.wait_for(f"server ready on 127.0.0.1:{other}")
+            assert machine.events("server.not_changed") == []
 
 
 def test_a_server_writes_its_log_as_the_file_says(tmp_path: Path) -> None:
