@@ -172,8 +172,9 @@ class Fleet:
                 post.look()
             over = set(self._holds.over(self._clock.now()))
             for post in self.posts:
-                if over and self._key(post.told) in over:
-                    self.hold(post.name, None)
+                if over and (key := self._key(post.told)) in over:
+                    self._holds.end(key)
+                    self._held(post, None)
 
     def find(self, name: str) -> Post:
         """Return the worker that people call so."""
@@ -187,12 +188,15 @@ class Fleet:
         """Let a worker take nothing, or work again; it stays so over restarts."""
         post = self.find(name)
         self._holds.put(self._key(post.told), hold)
+        self._held(post, hold, interrupts=interrupts)
+
+    def _held(self, post: Post, hold: Hold | None, *, interrupts: bool = False) -> None:
         post.put_on_hold(hold, interrupts=interrupts)
         logs.event(
             LOGGER,
             logging.INFO,
             "worker.resumed" if hold is None else "worker.held",
-            worker=name,
+            worker=post.name,
             reason=None if hold is None else hold.reason,
         )
         self.changed.ring()

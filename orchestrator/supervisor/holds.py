@@ -4,9 +4,11 @@ It does not know what a hold means. A file that does not read back holds nobody:
 a worker works than that none does.
 """
 
+import contextlib
 import json
 from pathlib import Path
 
+from orchestrator.kernel.errors import StateUnavailable
 from orchestrator.kernel.files import write_private
 from orchestrator.supervisor.logic.hold import Hold
 
@@ -24,11 +26,21 @@ class Holds:
 
     def put(self, key: str, hold: Hold | None) -> None:
         """Hold a worker, or let it go, and write that down before anybody acts on it."""
-        self._holds.pop(key, None)
+        holds = {name: one for name, one in self._holds.items() if name != key}
         if hold is not None:
-            self._holds[key] = hold
-        kept = {name: one.as_json() for name, one in self._holds.items()}
+            holds[key] = hold
+        kept = {name: one.as_json() for name, one in holds.items()}
         write_private(self._path, json.dumps(kept, indent=2) + "\n")
+        self._holds = holds
+
+    def end(self, key: str) -> None:
+        """Let a worker go whose time has passed; a disk without room does not hold it longer.
+
+        What stays in the file then is over for the next run as well.
+        """
+        with contextlib.suppress(StateUnavailable):
+            self.put(key, None)
+        self._holds.pop(key, None)
 
     def over(self, now: float) -> list[str]:
         """Return whose time has passed, by the wall clock."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.client.control import Control
+from orchestrator.protocol.machine import HoldRequest, WorkerStatus
 from tests.integration.supervisor.fleets import Machine, token, worker
 from tests.support.waiting import wait_until
 
@@ -267,3 +269,20 @@ def test_the_end_of_the_machine_has_its_own_patience(tmp_path: Path) -> None:
 
         assert daemon.wait() == 6
         assert 'a heard {"do": "stop"}' in machine.journal()
+
+
+def test_a_pause_ends_although_that_cannot_be_written_down(tmp_path: Path) -> None:
+    """A disk without room ends neither the machine's work nor the worker's."""
+    machine = Machine(tmp_path)
+    machine.save(worker("a", 0))
+    with machine.run() as daemon:
+        daemon.wait_for("Running 1 worker ")
+        control = Control(machine.state / "control.sock")
+        control.post("/v1/workers/a:pause", HoldRequest(for_s=1.5))
+        in_the_way = machine.state / f".new-holds.json.{daemon.pid}"
+        in_the_way.mkdir()
+
+        machine.wait_for_event("worker.resumed", worker="a")
+
+        assert "pause" in (machine.state / "holds.json").read_text()
+        assert control.get("/v1/workers/a").read(WorkerStatus).state == "ready"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.kernel.errors import StateUnavailable
 from orchestrator.supervisor.holds import Holds
 from orchestrator.supervisor.logic.hold import Hold, HoldKind
 
@@ -42,6 +43,25 @@ def test_holds_are_kept_for_the_next_run(tmp_path: Path) -> None:
 
     assert (again.of("a"), again.of("b")) == (PAUSE, None)
     assert (again.over(49.0), again.over(50.0)) == ([], ["a"])
+
+
+def test_what_cannot_be_written_down_does_not_happen(tmp_path: Path) -> None:
+    """Neither a hold nor its end by a person's word; but one whose time has passed is over."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    holds = Holds(folder / "holds.json")
+    holds.put("a", PAUSE)
+    folder.rename(tmp_path / "away")
+
+    for key, hold in (("a", None), ("b", PAUSE)):
+        with pytest.raises(StateUnavailable):
+            holds.put(key, hold)
+    assert (holds.of("a"), holds.of("b")) == (PAUSE, None)
+    assert holds.over(50.0) == ["a"]
+
+    holds.end("a")
+
+    assert holds.over(50.0) == []
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", "null", '{"a": 5}'])
