@@ -128,11 +128,18 @@ class _Handler(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, or hand it to the journal with what it is about."""
-        if self._journal is not None:
+        if not self._is_taken(record):
+            super().emit(record)
+
+    def _is_taken(self, record: logging.LogRecord) -> bool:
+        """Hand a line to the journal; one whose words do not fit goes where that harms nobody."""
+        if self._journal is None:
+            return False
+        try:
             name, keys = _parts(record)
-            if self._journal.take(self.format(record), record.levelno, name, keys):
-                return
-        super().emit(record)
+            return self._journal.take(self.format(record), record.levelno, name, keys)
+        except (KeyError, TypeError, ValueError):
+            return False
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Go on without a reader. A full disk may have room again, so that only costs lines."""

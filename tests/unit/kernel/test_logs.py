@@ -4,7 +4,7 @@ import io
 import json
 import logging
 import logging.handlers
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -163,3 +163,24 @@ def test_a_log_that_cannot_be_written_harms_nobody() -> None:
     stream.close()
 
     logs.event(LOGGER, logging.INFO, "child.started")
+
+
+class Kept(list[str]):
+    """A journal that takes every line."""
+
+    def take(self, text: str, level: int, name: str, keys: Mapping[str, object]) -> bool:
+        self.append(text)
+        return True
+
+
+def test_a_line_whose_words_do_not_fit_harms_nobody() -> None:
+    """Not where a journal takes the lines either; the next one is told."""
+    journal = Kept()
+    logs.set_up(stream=io.StringIO(), journal=journal)
+
+    for words, value in (("%d words", "two"), ("words", "one too many"), ("%(few)s", {})):
+        LOGGER.warning(words, value)
+    logs.event(LOGGER, logging.INFO, "child.started")
+
+    assert len(journal) == 1
+    assert "child.started" in journal[0]
