@@ -168,18 +168,21 @@ class Capacity:
             self.waiting_bytes = self.disk.waiting()
             relief = 1.0 if before is None else _RELIEF
             self.shortage = self.disk.shortage(self.waiting_bytes, relief=relief)
-            if before is None and self.shortage is not None and self.shortage.of_disk:
-                self._clear(self.disk)
+            if self.shortage is not None and self.shortage.of_disk:
+                self._clear(self.disk, relief)
         if before is None and self.shortage is not None:
             _warn(self.shortage.reason, self.shortage.hint, 0)
         elif before is not None and self.shortage is None:
             _inform()
 
-    def _clear(self, disk: Disk) -> None:
-        """Remove something before any job is refused; look whether that was enough."""
+    def _clear(self, disk: Disk, relief: float) -> None:
+        """Remove something before any job is refused; look whether that was enough.
+
+        At each look: what runs while there is too little leaves something behind as well.
+        """
         if freed := self.make_room():
             logs.event(LOGGER, logging.INFO, "disk.cleared", folder=str(disk.folder), bytes=freed)
-            self.shortage = disk.shortage(self.waiting_bytes)
+            self.shortage = disk.shortage(self.waiting_bytes, relief=relief)
 
     async def keep(self, ring: Callable[[], None]) -> None:
         """Look for ever; `ring` when there may be room again."""

@@ -1,10 +1,12 @@
 """A machine that refuses a shim is asked again: later and later, and never for all at once."""
 
+from pathlib import Path
+
 import anyio
 import pytest
 
 from orchestrator.kernel.errors import LaunchFailed
-from worker.capacity import Capacity
+from worker.capacity import Capacity, Disk
 
 STEP_S = 0.25
 
@@ -38,3 +40,21 @@ def test_each_refusal_makes_the_next_try_later(monkeypatch: pytest.MonkeyPatch) 
     assert capacity.now == 7
     capacity.refused(LaunchFailed("no room"), 3)
     assert _pause(capacity, clock, 3) <= pauses[0]
+
+
+def test_room_is_made_for_as_long_as_there_is_too_little(tmp_path: Path) -> None:
+    """What runs while a disk is full leaves something behind, and nobody else would remove it."""
+    capacity = Capacity(2, draw=lambda: 0.5, disk=Disk(tmp_path, min_free_bytes=1 << 60))
+    asked = []
+
+    def make_room() -> int:
+        asked.append(capacity.shortage)
+        return 0
+
+    capacity.make_room = make_room
+
+    for _ in range(3):
+        capacity.look()
+
+    assert capacity.now == 0
+    assert len(asked) == 3
