@@ -19,7 +19,6 @@ from orchestrator.kernel import logs
 from orchestrator.kernel.clock import Clock
 from orchestrator.kernel.errors import LaunchFailed, StateUnavailable
 from orchestrator.protocol.frames import EMPTY_DIGEST
-from orchestrator.protocol.limits import PROGRESS_S
 from orchestrator.protocol.wire import Ended, Grant, Progress, Released, Started
 from orchestrator.protocol.words import Execution, Reason
 from worker.inputs import Inputs, Unavailable
@@ -52,6 +51,8 @@ from worker.workspace import Workspaces
 
 LOGGER: Final = logging.getLogger(__name__)
 NO_OUTPUT: Final = Log(0, EMPTY_DIGEST)
+UNKNOWN: Final = "unknown"
+"""The kind of what an earlier process was granted: a log does not tell it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,6 @@ class Tools:
     workspaces: Workspaces
     courier: Courier
     clock: Clock
-
-
-UNKNOWN: Final = "unknown"
-"""The kind of what an earlier process was granted: a log does not tell it."""
 
 
 class Runner:
@@ -271,21 +268,24 @@ class Runner:
                 logs.event(LOGGER, logging.INFO, "attempt.released", **self._names())
 
     def _say_progress(self, progressed: Progressed) -> None:
-        """Tell how far it is, unless that was told just now: the next word says it as well."""
-        clock = self._tools.clock
-        if self.attempt.state is not AttemptState.RUNNING or clock.monotonic() < self._quiet_until:
+        """Tell how far it is, as often as the server wants it: the next word says it as well."""
+        pause_s, now = self._tools.courier.progress_s, self._tools.clock.monotonic()
+        is_running = self.attempt.state is AttemptState.RUNNING
+        if pause_s is None or not is_running or now < self._quiet_until:
             return
-        self._quiet_until = clock.monotonic() + PROGRESS_S
+        self._quiet_until = now + pause_s
         self._words += 1
-        self._tools.courier.say_progress(
+        key = self.attempt.key
+        self._tools.courier.say(
+            key,
             Progress(
-                job_id=self.attempt.key.job_id,
-                attempt=self.attempt.key.number,
+                job_id=key.job_id,
+                attempt=key.number,
                 seq=self._words,
                 at_us=progressed.at_us,
                 percent=progressed.percent,
                 message=progressed.message,
-            )
+            ),
         )
 
     def _names(self) -> dict[str, object]:

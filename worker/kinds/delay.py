@@ -89,7 +89,7 @@ class Wait:
         started_us, begun = now_us(self._clock), self._clock.monotonic()
         self.phase = "running"
         yield Entered(started_us)
-        while await self._wait(gone_s := self._clock.monotonic() - begun):
+        while await self._wait(self._clock.monotonic() - begun):
             gone_s = self._clock.monotonic() - begun
             yield Progressed(now_us(self._clock), percent=self._percent(gone_s))
         took_ms = math.ceil((self._clock.monotonic() - begun) * 1000)

@@ -75,16 +75,15 @@ class Courier:
         self._work = Bell()
         self._room = Bell()
 
-    def say(self, key: Key, event: Started | Ended | Released) -> None:
+    @property
+    def progress_s(self) -> float | None:
+        """Return how often the server wants to hear how far an attempt is; `None`: never."""
+        return self._keeper.progress_s
+
+    def say(self, key: Key, event: Started | Progress | Ended | Released) -> None:
         """Have the server hear of a fact."""
         self.outbox.say(key, event)
         self._work.ring()
-
-    def say_progress(self, progress: Progress) -> None:
-        """Have the server hear how far an attempt is, if it is one that understands that."""
-        if self._keeper.progress_s is not None:
-            self.outbox.say(Key(progress.job_id, progress.attempt), progress)
-            self._work.ring()
 
     def say_late(self, key: Key, event: Ended | Released) -> None:
         """Have the server hear how something ended of which it wanted to hear nothing more."""

@@ -85,6 +85,20 @@ def test_a_delay_says_how_far_it_is(server: FakeServer) -> None:
     assert [round((word.percent or 0) / 10) for word in told] == [4, 8]
 
 
+@pytest.mark.parametrize(("progress_s", "words"), [(60.0, 1), (None, 0)])
+def test_nobody_is_told_more_often_than_he_wants(
+    place: Workplace, progress_s: float | None, words: int
+) -> None:
+    """The server says how often; an older one says nothing, and would not understand any."""
+    place.server.progress_s = progress_s
+    place.start()
+
+    job = place.server.submit("delay", ms=2_500)
+
+    assert place.server.end(job).outcome is Outcome.SUCCEEDED
+    assert len(place.server.attempt(job).progress) == words
+
+
 def test_a_delay_that_says_nothing_for_too_long_is_silent(server: FakeServer) -> None:
     """A limit that is shorter than its pauses ends it."""
     end = server.end(server.submit("delay", ms=60_000, silence_s=0.05))
