@@ -1,12 +1,13 @@
 """Where programs are found by a shell and by jobs, and what they say of themselves."""
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
 import stat
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,6 +18,8 @@ from orchestrator.supervisor.logic.doctor.programs import ASKED
 
 PATIENCE_S: Final = 10.0
 SHOWN_CHARS: Final = 60
+STEPS: Final = 1_000
+"""Folders and links on the way to a program: more are a circle of links."""
 
 
 class Service(NamedTuple):
@@ -67,19 +70,41 @@ def _why_not(path: str, service: Service | None, euid: int) -> str:
 
 
 def _is_closed(path: Path, euid: int) -> bool:
-    """Tell whether nobody else can change what is at that place: not it, and no folder above."""
+    """Tell whether nobody else can change what is at that place, or where a link there leads."""
     if not path.is_absolute():
         return False
-    places = (path, path.resolve())
     try:
-        seen = [each.stat() for place in places for each in (place, *place.parents)]
+        seen = [place.lstat() for place in _way(path)]
     except OSError:
         return False
     return all(each.st_uid in {0, euid} and not _is_loose(each.st_mode) for each in seen)
 
 
+def _way(path: Path) -> Iterator[Path]:
+    """Yield what the kernel looks at on its way to a place: folders, links, and what is there."""
+    here, left = Path("/"), list(path.parts[:0:-1])
+    yield here
+    for _ in range(STEPS):
+        if not left:
+            return
+        name = left.pop()
+        if name == "..":
+            here = here.parent
+            continue
+        yield (place := here / name)
+        if place.is_symlink():
+            leads_to = place.readlink()
+            here = Path("/") if leads_to.is_absolute() else here
+            left += [part for part in reversed(leads_to.parts) if part != "/"]
+        else:
+            here = place
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
 def _is_loose(mode: int) -> bool:
-    return bool(mode & (stat.S_IWGRP | stat.S_IWOTH)) and not mode & stat.S_ISVTX
+    """Tell whether others may write there; of a sticky folder they may change only their own."""
+    closed = stat.S_ISLNK(mode) or (stat.S_ISDIR(mode) and mode & stat.S_ISVTX)
+    return not closed and bool(mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
 def _which(name: str, path: Sequence[str]) -> str | None:
