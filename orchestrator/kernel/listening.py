@@ -5,6 +5,7 @@ accepts them wait in its queue instead of being refused, so a supervisor holds i
 of its server.
 """
 
+import contextlib
 import errno
 import ipaddress
 import socket
@@ -112,8 +113,13 @@ def bound_to(listening: socket.socket) -> str:
 
 def url_of(listening: socket.socket) -> str:
     """Return the address by which this machine itself reaches a socket."""
-    host, port = listening.getsockname()[:2]
-    parsed = ipaddress.ip_address(host)
-    if parsed.is_unspecified:
-        host = "127.0.0.1" if parsed.version == 4 else "::1"
+    return url_at(*listening.getsockname()[:2])
+
+
+def url_at(host: str, port: int) -> str:
+    """Return the address by which this machine itself reaches who listens there."""
+    with contextlib.suppress(ValueError):  # a name is what it is
+        parsed = ipaddress.ip_address(host)
+        if parsed.is_unspecified:
+            host = "127.0.0.1" if parsed.version == 4 else "::1"
     return f"http://{authority(host, port)}"

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from orchestrator.kernel.errors import NotFound, Refused, StateUnavailable
 from orchestrator.kernel.files import write_private
+from orchestrator.kernel.listening import url_at
 from orchestrator.supervisor.config import edits
 from orchestrator.supervisor.config.loader import load
 from orchestrator.supervisor.config.places import Folders
@@ -65,7 +66,10 @@ def credential(path: Path, environ: Mapping[str, str], name: str) -> Credential:
             hint="keep it in a file instead: '${file:tokens/" + name + "}'",
         )
     kept = None
-    if found is not None:
+    if found is None:
+        # A file that cannot be edited is better met now than with another token in the hand.
+        edits.put(path, environ, f"{name}.token", worker.token)
+    else:
         kept = Path(os.path.realpath(Folders(path.parent, environ).path(found[1])))
     told = Credential(name, worker.token, _url(wanted, worker), path, kept)
     if not os.access(told.home.resolve().parent, os.W_OK):
@@ -79,5 +83,4 @@ def credential(path: Path, environ: Mapping[str, str], name: str) -> Credential:
 def _url(wanted: MachineWanted, worker: WorkerWanted) -> str:
     if worker.identity.server_url or wanted.server is None:
         return worker.identity.server_url
-    host = wanted.server.host
-    return f"http://{f'[{host}]' if ':' in host else host}:{wanted.server.port}"
+    return url_at(wanted.server.host, wanted.server.port)

@@ -62,3 +62,29 @@ def test_what_cannot_be_replaced_is_said_before_a_server_is_asked(
         credential(config.path, {"W1": token(1)}, worker)
 
     assert told in refusal.value.message
+
+
+def test_a_file_that_cannot_be_edited_is_met_before_a_server_is_asked(
+    config: ConfigFolder,
+) -> None:
+    """What stands for several things is not replaced, and then nothing is to be renewed."""
+    config.private(
+        "workers.yaml",
+        "version: 1\nworkers:\n"
+        f"  - {{name: w1, env: {{SAME: &it '{token(1)}'}}, token: *it, working_directory: web, "
+        "server_url: 'https://control.example.com'}\n",
+    )
+
+    with pytest.raises(Refused, match="it is an alias"):
+        credential(config.path, {}, "w1")
+
+
+def test_the_server_of_this_machine_is_asked_where_it_listens(config: ConfigFolder) -> None:
+    """One that listens everywhere is called here."""
+    config.private(
+        "workers.yaml",
+        "version: 1\nserver: {listen: '0.0.0.0:8701', insecure_http: true}\nworkers:\n"
+        + config.worker(1, server_url=""),
+    )
+
+    assert credential(config.path, {}, "w1").server_url == "http://127.0.0.1:8701"
