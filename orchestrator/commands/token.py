@@ -41,6 +41,7 @@ def renew(surroundings: Surroundings, worker: str, *, overlap_s: float, config: 
     """
     from orchestrator.client.http import Api
     from orchestrator.commands.moments import moment
+    from orchestrator.kernel.errors import OrchestratorError, StateUnavailable
     from orchestrator.protocol.wire import RenewTokenReply, RenewTokenRequest
     from orchestrator.supervisor.config.location import locate
     from orchestrator.supervisor.config.renewing import credential
@@ -50,10 +51,17 @@ def renew(surroundings: Surroundings, worker: str, *, overlap_s: float, config: 
     with Api(had.server_url, had.token) as api:
         answer = api.post(PATH, RenewTokenRequest(overlap_s=overlap_s))
     reply = answer.read(RenewTokenReply)
-    had.replace(reply.token, surroundings.environ)
+    until = moment(reply.old_until)
+    try:
+        had.replace(reply.token, surroundings.environ)
+    except OrchestratorError as error:
+        raise StateUnavailable(
+            f"{worker} has a new token, which is lost: {error.message}",
+            hint=f"mend that, and say this again before {until}: so long the old one is accepted",
+        ) from error
     output.say(f"{worker} has a new token, in {had.home}")
     output.advise(
-        f"the old one is accepted until {moment(reply.old_until)}; a running orchestrator takes "
+        f"the old one is accepted until {until}; a running orchestrator takes "
         "the new one within two seconds"
     )
     return 0
