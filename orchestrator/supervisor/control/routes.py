@@ -189,12 +189,20 @@ class Routes:
                 hint="let them finish with --drain, or interrupt them with --force: "
                 "they go back to the head of the queue",
             )
-        return self._hold(request, name, HoldKind.STOP, asked)
+        interrupts = asked.running == "interrupt"
+        return self._hold(request, name, HoldKind.STOP, asked, interrupts=interrupts)
 
-    def _hold(self, request: Request, name: str, kind: HoldKind, asked: HoldRequest) -> Response:
+    def _hold(
+        self,
+        request: Request,
+        name: str,
+        kind: HoldKind,
+        asked: HoldRequest,
+        *,
+        interrupts: bool = False,
+    ) -> Response:
         until = None if asked.for_s is None else self._clock.now() + asked.for_s
         reason = asked.reason or f"{_DONE[kind]} by {_user(request.peer.uid)}"
-        interrupts = isinstance(asked, StopRequest) and asked.running == "interrupt"
         self._fleet.hold(name, Hold(kind, reason, until), interrupts=interrupts)
         return self._done(request, name, str(kind), reason)
 
