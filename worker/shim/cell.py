@@ -189,7 +189,7 @@ class Cell:
             self._way_out = None
 
 
-def unbound(grant: Grant) -> list[str]:
+def unheld(grant: Grant) -> list[str]:
     """Return what a command was not held to whose shim is in no group although there are some."""
     limits = [name for name in ("pids", "cpus") if getattr(grant, name) is not None]
     if not limits:

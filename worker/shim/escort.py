@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from orchestrator.kernel.cgroups import Cgroup
 from worker.records import PREEMPT_GRACE_S, Cause
 from worker.shim import layout, tree
-from worker.shim.cell import Cell, unbound
+from worker.shim.cell import Cell, unheld
 from worker.shim.chime import Chime
 from worker.shim.gauge import Gauge
 from worker.shim.journal import Record, wall_us
@@ -48,7 +48,7 @@ class Escort:
         self._output = output
         self._office = office
         self._grace_s = grant.grace_s
-        self._unheld = unbound(grant) if office.unbound else []
+        self._unheld = unheld(grant) if office.unbound else []
         self._began = self._ended = began
         self._watch = Watch(
             self._began,
