@@ -69,7 +69,11 @@ def meant(
 def begin_bulk(
     tx: Transaction, order: BulkOrder, preview: Preview, *, new_id: str, owner: str
 ) -> BulkView:
-    """Write an order down, and return it; the same preview gives the same order again."""
+    """Write an order down, and return it; the same preview gives the same order again.
+
+    A filter that nobody understands is refused, whoever has made the preview: nobody could do it.
+    """
+    parse(order.q, now_us=preview.at_us)
     token = preview.token(order.canonical())
     tx.execute(
         _INSERT,

@@ -5,7 +5,9 @@ from typing import Any
 import anyio
 import pytest
 
-from orchestrator.protocol.words import Scope
+from orchestrator.core.bulk import Preview
+from orchestrator.protocol.bulk import BulkOrder
+from orchestrator.protocol.words import BulkAction, Scope
 from tests.integration.server.site import Site, problem
 from tests.integration.server.worker import at_work
 from tests.support.builders import command, delay
@@ -116,3 +118,17 @@ async def test_a_disk_that_refuses_delays_an_order(
 
     assert (await _done(site, path))["done"] == 1
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("q", ["x:y", "state:fialed", 'x "y'])
+async def test_a_token_that_somebody_made_up_orders_nothing_that_nobody_understands(
+    site: Site, q: str
+) -> None:
+    """It is refused before it is written down: the server would stumble over it for ever."""
+    order = BulkOrder(q=q, action=BulkAction.HOLD)
+    token = Preview("job_" + "z" * 26, 0, 1).token(order.canonical())
+
+    given = await site.post("/api/v1/bulk", {"q": q, "action": "hold", "token": token})
+
+    problem(given, 422, "filter_invalid")
+    assert (await site.get("/health")).status_code == 200
