@@ -11,6 +11,7 @@ import click
 
 from orchestrator.protocol import limits
 from orchestrator.protocol.ids import is_id
+from orchestrator.protocol.words import PLAIN_NAME, Misfire
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,7 +23,8 @@ _NUMBER: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _ADDRESS: Final = re.compile(
     r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):(?P<port>\d{1,5})", re.ASCII
 )
-_SCHEDULE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PLAIN_NAME: Final = re.compile(PLAIN_NAME)
+_KEY: Final = re.compile(r"[\x21-\x7e]+")
 _COMMENT_RULE: Final = f"write at most {limits.LABEL_CHARS:,} characters of UTF-8"
 
 
@@ -81,8 +83,11 @@ class When(click.ParamType["datetime | None"]):
         if text == "now":
             return None
         if _WHOLE.fullmatch(text):
-            later = timedelta(seconds=Duration().convert(text, param, ctx))
-            return datetime.fromtimestamp(SystemClock().now(), UTC) + later
+            later_s = Duration().convert(text, param, ctx)
+            try:
+                return datetime.fromtimestamp(SystemClock().now(), UTC) + timedelta(seconds=later_s)
+            except OverflowError:
+                self.fail(f"{text[:100]!r} is behind the end of the calendar", param, ctx)
         try:
             when = datetime.fromisoformat(text)
         except ValueError:
@@ -149,43 +154,44 @@ class JobId(click.ParamType[str]):
         return str(value)
 
 
-class ScheduleName(click.ParamType[str]):
-    """The name or id of a schedule."""
+class PlainName(click.ParamType[str]):
+    """The name of a queue, a schedule, a worker, or an id in its place; it stands in an address."""
 
-    name = "schedule"
+    def __init__(self, noun: str, most: int) -> None:
+        self.name = noun
+        self._most = most
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> str:
         """Return the name."""
         text = str(value)
-        if not _SCHEDULE.fullmatch(text) or len(text) > limits.TAG_CHARS:
+        if not _PLAIN_NAME.fullmatch(text) or len(text) > self._most:
             self.fail(
-                f"{text[:100]!r} is no name of a schedule; write letters, digits, dots, _ and -, "
-                f"at most {limits.TAG_CHARS} of them",
+                f"{text[:100]!r} is no name of a {self.name}; write letters, digits, dots, _ "
+                f"and -, at most {self._most} of them",
                 param,
                 ctx,
             )
         return text
 
 
-class QueueName(click.ParamType[str]):
-    """The name of a queue."""
+class IdempotencyKey(click.ParamType[str]):
+    """What tells a request that is sent again from a new one."""
 
-    name = "queue"
+    name = "key"
+
+    def __init__(self, most: int = limits.IDEMPOTENCY_KEY_CHARS) -> None:
+        self._most = most
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> str:
-        """Return the name."""
+        """Return the key."""
         text = str(value)
-        if not _SCHEDULE.fullmatch(text) or len(text) > limits.QUEUE_CHARS:
-            self.fail(
-                f"{text[:100]!r} is no name of a queue; write letters, digits, dots, _ and -, "
-                f"at most {limits.QUEUE_CHARS} of them",
-                param,
-                ctx,
-            )
+        if not _KEY.fullmatch(text) or len(text) > self._most:
+            rule = f"it has 1 to {self._most} visible ASCII letters"
+            self.fail(f"{text!r} is no key; {rule}", param, ctx)
         return text
 
 
@@ -199,7 +205,7 @@ class Misfires(click.ParamType[dict[str, object]]):
     ) -> dict[str, object]:
         """Return the fields of the API."""
         word, colon, most = str(value).partition(":")
-        if word not in {"skip", "latest", "all"} or (colon and word != "all"):
+        if word not in {*Misfire} or (colon and word != "all"):
             self.fail(f"{str(value)!r} is not skip, latest, all or all:N", param, ctx)
         if not colon:
             return {"misfire": word}
@@ -260,8 +266,11 @@ class HoldTime(Duration):
 
 
 job_argument = click.argument("job_id", metavar="ID", type=JobId())
-queue_argument = click.argument("queue", metavar="NAME", type=QueueName())
-schedule_argument = click.argument("schedule", metavar="NAME", type=ScheduleName())
+queue_argument = click.argument(
+    "queue", metavar="NAME", type=PlainName("queue", limits.QUEUE_CHARS)
+)
+SCHEDULE_NAME: Final = PlainName("schedule", limits.TAG_CHARS)
+schedule_argument = click.argument("schedule", metavar="NAME", type=SCHEDULE_NAME)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the API's JSON instead of words."
 )

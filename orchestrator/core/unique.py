@@ -6,22 +6,13 @@ in while another one like it is. It is told what there is, and knows no database
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, NamedTuple
 
 from orchestrator.core.job_lifecycle import PENDING, TERMINAL
-from orchestrator.protocol.words import JobState
+from orchestrator.protocol.words import JobState, OnConflict
 
 OPEN: Final = frozenset(JobState) - TERMINAL
 """What is in the way unless somebody says otherwise: everything that is not over."""
-
-
-class OnConflict(StrEnum):
-    """What becomes of a job for which there is no room."""
-
-    RETURN = "return"
-    REFUSE = "refuse"
-    REPLACE = "replace"
 
 
 @dataclass(frozen=True, slots=True)

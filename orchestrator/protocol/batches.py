@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from orchestrator.protocol import limits
 from orchestrator.protocol.base import JobId, Name, Reply, Request
 from orchestrator.protocol.jobs import Comment, JobFields
-from orchestrator.protocol.words import BatchState, JobState, OnFailure, WaitsFor
+from orchestrator.protocol.words import BatchState, IfTaken, JobState, OnFailure, WaitsFor
 
 
 class BatchDependency(Request):
@@ -43,7 +43,7 @@ class BatchItem(JobFields):
         if self.unique is not None:
             msg = "unique: a job of a batch cannot be the only one; submit it alone"
             raise ValueError(msg)
-        if any(one.strategy != "wait" for one in self.concurrency):
+        if any(one.strategy is not IfTaken.WAIT for one in self.concurrency):
             msg = "concurrency: a job of a batch waits for its keys; submit alone what does not"
             raise ValueError(msg)
         return self

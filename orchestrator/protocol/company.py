@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from orchestrator.protocol import limits
 from orchestrator.protocol.base import Name, Request
-from orchestrator.protocol.words import JobState
+from orchestrator.protocol.words import JobState, OnConflict
 
 
 class Unique(Request):
@@ -21,7 +21,7 @@ class Unique(Request):
     by: Literal["params"] | None = None
     scope: tuple[JobState, ...] = Field(default=(), max_length=len(JobState))
     window_s: float | None = Field(default=None, gt=0, le=limits.TIMEOUT_MAX_S)
-    on_conflict: Literal["return", "refuse", "replace"] = "return"
+    on_conflict: OnConflict = OnConflict.RETURN
 
     @model_validator(mode="after")
     def _one_key(self) -> "Unique":

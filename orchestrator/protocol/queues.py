@@ -8,9 +8,9 @@ from pydantic import AfterValidator, Field
 from orchestrator.protocol import limits
 from orchestrator.protocol.base import Request, printable
 from orchestrator.protocol.jobs import Retry
-from orchestrator.protocol.waiting import QUEUE_NAME
+from orchestrator.protocol.words import PLAIN_NAME
 
-_NAME: Final = re.compile(QUEUE_NAME)
+_NAME: Final = re.compile(PLAIN_NAME)
 Why = Annotated[str, Field(max_length=limits.REASON_CHARS), AfterValidator(printable)]
 
 

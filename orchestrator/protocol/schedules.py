@@ -10,6 +10,7 @@ from orchestrator.protocol import limits
 from orchestrator.protocol.base import Reply, Request
 from orchestrator.protocol.jobs import JobSpec
 from orchestrator.protocol.words import (
+    PLAIN_NAME,
     DstPolicy,
     FireOrigin,
     FireOutcome,
@@ -39,7 +40,7 @@ def _known_zone(name: str) -> str:
 
 
 ScheduleName = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=limits.TAG_CHARS)
+    str, Field(pattern=f"^{PLAIN_NAME}$", max_length=limits.TAG_CHARS)
 ]
 Zone = Annotated[str, Field(min_length=1, max_length=limits.TAG_CHARS), AfterValidator(_known_zone)]
 EveryS = Annotated[float, Field(ge=limits.SCHEDULE_EVERY_MIN_S, le=limits.SCHEDULE_EVERY_MAX_S)]

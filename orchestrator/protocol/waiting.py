@@ -1,14 +1,16 @@
 """Where a job waits, and what may keep it back: its queue, the keys that it holds, its rates."""
 
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field
 
 from orchestrator.protocol import limits
 from orchestrator.protocol.base import Label, Name, Request
+from orchestrator.protocol.words import PLAIN_NAME, IfTaken
 
-QUEUE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-QueueName = Annotated[Label, Field(min_length=1, max_length=limits.QUEUE_CHARS, pattern=QUEUE_NAME)]
+QueueName = Annotated[
+    Label, Field(min_length=1, max_length=limits.QUEUE_CHARS, pattern=f"^{PLAIN_NAME}$")
+]
 
 
 class Concurrency(Request):
@@ -20,7 +22,7 @@ class Concurrency(Request):
 
     key: Name
     limit: int = Field(default=1, ge=1, le=limits.CONCURRENCY_MAX)
-    strategy: Literal["wait", "refuse", "cancel_running"] = "wait"
+    strategy: IfTaken = IfTaken.WAIT
 
 
 class RateLimit(Request):

@@ -15,7 +15,14 @@ from orchestrator.protocol import limits
 from orchestrator.protocol.base import JobId, Label, Reply, Request, Text
 from orchestrator.protocol.jobs import Input
 from orchestrator.protocol.requirements import Tag
-from orchestrator.protocol.words import Directive, Execution, Outcome, Reason, Verdict
+from orchestrator.protocol.words import (
+    PLAIN_NAME,
+    Directive,
+    Execution,
+    Outcome,
+    Reason,
+    Verdict,
+)
 
 AttemptNumber = Annotated[int, Field(ge=1, le=2**53)]
 """Exact in every JSON parser; after a restore they count on from its moment, in milliseconds."""
@@ -38,7 +45,7 @@ class Host(Request):
 class EnrolRequest(Request):
     """A new worker introduces itself. The same fingerprint and name is the same worker."""
 
-    name: Label = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Label = Field(min_length=1, max_length=64, pattern=f"^{PLAIN_NAME}$")
     fingerprint: Label = Field(min_length=16, max_length=200)
     host: Host
 

@@ -1,10 +1,14 @@
-"""The closed lists of words that SQL, wire, logs and people see.
+"""The closed lists of words that SQL, wire, logs and people see, and the shape of those they make.
 
 Adding a word is a change of the protocol: old peers must be able to show it, so it needs a line in
 CHANGELOG.md. What each state *means* is in `core/job_lifecycle.py`.
 """
 
 from enum import StrEnum
+from typing import Final
+
+PLAIN_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+"""The shape of a name that people type and that stands in an address: of a queue, a worker."""
 
 
 class JobState(StrEnum):
@@ -190,6 +194,22 @@ class OnFailure(StrEnum):
     FAIL = "fail"
     CONTINUE = "continue"
     HOLD = "hold"
+
+
+class OnConflict(StrEnum):
+    """What becomes of a unique job for which there is no room."""
+
+    RETURN = "return"
+    REFUSE = "refuse"
+    REPLACE = "replace"
+
+
+class IfTaken(StrEnum):
+    """What a new job does about a key that others hold."""
+
+    WAIT = "wait"
+    REFUSE = "refuse"
+    CANCEL_RUNNING = "cancel_running"
 
 
 class BreakerState(StrEnum):

@@ -10,6 +10,7 @@ from typing import Any, Final, TypedDict, TypeVar
 import click
 
 from orchestrator.commands.options import Duration
+from orchestrator.protocol.words import IfTaken
 
 F = TypeVar("F", bound=Callable[..., Any])
 _LIMITED: Final = re.compile(r"(?P<key>.+?)(?:=(?P<limit>\d+))?", re.ASCII)
@@ -71,7 +72,7 @@ _OPTIONS: Final = (
     ),
     click.option(
         "--if-taken",
-        type=click.Choice(["wait", "refuse", "cancel_running"]),
+        type=click.Choice([word.value for word in IfTaken]),
         help="What it does while a --concurrency key is taken (wait).",
     ),
     click.option(
@@ -96,7 +97,7 @@ def place_of(options: PlaceOptions) -> dict[str, Any]:
     """Return the fields of the spec that were named."""
     if options["if_taken"] and not options["concurrency"]:
         raise click.UsageError("--if-taken is about a key: name it with --concurrency")
-    strategy = {"strategy": options["if_taken"]} if options["if_taken"] else {}
+    strategy = {"strategy": IfTaken(options["if_taken"])} if options["if_taken"] else {}
     fields = {
         "queue": options["queue"],
         "fairness_key": options["fairness_key"],

@@ -9,7 +9,7 @@ from typing import Any, Final, TypedDict, TypeVar
 import click
 
 from orchestrator.commands.options import Duration
-from orchestrator.protocol.words import JobState
+from orchestrator.protocol.words import JobState, OnConflict
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,7 +44,7 @@ _OPTIONS: Final = (
     ),
     click.option(
         "--on-conflict",
-        type=click.Choice(["return", "refuse", "replace"]),
+        type=click.Choice([word.value for word in OnConflict]),
         help="Take the other for this job (return), refuse, or cancel it if it has not begun.",
     ),
 )
@@ -62,7 +62,7 @@ def unique_of(options: UniqueOptions) -> dict[str, Any] | None:
     more = {
         "scope": tuple(map(JobState, options["unique_scope"])) or None,
         "window_s": options["unique_window_s"],
-        "on_conflict": options["on_conflict"],
+        "on_conflict": OnConflict(options["on_conflict"]) if options["on_conflict"] else None,
     }
     said = {name: value for name, value in more.items() if value is not None}
     key = options["unique_key"]

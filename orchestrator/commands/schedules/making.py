@@ -11,7 +11,7 @@ import click
 
 from orchestrator.commands import output
 from orchestrator.commands.jobs.submit import asked_of, check_policy, submit
-from orchestrator.commands.options import Duration, Misfires, ScheduleName, json_option
+from orchestrator.commands.options import SCHEDULE_NAME, Duration, Misfires, json_option
 from orchestrator.commands.surroundings import Surroundings
 from orchestrator.protocol.words import DstPolicy, Overlap
 
@@ -33,7 +33,7 @@ _LEFT_OUT: Final[Mapping[str, Any]] = {
     if isinstance(one, click.Option) and one.name in _NOT_OF_A_TEMPLATE
 }
 _DURATION: Final = Duration()
-_NAME: Final = click.Argument(["schedule"], type=ScheduleName(), metavar="NAME")
+_NAME: Final = click.Argument(["schedule"], type=SCHEDULE_NAME, metavar="NAME")
 """Before the words of the command, which take all that is left."""
 _TIMING: Final = (
     click.Option(["--cron"], metavar="EXPRESSION", help="30 2 * * MON-FRI; six fields: seconds."),

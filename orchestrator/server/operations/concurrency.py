@@ -10,7 +10,7 @@ from orchestrator.core.job import CancelAsked, decide
 from orchestrator.kernel.errors import Refused
 from orchestrator.protocol.jobs import JobSpec
 from orchestrator.protocol.waiting import Concurrency
-from orchestrator.protocol.words import JobState
+from orchestrator.protocol.words import IfTaken, JobState
 from orchestrator.server.operations.cancel import order
 from orchestrator.server.operations.changes import Changes, encoded
 from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord
@@ -34,11 +34,11 @@ def make_way(tx: Transaction, spec: JobSpec, *, job_id: str) -> None:
     """Refuse a new job whose key is taken, or let older ones give way, where it asks for that."""
     for asked in spec.concurrency:
         match asked.strategy:
-            case "wait":
+            case IfTaken.WAIT:
                 continue
-            case "refuse":
+            case IfTaken.REFUSE:
                 _refuse_if_taken(tx, asked)
-            case "cancel_running":
+            case IfTaken.CANCEL_RUNNING:
                 _let_give_way(tx, asked, job_id=job_id)
 
 

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from orchestrator.core.job import CancelAsked, decide
 from orchestrator.core.job_lifecycle import TERMINAL
-from orchestrator.core.unique import OPEN, OnConflict, Other, Rule, settle
+from orchestrator.core.unique import OPEN, Other, Rule, settle
 from orchestrator.kernel.errors import AlreadyExists, NotFound
 from orchestrator.protocol.company import Unique
 from orchestrator.protocol.jobs import JobSpec
@@ -39,7 +39,7 @@ def rule_of(asked: Unique) -> Rule:
     """Return what a job asks for as the rule that it is."""
     window_us = None if asked.window_s is None else round(asked.window_s * 1_000_000)
     scope = frozenset(asked.scope) or OPEN | ({JobState.SUCCEEDED} if window_us else set())
-    return Rule(scope, window_us, OnConflict(asked.on_conflict))
+    return Rule(scope, window_us, asked.on_conflict)
 
 
 def unique_key(spec: JobSpec, asked: Unique) -> str:

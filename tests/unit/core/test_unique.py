@@ -3,8 +3,8 @@
 import pytest
 
 from orchestrator.core.job_lifecycle import PENDING, TERMINAL
-from orchestrator.core.unique import OPEN, OnConflict, Other, Rule, Verdict, settle
-from orchestrator.protocol.words import JobState
+from orchestrator.core.unique import OPEN, Other, Rule, Verdict, settle
+from orchestrator.protocol.words import JobState, OnConflict
 
 S = JobState
 NOW = 1_000
