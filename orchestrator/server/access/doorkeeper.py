@@ -10,15 +10,10 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator import __version__
-from orchestrator.kernel.errors import Forbidden, NotFound, StorageFull, VersionUnsupported
+from orchestrator.kernel.errors import NotFound, StorageFull, VersionUnsupported
 from orchestrator.server.access.credentials import Credentials
-from orchestrator.server.access.table import (
-    PUBLIC,
-    PUBLIC_METHODS,
-    Rule,
-    allows,
-    rules_for,
-)
+from orchestrator.server.access.rights import require
+from orchestrator.server.access.table import PUBLIC, PUBLIC_METHODS, Rule, rules_for
 from orchestrator.server.edge.connection import CONNECTION
 from orchestrator.server.edge.head import SEEN, Seen
 from orchestrator.server.edge.refusals import Declined, body_too_large
@@ -60,12 +55,7 @@ class Doorkeeper:
         if connection := scope.get(CONNECTION):
             connection.recognised()
         rule = _rule(scope)
-        lacking = [scope for scope in rule.scopes if not allows(principal.scopes, scope)]
-        if lacking:
-            raise Forbidden(
-                f"this credential lacks the scope {' and '.join(lacking)}",
-                hint="use a key that has it, or ask an administrator for one",
-            )
+        require(principal, rule.scopes)
         if seen.content_length is not None and seen.content_length > rule.body > 0:
             raise body_too_large(rule.body)
         if rule.may_wait and not self._reserve.is_held:

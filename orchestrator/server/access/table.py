@@ -53,7 +53,7 @@ RULES: Final = (
     Rule("GET", "/api/v1/jobs", Scope.JOBS_READ),
     Rule("GET", "/api/v1/jobs/{job_id}", Scope.JOBS_READ),
     Rule("PATCH", "/api/v1/jobs/{job_id}", Scope.JOBS_WRITE, _JSON, Scope.JOBS_READ),
-    Rule("DELETE", "/api/v1/jobs/{job_id}", Scope.JOBS_WRITE),
+    Rule("DELETE", "/api/v1/jobs/{job_id}", Scope.JOBS_WRITE, vital=True),
     Rule(
         "POST",
         "/api/v1/jobs/{job_id}/cancel",

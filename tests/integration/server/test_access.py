@@ -217,6 +217,42 @@ async def test_what_shows_a_job_asks_for_the_right_to_read_it(site: Site) -> Non
         assert "word" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("more", "scope"),
+    [
+        ({"unique": {"key": "k"}}, Scope.JOBS_READ),
+        ({"unique": {"key": "k", "on_conflict": "replace"}}, Scope.JOBS_CANCEL),
+        ({"concurrency": [{"key": "k", "strategy": "cancel_running"}]}, Scope.JOBS_CANCEL),
+    ],
+)
+async def test_a_submit_is_no_way_around_the_table(
+    site: Site, more: dict[str, object], scope: Scope
+) -> None:
+    """A job that may end another one, or be answered with it, asks for the right to do that."""
+    over = await site.submit(delay())
+    await site.post(f"/api/v1/jobs/{over}/cancel", {})
+    other = await site.submit(delay(**more))
+    job = delay(**more)
+    writer = bearer(await site.new_key(Scope.JOBS_WRITE))
+    looker = bearer(await site.new_key(Scope.JOBS_WRITE, Scope.JOBS_READ, Scope.JOBS_CANCEL))
+    looker_alone = bearer(
+        await site.new_key(Scope.JOBS_WRITE, *{Scope.JOBS_READ, Scope.JOBS_CANCEL} - {scope})
+    )
+    schedule = {"name": "s", "every_s": 60, "job": job}
+
+    told = [
+        await site.post("/api/v1/jobs", job, **writer),
+        await site.post(f"/api/v1/jobs/{over}/retry", {"spec": job}, **looker_alone),
+        await site.post("/api/v1/schedules", schedule, **looker_alone),
+    ]
+
+    for answer in told:
+        assert f"lacks the scope {scope}" in problem(answer, 403, "forbidden")["detail"]
+    assert (await site.job(other))["state"] == "queued"
+    assert (await site.get("/api/v1/schedules")).json()["items"] == []
+    assert (await site.post("/api/v1/jobs", job, **looker)).status_code in {200, 201}
+
+
 async def _call(site: Site, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
     if path.endswith("/stream"):
         path = path.replace("{job_id}", await site.submit(delay()))

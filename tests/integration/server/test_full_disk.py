@@ -73,7 +73,7 @@ def checked(reader: Reader) -> object:
 async def test_ends_are_taken_in_while_the_disk_is_full(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Ends with their output, heartbeats and cancels go on; new work waits until there is room."""
+    """Ends, heartbeats, cancels and deletes go on; new work waits until there is room."""
     caplog.set_level(logging.INFO, "orchestrator")
     worker = await at_work(site, slots=64)
     running_jobs = [await started(site, worker) for _ in range(20)]
@@ -92,6 +92,8 @@ async def test_ends_are_taken_in_while_the_disk_is_full(
     assert (canceled.status_code, beat.status_code) == (200, 200)
     for job_id in running_jobs:
         assert (await site.job(job_id))["state"] == "succeeded"
+    deleted = await site.call("DELETE", f"/api/v1/jobs/{running_jobs[0]}")
+    assert deleted.status_code == 204, deleted.text
     refusals = (
         await site.post("/api/v1/jobs", delay()),
         await site.http.post("/api/v1/files", content=b"input", headers=site.admin),

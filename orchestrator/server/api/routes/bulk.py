@@ -8,11 +8,11 @@ from fastapi import Request as HttpRequest
 from starlette.responses import Response
 
 from orchestrator.core.bulk import previewed
-from orchestrator.kernel.errors import Forbidden, NotFound, RequestInvalid
+from orchestrator.kernel.errors import NotFound, RequestInvalid
 from orchestrator.protocol.bulk import BulkPreview, BulkRequest, BulkView
 from orchestrator.protocol.words import BulkAction, Scope
 from orchestrator.server.access.doorkeeper import principal_of
-from orchestrator.server.access.table import allows
+from orchestrator.server.access.rights import require
 from orchestrator.server.api.answers import json_answer
 from orchestrator.server.api.openapi import takes
 from orchestrator.server.api.parsing import json_body, no_query
@@ -38,8 +38,8 @@ def routes(services: Services) -> APIRouter:
         """Count jobs with `dry_run`; with the token of that count, do it to them (202)."""
         asked, _ = given
         principal = principal_of(request.scope)
-        if asked.action is BulkAction.CANCEL and not allows(principal.scopes, Scope.JOBS_CANCEL):
-            raise Forbidden(f"this credential lacks the scope {Scope.JOBS_CANCEL}")
+        if asked.action is BulkAction.CANCEL:
+            require(principal, [Scope.JOBS_CANCEL])
         if asked.token is None:
             preview = await count_meant(services, asked)
             token = preview.token(asked.canonical())

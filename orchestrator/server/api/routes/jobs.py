@@ -20,6 +20,7 @@ from orchestrator.protocol.jobs import PARAMS, CancelRequest, JobFields, JobSpec
 from orchestrator.protocol.views import Explanation, JobDetail, JobView, Page
 from orchestrator.protocol.words import JobState
 from orchestrator.server.access.doorkeeper import principal_of
+from orchestrator.server.access.rights import asked_by, require
 from orchestrator.server.api.answers import json_answer
 from orchestrator.server.api.calls import JOBS
 from orchestrator.server.api.faults import invalid, nearest
@@ -107,6 +108,7 @@ class SubmitJob:
         spec, body = await read_strictly(scope, receive, JobSpec)
         check_kind(spec, size=len(body))
         principal = principal_of(scope)
+        require(principal, asked_by(spec))
         key = idempotency_key(scope, principal.id, body)
         job_id = self._services.new_id("job")
         reply, replayed = await self._services.store.write(

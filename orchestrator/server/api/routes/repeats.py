@@ -13,6 +13,7 @@ from orchestrator.protocol import limits
 from orchestrator.protocol.jobs import HoldRequest, RetryRequest
 from orchestrator.protocol.views import DeadLetters, HoldReply, JobView, Page
 from orchestrator.server.access.doorkeeper import principal_of
+from orchestrator.server.access.rights import asked_by, require
 from orchestrator.server.api.answers import json_answer
 from orchestrator.server.api.calls import JOBS
 from orchestrator.server.api.openapi import takes
@@ -85,9 +86,10 @@ def routes(services: Services) -> APIRouter:
     async def retry_job(request: HttpRequest, job_id: JobId, given: Repeated) -> Response:
         """Submit what a finished job asked for, or another spec in its place, as a new job."""
         asked, body = given
+        principal, new_id = principal_of(request.scope), services.new_id("job")
         if asked.spec is not None:
             check_kind(asked.spec, size=len(body))
-        principal, new_id = principal_of(request.scope), services.new_id("job")
+            require(principal, asked_by(asked.spec))
         deed = partial(repeat, job_id=job_id, new_id=new_id, owner=principal.name, spec=asked.spec)
         key = idempotency_key(request.scope, principal.id, body)
         reply, replayed = await store.write(lambda tx: once(tx, key, lambda: deed(tx)))

@@ -19,6 +19,7 @@ from orchestrator.protocol.schedules import (
 )
 from orchestrator.protocol.views import JobView, Page
 from orchestrator.server.access.doorkeeper import principal_of
+from orchestrator.server.access.rights import asked_by, require
 from orchestrator.server.api.answers import json_answer
 from orchestrator.server.api.openapi import takes
 from orchestrator.server.api.parsing import json_body, no_query
@@ -133,8 +134,9 @@ def _changing(router: APIRouter, services: Services) -> None:
         """Keep a schedule. The same once more is the same; another of its name is refused."""
         spec, body = given
         check_kind(spec.job, size=len(body))
-        owner, new = principal_of(request.scope).name, services.new_id("schedule")
-        deed = partial(deeds.add_schedule, schedule_id=new, owner=owner, spec=spec)
+        principal, new = principal_of(request.scope), services.new_id("schedule")
+        require(principal, asked_by(spec.job))
+        deed = partial(deeds.add_schedule, schedule_id=new, owner=principal.name, spec=spec)
         return json_answer(await store.write(deed), 201)
 
     @router.patch(
@@ -143,11 +145,12 @@ def _changing(router: APIRouter, services: Services) -> None:
         openapi_extra=takes(SchedulePatch),
         dependencies=[Depends(no_query)],
     )
-    async def edit(schedule: Name, given: Patched) -> Response:
+    async def edit(request: HttpRequest, schedule: Name, given: Patched) -> Response:
         """Change what is named of a schedule, from now on."""
         patch, body = given
         if patch.job is not None:
             check_kind(patch.job, size=len(body))
+            require(principal_of(request.scope), asked_by(patch.job))
         deed = partial(deeds.edit_schedule, name=schedule, patch=patch)
         return json_answer(await store.write(deed))
 
