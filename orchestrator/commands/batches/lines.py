@@ -4,17 +4,19 @@ It asks no server. A job names another one of the file by its place, from 0; a c
 own items, so whatever went before is named by its id there.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from orchestrator.commands import json_text
 from orchestrator.kernel.errors import RequestInvalid
 from orchestrator.protocol import limits
 
 CALL_BYTES: Final = limits.JSON_BODY_BYTES * 7 // 8
 CALL_KEYS: Final = limits.JSON_KEYS * 7 // 8
 """Of what a body may have; the rest is for what stands around the items."""
+_ID_BYTES: Final = 32
+"""What the id of a job is longer than the place of an item."""
 _HINT: Final = 'each line is a job, such as {"kind": "command", "params": {"argv": ["make"]}}'
 
 
@@ -32,21 +34,30 @@ class Line:
 def read(text: str) -> list[Line]:
     """Return the jobs of a file; lines with nothing on them do not count."""
     found: list[Line] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    # By line feeds alone: within a text JSON may have the others that Python knows.
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            job = json.loads(line, object_pairs_hook=_each_once)
-        except (ValueError, RecursionError) as error:
+            job = json_text.read(line)
+        except ValueError as error:
             raise RequestInvalid(f"line {number} is not JSON: {error}", hint=_HINT) from None
         if not isinstance(job, dict):
             raise RequestInvalid(f"line {number} is not a JSON object", hint=_HINT)
-        found.append(Line(number, len(found), job, len(line.encode()), _keys(job)))
+        found.append(Line(number, len(found), job, _size(line, job), _keys(job)))
     return found
 
 
-def calls(lines: Sequence[Line]) -> Iterator[list[Line]]:
-    """Yield as many of them at a time as one call takes."""
+def calls(lines: Sequence[Line]) -> list[list[Line]]:
+    """Return them in as many calls as they take; whatever one cannot say is refused before any."""
+    found, done = list(_calls(lines)), 0
+    for some in found:
+        items(some, [""] * done)
+        done += len(some)
+    return found
+
+
+def _calls(lines: Sequence[Line]) -> Iterator[list[Line]]:
     some: list[Line] = []
     size = keys = 0
     for line in lines:
@@ -87,9 +98,9 @@ def _named(line: Line, count: int, done: Sequence[str]) -> dict[str, Any]:
 
 
 def _one(line: Line, one: object, count: int, done: Sequence[str]) -> object:
-    if not isinstance(one, Mapping) or not isinstance(one.get("item"), int):
+    place = one.get("item") if isinstance(one, Mapping) else None
+    if not isinstance(one, Mapping) or not isinstance(place, int) or isinstance(place, bool):
         return one
-    place = one["item"]
     rest = {name: value for name, value in one.items() if name != "item"}
     if 0 <= place < len(done):
         return {**rest, "job": done[place]}
@@ -101,14 +112,21 @@ def _one(line: Line, one: object, count: int, done: Sequence[str]) -> object:
     return {**rest, "item": place - len(done)}
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands there twice")
-    return found
+def _size(line: str, job: Mapping[str, Any]) -> int:
+    """Return how long a job is at most, once the places that it names are ids."""
+    named = job.get("depends_on")
+    return len(line.encode()) + _ID_BYTES * (len(named) if isinstance(named, list) else 0)
 
 
-def _keys(value: object) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum(map(_keys, value.values()))
-    return sum(map(_keys, value)) if isinstance(value, list) else 0
+def _keys(job: Mapping[str, Any]) -> int:
+    """Return how many keys a job has, however deep they lie."""
+    count = 0
+    inside: list[object] = [job]
+    while inside:
+        value = inside.pop()
+        if isinstance(value, Mapping):
+            count += len(value)
+            inside += value.values()
+        elif isinstance(value, list):
+            inside += value
+    return count

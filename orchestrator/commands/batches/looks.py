@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 HEADERS: Final = ("ID", "STATE", "AGE", "JOBS", "FAILED", "NAME", "COUNTS")
 LOOK_S: Final = (0.2, 2.0)
 """Between two looks of whoever waits: the first pause, and the longest."""
-TIMED_OUT: Final = 124
 
 
 @click.command("list")
@@ -127,6 +126,7 @@ def wait(
     surroundings: Surroundings, batch_id: str, *, as_json: bool, timeout_s: float | None
 ) -> int:
     """Wait until a batch is done: 0 if every job of it succeeded, in the end; 1 if not."""
+    from orchestrator.commands.jobs import ending
     from orchestrator.protocol.batches import BatchView
 
     until = math.inf if timeout_s is None else time.monotonic() + timeout_s
@@ -143,7 +143,7 @@ def wait(
     else:
         output.say(f"{batch.id} is {short(batch)}: {counted(batch)}")
     if not batch.done:
-        return TIMED_OUT
+        return ending.TIMED_OUT
     return 0 if batch.succeeded else 1
 
 

@@ -9,8 +9,9 @@ import click
 
 from orchestrator.commands import output
 from orchestrator.commands.batches.pieces import BATCHES, batch_argument, counted, short
-from orchestrator.commands.options import json_option
+from orchestrator.commands.options import IdempotencyKey, json_option
 from orchestrator.commands.surroundings import Surroundings
+from orchestrator.protocol import limits
 
 if TYPE_CHECKING:
     from orchestrator.client.answers import Answer
@@ -22,7 +23,12 @@ _STDIN_BYTES: Final = 256 * 1024 * 1024
 """Held in memory: more jobs than that are several batches."""
 _file = click.argument("file", metavar="FILE|-")
 _key = click.option(
-    "--idempotency-key", "key", metavar="KEY", help="The same key never makes a job twice."
+    "--idempotency-key",
+    "key",
+    # Each call has its number behind it.
+    type=IdempotencyKey(limits.IDEMPOTENCY_KEY_CHARS - 8),
+    metavar="KEY",
+    help="The same key never makes a job twice.",
 )
 
 
@@ -59,7 +65,7 @@ def submit(surroundings: Surroundings, **options: Unpack[Options]) -> int:
     found = _read(options["file"])
     if not found and not options["stays_open"]:
         raise click.UsageError(f"{options['file']} has no jobs; --open submits a batch for later")
-    calls = list(lines.calls(found)) or [[]]
+    calls = lines.calls(found) or [[]]
     key = options["key"] or secrets.token_urlsafe(24)
     # Not validated here: the server says what is wrong with a name in the words of the API.
     request = BatchRequest.model_construct(
@@ -93,9 +99,10 @@ def append(
     found = _read(file)
     if not found:
         raise click.UsageError(f"{file} has no jobs")
+    calls = lines.calls(found)
     with surroundings.connect() as remote:
         sending = _Sending(remote, key or secrets.token_urlsafe(24), batch_id)
-        *_, answer = [sending.append(some) for some in lines.calls(found)]
+        *_, answer = [sending.append(some) for some in calls]
     return _told(answer, sending.done, as_json=as_json)
 
 
@@ -124,17 +131,24 @@ class _Sending:
             answer = again(lambda: self._remote.api.post(path, request, headers=headers))
         except RequestInvalid as error:
             error.fields = lines.faults(some, error.fields)
+            if self.done:
+                error.hint = self._way_on("mend these lines, then run the same")
             raise
         except Unavailable as error:
-            error.hint = (
-                f"{len(self.done)} jobs were accepted; run the same again with "
-                f"--idempotency-key {self._key}, and none is there twice"
-            )
+            error.hint = self._way_on("run the same")
             raise
         reply = answer.read(BatchReply)
         self._batch_id = reply.id
         self.done += reply.job_ids
         return answer
+
+    def _way_on(self, what: str) -> str:
+        """Return what somebody can do about a file of which not everything arrived."""
+        where = f" into {self._batch_id}, which is open" if self.done else ""
+        return (
+            f"{len(self.done)} jobs were accepted{where}; {what} again with "
+            f"--idempotency-key {self._key}, and none is there twice"
+        )
 
     def append(self, some: "Sequence[Line]") -> "Answer":
         """Send some more."""

@@ -4,7 +4,6 @@ It asks no server. The spec is validated here by the same models as over there, 
 error costs no upload, and so that a refusal can name the option instead of a field of JSON.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from orchestrator.commands import json_text
 from orchestrator.kernel.errors import RequestInvalid
 from orchestrator.protocol import limits
 from orchestrator.protocol.jobs import PARAMS, JobSpec
@@ -195,26 +195,12 @@ def _parsed(text: str) -> dict[str, Any]:
     if text.startswith("@"):
         text = _file(text[1:])
     try:
-        value = json.loads(text, object_pairs_hook=_each_once, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
+        value = json_text.read(text)
+    except ValueError as error:
         raise RequestInvalid(f"--params is not JSON: {error}", hint='write {"ms": 20}') from None
     if not isinstance(value, dict):
         raise RequestInvalid("--params is not a JSON object", hint='write {"ms": 20}')
     return value
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a key that stands twice: one of its values would silently be lost."""
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} stands there twice")
-    return value
-
-
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number of JSON")
 
 
 def _file(name: str) -> str:
