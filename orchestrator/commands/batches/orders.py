@@ -8,6 +8,7 @@ import click
 from orchestrator.commands import output
 from orchestrator.commands.batches.pieces import BATCHES, batch_argument, counted, short
 from orchestrator.commands.options import Comment, json_option
+from orchestrator.commands.ordering import ordered
 from orchestrator.commands.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 @click.pass_obj
 def close(surroundings: Surroundings, batch_id: str, *, as_json: bool) -> int:
     """Let a batch take no more jobs, so that it can be done."""
-    with surroundings.connect() as remote:
-        answer = _order(remote, batch_id, "close", key=secrets.token_urlsafe(24))
-    return _told(answer, as_json=as_json)
+    return ordered(
+        surroundings, lambda remote: _order(remote, batch_id, "close"), _words, as_json=as_json
+    )
 
 
 @click.command()
@@ -33,10 +34,12 @@ def close(surroundings: Surroundings, batch_id: str, *, as_json: bool) -> int:
 @click.pass_obj
 def cancel(surroundings: Surroundings, batch_id: str, comment: str | None, *, as_json: bool) -> int:
     """End every job of a batch that is not over, and let it take no more."""
-    with surroundings.connect() as remote:
-        key = secrets.token_urlsafe(24)
-        answer = _order(remote, batch_id, "cancel", key=key, comment=comment)
-    return _told(answer, as_json=as_json)
+    return ordered(
+        surroundings,
+        lambda remote: _order(remote, batch_id, "cancel", comment=comment),
+        _words,
+        as_json=as_json,
+    )
 
 
 @click.command("retry-failed")
@@ -50,37 +53,32 @@ def retry_failed(surroundings: Surroundings, batch_id: str, *, as_json: bool) ->
     job_ids: list[str] = []
     with surroundings.connect() as remote:
         while True:
-            answer = _order(remote, batch_id, "retry-failed", key=secrets.token_urlsafe(24))
+            answer = _order(remote, batch_id, "retry-failed")
             reply = answer.read(BatchReply)
             job_ids += reply.job_ids
+            for job_id in () if as_json else reply.job_ids:  # at once: the next call may fail
+                output.data(job_id)
             if not reply.more:
                 break
     if as_json:
         output.document({**reply.model_dump(mode="json"), "job_ids": job_ids})
-        return 0
-    for job_id in job_ids:
-        output.data(job_id)
-    output.say(f"{len(job_ids)} jobs of {batch_id} are tried again: {counted(reply)}")
+    else:
+        output.say(f"{len(job_ids)} jobs of {batch_id} are tried again: {counted(reply)}")
     return 0
 
 
-def _order(
-    remote: "Remote", batch_id: str, verb: str, *, key: str, comment: str | None = None
-) -> "Answer":
+def _order(remote: "Remote", batch_id: str, verb: str, *, comment: str | None = None) -> "Answer":
+    """Give an order once, however often the request is sent."""
     from orchestrator.commands.remote import again
     from orchestrator.protocol.batches import BatchOrder
 
-    headers = {"Idempotency-Key": key}
+    headers = {"Idempotency-Key": secrets.token_urlsafe(24)}
     order = BatchOrder(comment=comment)
     return again(lambda: remote.api.post(f"{BATCHES}/{batch_id}/{verb}", order, headers=headers))
 
 
-def _told(answer: "Answer", *, as_json: bool) -> int:
+def _words(answer: "Answer") -> str:
     from orchestrator.protocol.batches import BatchView
 
-    if as_json:
-        output.document(answer.body)
-    else:
-        batch = answer.read(BatchView)
-        output.say(f"{batch.id} is {short(batch)}: {counted(batch)}")
-    return 0
+    batch = answer.read(BatchView)
+    return f"{batch.id} is {short(batch)}: {counted(batch)}"

@@ -4,6 +4,7 @@ import click
 
 from orchestrator.commands import output
 from orchestrator.commands.options import json_option, schedule_argument
+from orchestrator.commands.ordering import deleted, ordered
 from orchestrator.commands.surroundings import Surroundings
 
 
@@ -15,14 +16,13 @@ def pause(surroundings: Surroundings, schedule: str, *, as_json: bool) -> int:
     """Let nothing of it fire until it is resumed."""
     from orchestrator.commands.schedules import desk
 
-    with surroundings.connect() as remote:
-        answer = desk.pause(remote, schedule)
-    if as_json:
-        output.document(answer.body)
-    else:
-        output.say(f"{schedule} is paused")
-        output.advise(f"let it go on: orchestrator schedules resume {schedule}")
-    return 0
+    return ordered(
+        surroundings,
+        lambda remote: desk.pause(remote, schedule),
+        lambda _: f"{schedule} is paused",
+        as_json=as_json,
+        undo=f"orchestrator schedules resume {schedule}",
+    )
 
 
 @click.command()
@@ -34,13 +34,12 @@ def resume(surroundings: Surroundings, schedule: str, *, as_json: bool) -> int:
     from orchestrator.commands.schedules import desk, tables
     from orchestrator.protocol.schedules import ScheduleView
 
-    with surroundings.connect() as remote:
-        answer = desk.resume(remote, schedule)
-    if as_json:
-        output.document(answer.body)
-    else:
-        output.say(f"{schedule} goes on: {tables.next_fire(answer.read(ScheduleView))}")
-    return 0
+    return ordered(
+        surroundings,
+        lambda remote: desk.resume(remote, schedule),
+        lambda answer: f"{schedule} goes on: {tables.next_fire(answer.read(ScheduleView))}",
+        as_json=as_json,
+    )
 
 
 @click.command()
@@ -72,7 +71,4 @@ def delete(surroundings: Surroundings, schedule: str) -> int:
     """Forget a schedule and its history; its jobs stay."""
     from orchestrator.commands.schedules import desk
 
-    with surroundings.connect() as remote:
-        desk.delete(remote, schedule)
-    output.say(f"{schedule} is deleted")
-    return 0
+    return deleted(surroundings, lambda remote: desk.delete(remote, schedule), schedule)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -226,7 +226,7 @@ async def test_what_shows_a_job_asks_for_the_right_to_read_it(site: Site) -> Non
     ],
 )
 async def test_a_submit_is_no_way_around_the_table(
-    site: Site, more: dict[str, object], scope: Scope
+    site: Site, more: dict[str, Any], scope: Scope
 ) -> None:
     """A job that may end another one, or be answered with it, asks for the right to do that."""
     over = await site.submit(delay())
