@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Final, Self, TypeVar
-from urllib.parse import quote
 
 from orchestrator.client.answers import Answer
 from orchestrator.client.http import Api
@@ -55,10 +54,6 @@ def again(call: Callable[[], T]) -> T:
                 wait_s += min(error.retry_after_s, BACKOFF.max_s)
             time.sleep(wait_s)
     return call()
-
-
-def _worker(worker: str) -> str:
-    return f"{WORKERS}/{quote(worker, safe='')}"
 
 
 class Remote:
@@ -165,17 +160,17 @@ class Remote:
 
     def worker(self, worker: str) -> Answer:
         """Return the worker of that name or id."""
-        return self.api.get(_worker(worker))
+        return self.api.get(f"{WORKERS}/{worker}")
 
     def quarantine(self, worker: str, reason: str) -> Answer:
         """Give a worker no more jobs; twice is once, so it is asked again when needed."""
         request = TrustRequest(reason=reason)
-        return again(lambda: self.api.post(f"{_worker(worker)}/quarantine", request))
+        return again(lambda: self.api.post(f"{WORKERS}/{worker}/quarantine", request))
 
     def trust(self, worker: str, reason: str) -> Answer:
         """Give a worker jobs again."""
         request = TrustRequest(reason=reason)
-        return again(lambda: self.api.post(f"{_worker(worker)}/release", request))
+        return again(lambda: self.api.post(f"{WORKERS}/{worker}/release", request))
 
     def close(self) -> None:
         """Close the connections."""

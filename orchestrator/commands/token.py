@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from orchestrator.commands import output
+from orchestrator.commands.checked import checked
 from orchestrator.commands.lazy import LazyGroup
 from orchestrator.commands.options import Duration
 from orchestrator.commands.surroundings import Surroundings
@@ -46,10 +47,11 @@ def renew(surroundings: Surroundings, worker: str, *, overlap_s: float, config: 
     from orchestrator.supervisor.config.location import locate
     from orchestrator.supervisor.config.renewing import credential
 
+    request = checked(RenewTokenRequest, {"overlap_s": overlap_s}, option=lambda _: "--overlap")
     path = locate(config, surroundings.environ)
     had = credential(path, surroundings.environ, worker)
     with Api(had.server_url, had.token) as api:
-        answer = api.post(PATH, RenewTokenRequest(overlap_s=overlap_s))
+        answer = api.post(PATH, request)
     reply = answer.read(RenewTokenReply)
     until = moment(reply.old_until)
     try:

@@ -5,16 +5,17 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from orchestrator.commands import output
-from orchestrator.commands.options import Comment, json_option
+from orchestrator.commands.options import PlainName, Reason, json_option
 from orchestrator.commands.surroundings import Surroundings
+from orchestrator.protocol import limits
 
 if TYPE_CHECKING:
     from orchestrator.client.answers import Answer
     from orchestrator.protocol.views import QuarantineView, WorkerView
 
-_worker = click.argument("worker", metavar="WORKER")
+_worker = click.argument("worker", metavar="WORKER", type=PlainName("worker", limits.NAME_CHARS))
 _reason = click.option(
-    "--reason", type=Comment(), required=True, help="Why, for everybody who looks at the worker."
+    "--reason", type=Reason(), required=True, help="Why, for everybody who looks at the worker."
 )
 HEADERS: Final = ("JOB", "TRY", "REASON", "WHEN", "ELSEWHERE")
 

@@ -55,6 +55,8 @@ Text = Annotated[str, AfterValidator(without_nul)]
 Label = Annotated[str, AfterValidator(printable), AfterValidator(without_nul)]
 # The length is checked before the characters, so that its message speaks of characters.
 Name = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARS), AfterValidator(printable)]
+Why = Annotated[Label, Field(min_length=1, max_length=limits.REASON_CHARS)]
+"""Why somebody does something to a worker or a queue: a line of its status."""
 JobId = Annotated[str, StringConstraints(pattern=r"^job_[0-9a-z]{26}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from orchestrator.protocol import limits
-from orchestrator.protocol.base import JobId, Label, Name, Request, Sha256, Text, without_nul
+from orchestrator.protocol.base import JobId, Label, Name, Request, Sha256, Text, Why, without_nul
 from orchestrator.protocol.company import Unique
 from orchestrator.protocol.requirements import Requirements
 from orchestrator.protocol.waiting import ConcurrencyKeys, QueueName, RateLimits
@@ -332,7 +332,7 @@ class AmendRequest(Request):
 class TrustRequest(Request):
     """Why a worker is to be given no jobs, or all that fit it again."""
 
-    reason: Comment = Field(min_length=1)
+    reason: Why
 
 
 class RetryRequest(Request):

@@ -4,14 +4,12 @@ It is spoken on one machine only, between the parts of one installation.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from orchestrator.protocol import limits
-from orchestrator.protocol.base import Label, Reply, Request
-
-Reason = Annotated[Label, StringConstraints(min_length=1, max_length=limits.REASON_CHARS)]
+from orchestrator.protocol.base import Reply, Request, Why
 
 
 class RunningJob(Reply):
@@ -168,7 +166,7 @@ class Health(Reply):
 class HoldRequest(Request):
     """Why a worker is to take nothing, and for how long; `None`: until it is resumed."""
 
-    reason: Reason | None = None
+    reason: Why | None = None
     for_s: float | None = Field(default=None, gt=0, le=limits.HOLD_MAX_S)
 
 
@@ -191,7 +189,7 @@ class UpgradeRequest(Request):
 class RestartRequest(Request):
     """Why a worker is to begin anew."""
 
-    reason: Reason | None = None
+    reason: Why | None = None
 
 
 class Done(Reply):

@@ -1,17 +1,16 @@
 """What may be said of a queue."""
 
 import re
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from orchestrator.protocol import limits
-from orchestrator.protocol.base import Request, printable
+from orchestrator.protocol.base import Request, Why
 from orchestrator.protocol.jobs import Retry
 from orchestrator.protocol.words import PLAIN_NAME
 
 _NAME: Final = re.compile(PLAIN_NAME)
-Why = Annotated[str, Field(max_length=limits.REASON_CHARS), AfterValidator(printable)]
 
 
 def is_queue_name(text: str) -> bool:

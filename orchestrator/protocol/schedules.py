@@ -39,9 +39,7 @@ def _known_zone(name: str) -> str:
     return name
 
 
-ScheduleName = Annotated[
-    str, Field(pattern=f"^{PLAIN_NAME}$", max_length=limits.TAG_CHARS)
-]
+ScheduleName = Annotated[str, Field(pattern=f"^{PLAIN_NAME}$", max_length=limits.TAG_CHARS)]
 Zone = Annotated[str, Field(min_length=1, max_length=limits.TAG_CHARS), AfterValidator(_known_zone)]
 EveryS = Annotated[float, Field(ge=limits.SCHEDULE_EVERY_MIN_S, le=limits.SCHEDULE_EVERY_MAX_S)]
 

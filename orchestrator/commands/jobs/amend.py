@@ -6,6 +6,7 @@ from typing import Any, TypedDict, Unpack
 import click
 
 from orchestrator.commands import output
+from orchestrator.commands.checked import checked
 from orchestrator.commands.jobs.bulk import chosen, give, where_options
 from orchestrator.commands.options import Assignment, Comment, JobId, When, json_option
 from orchestrator.commands.surroundings import Surroundings
@@ -71,7 +72,7 @@ def amend(surroundings: Surroundings, **options: Unpack[Options]) -> int:
         return give(surroundings, BulkAction.PRIORITY, where, as_json=options["as_json"], **said)
     if options["comment"] is not None:
         wanted["comment"] = options["comment"]
-    request, refused = AmendRequest.model_validate(wanted), 0
+    request, refused = checked(AmendRequest, wanted, option=_option_of), 0
     with surroundings.connect() as remote:
         for job_id in options["job_ids"]:
             try:
@@ -88,6 +89,11 @@ def amend(surroundings: Surroundings, **options: Unpack[Options]) -> int:
             job = answer.read(JobDetail)
             output.say(f"{job.id} is {ending.short(job)}, and changed")
     return 1 if refused else 0
+
+
+def _option_of(field: str) -> str:
+    name, _, _ = field.partition(".")
+    return {"labels": "--label"}.get(name, f"--{name.replace('_', '-')}")
 
 
 def _wanted(options: Options) -> dict[str, Any]:

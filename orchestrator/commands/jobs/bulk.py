@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from orchestrator.commands import output
+from orchestrator.commands.checked import checked
 from orchestrator.commands.surroundings import Surroundings
 from orchestrator.protocol.words import BulkAction
 
@@ -78,8 +79,9 @@ def give(
 
     told = {name: value for name, value in said.items() if value is not None}
     wanted = {"q": where.q, "action": action, **told}
+    asked = checked(BulkRequest, {**wanted, "dry_run": True}, option=_option_of)
     with surroundings.connect() as remote:
-        counted = remote.bulk(BulkRequest.model_validate({**wanted, "dry_run": True}))
+        counted = remote.bulk(asked)
         preview = counted.read(BulkPreview)
         if where.dry_run:
             if as_json:
@@ -87,12 +89,16 @@ def give(
             output.say(f"{_jobs(preview.count)} would be {_DONE[action]}; nothing was changed")
             return 0
         if not preview.count:
+            if as_json:
+                output.document(counted.body)
             output.say(f"no job is there that could be {_DONE[action]}")
             return 0
         if not where.yes and not _agreed(f"{_jobs(preview.count)} will be {_DONE[action]}. Go on?"):
             output.say("nothing was changed")
             return 1
-        answer = remote.bulk(BulkRequest.model_validate({**wanted, "token": preview.token}))
+        answer = remote.bulk(
+            checked(BulkRequest, {**wanted, "token": preview.token}, option=_option_of)
+        )
         view = answer.read(BulkView)
         while view.finished_at is None:
             time.sleep(_LOOK_S)
@@ -107,6 +113,10 @@ def give(
         more = "were no longer meant" if view.changed > 0 else "more had come to be meant"
         output.say(f"{abs(view.changed)} {more} when it was their turn")
     return 1 if view.refused else 0
+
+
+def _option_of(field: str) -> str:
+    return "--where" if field == "q" else f"--{field}"
 
 
 def _jobs(count: int) -> str:

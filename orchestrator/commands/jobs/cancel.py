@@ -53,6 +53,8 @@ def cancel(surroundings: Surroundings, **options: Unpack[Options]) -> int:
         chosen(options["job_id"], options["q"], dry_run=options["dry_run"], yes=options["yes"]),
     )
     if where is not None:
+        if options["wait"]:
+            raise click.UsageError("--wait is for one job: --where returns when the order is done")
         said = {"comment": options["comment"], "force": options["force"] or None}
         return give(surroundings, BulkAction.CANCEL, where, as_json=options["as_json"], **said)
     with surroundings.connect() as remote:

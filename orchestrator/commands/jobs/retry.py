@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
-from orchestrator.commands import output
+from orchestrator.commands import json_text, output
+from orchestrator.commands.checked import checked
 from orchestrator.commands.jobs.bulk import chosen, give, where_options
 from orchestrator.commands.options import Assignment, JobId, json_option
 from orchestrator.commands.surroundings import Surroundings
@@ -97,28 +98,18 @@ def _edited(spec: dict[str, Any]) -> "JobSpec":
     if text is None:
         raise click.UsageError("nothing was saved in the editor, so nothing was submitted")
     try:
-        asked = json.loads(text)
+        asked = json_text.read(text)
     except ValueError as error:
         raise click.UsageError(f"what was saved is not JSON: {error}") from None
     return _checked(asked)
 
 
 def _checked(asked: Any) -> "JobSpec":  # noqa: ANN401 - whatever somebody wrote
-    from pydantic import ValidationError
-
-    from orchestrator.kernel.errors import RequestInvalid
     from orchestrator.protocol.jobs import JobSpec
 
-    try:
-        return JobSpec.model_validate_json(json.dumps(asked))
-    except ValidationError as error:
-        faults = [
-            (".".join(map(str, detail["loc"])) or "the job", detail["msg"])
-            for detail in error.errors(include_url=False, include_input=False)
-        ]
-        place, fault = faults[0]
-        raise RequestInvalid(
-            f"{place}: {fault.removeprefix('Value error, ')}",
-            hint="orchestrator jobs show --json has what the job asked for, as spec",
-            fields=tuple(faults[1:]),
-        ) from None
+    return checked(
+        JobSpec,
+        asked,
+        option=lambda field: field or "the job",
+        hint="orchestrator jobs show --json has what the job asked for, as spec",
+    )

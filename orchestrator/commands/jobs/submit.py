@@ -4,7 +4,6 @@ It decides nothing about jobs. What was typed becomes a spec in `request`, a fol
 in `upload`, and whoever stays is served by `follow`.
 """
 
-import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from orchestrator.commands.jobs.uniqueness import UniqueOptions, unique_of, uniq
 from orchestrator.commands.options import (
     Assignment,
     Duration,
+    IdempotencyKey,
     JobId,
     Pauses,
     json_option,
@@ -77,7 +77,6 @@ class Options(UniqueOptions, PlaceOptions):
 
 
 _DURATION: Final = Duration()
-_KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{limits.IDEMPOTENCY_KEY_CHARS}}}")
 _EXAMPLES: Final = """\b
 orchestrator jobs submit -- make test
 orchestrator jobs submit --follow --shell 'make 2>&1 | tee log'
@@ -191,7 +190,12 @@ orchestrator jobs submit --kind delay --params '{"ms": 20}' --wait
 )
 @click.option("--wait", is_flag=True, help="Wait for the end: 0 if it succeeded, 1 if not.")
 @click.option("--follow", is_flag=True, help="Show the output and end with the job's own code.")
-@click.option("--idempotency-key", metavar="KEY", help="The same key never makes two jobs.")
+@click.option(
+    "--idempotency-key",
+    type=IdempotencyKey(),
+    metavar="KEY",
+    help="The same key never makes two jobs.",
+)
 @json_option
 @patience_option
 @raw_option
@@ -204,19 +208,13 @@ def submit(surroundings: Surroundings, **options: Unpack[Options]) -> int:
     if options["exclude"] and options["upload"] is None:
         raise click.UsageError("--exclude says what not to upload: it needs --upload")
     check_policy(options)
-    key = options["idempotency_key"]
-    if key is not None and not _KEY.fullmatch(key):
-        raise click.BadParameter(
-            f"{key!r} is no key; it has 1 to {limits.IDEMPOTENCY_KEY_CHARS} visible ASCII letters",
-            param_hint="--idempotency-key",
-        )
     from orchestrator.commands.jobs.request import spec_of
 
     spec = spec_of(asked_of(surroundings, options))  # a typing error costs no connection
     with surroundings.connect() as remote:
         if options["upload"] is not None:
             spec = _with_upload(remote, spec, options)
-        answer = _submitted(remote, spec, key or secrets.token_urlsafe(24))
+        answer = _submitted(remote, spec, options["idempotency_key"] or secrets.token_urlsafe(24))
         return _stay(remote, answer, options)
 
 

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import click
 
 from orchestrator.commands import output
-from orchestrator.commands.options import Duration, json_option, queue_argument
+from orchestrator.commands.checked import checked
+from orchestrator.commands.options import Duration, Reason, json_option, queue_argument
+from orchestrator.commands.ordering import deleted, ordered
 from orchestrator.commands.surroundings import Surroundings
 from orchestrator.protocol import limits
 
@@ -70,40 +72,42 @@ def set_queue(surroundings: Surroundings, queue: str, **options: Unpack[Options]
 
 def _settings(options: Options) -> "QueueSettings":
     """Return what was named of the queue, and nothing else."""
-    from orchestrator.protocol.jobs import Retry
-    from orchestrator.protocol.queues import QueueDefaults, QueueSettings
+    from orchestrator.protocol.queues import QueueSettings
 
     if options["no_max_running"] and options["max_running"] is not None:
         raise click.UsageError("--max-running and --no-max-running exclude each other")
     said: dict[str, Any] = {"weight": options["weight"], "max_running": options["max_running"]}
     given: dict[str, Any] = {"priority": options["priority"], "timeout_s": options["timeout_s"]}
     if options["retries"] is not None:
-        given["retry"] = Retry(max_attempts=options["retries"] + 1)
+        given["retry"] = {"max_attempts": options["retries"] + 1}
     given = {name: value for name, value in given.items() if value is not None}
-    said["defaults"] = QueueDefaults(**given) if given else None
+    said["defaults"] = given or None
     fields = {name: value for name, value in said.items() if value is not None}
     if options["no_max_running"]:
         fields["max_running"] = None
-    return QueueSettings(**fields)
+    return checked(QueueSettings, fields, option=_option_of)
+
+
+def _option_of(field: str) -> str:
+    return "--timeout" if field == "defaults.timeout_s" else f"--{field.replace('_', '-')}"
 
 
 @click.command()
 @queue_argument
-@click.option("--reason", help="For the people whose jobs wait.")
+@click.option("--reason", type=Reason(), help="For the people whose jobs wait.")
 @json_option
 @click.pass_obj
 def pause(surroundings: Surroundings, queue: str, *, reason: str | None, as_json: bool) -> int:
     """Start nothing more of it until it is resumed; what runs goes on."""
     from orchestrator.commands.queues import desk
 
-    with surroundings.connect() as remote:
-        answer = desk.pause(remote, queue, reason)
-    if as_json:
-        output.document(answer.body)
-    else:
-        output.say(f"{queue} is paused")
-        output.advise(f"let it go on: orchestrator queues resume {queue}")
-    return 0
+    return ordered(
+        surroundings,
+        lambda remote: desk.pause(remote, queue, reason),
+        lambda _: f"{queue} is paused",
+        as_json=as_json,
+        undo=f"orchestrator queues resume {queue}",
+    )
 
 
 @click.command()
@@ -114,13 +118,12 @@ def resume(surroundings: Surroundings, queue: str, *, as_json: bool) -> int:
     """Let it go on."""
     from orchestrator.commands.queues import desk
 
-    with surroundings.connect() as remote:
-        answer = desk.resume(remote, queue)
-    if as_json:
-        output.document(answer.body)
-    else:
-        output.say(f"{queue} goes on")
-    return 0
+    return ordered(
+        surroundings,
+        lambda remote: desk.resume(remote, queue),
+        lambda _: f"{queue} goes on",
+        as_json=as_json,
+    )
 
 
 @click.command()
@@ -130,7 +133,4 @@ def delete(surroundings: Surroundings, queue: str) -> int:
     """Forget a queue in which no job is that is not over."""
     from orchestrator.commands.queues import desk
 
-    with surroundings.connect() as remote:
-        desk.delete(remote, queue)
-    output.say(f"{queue} is deleted")
-    return 0
+    return deleted(surroundings, lambda remote: desk.delete(remote, queue), queue)

@@ -1,5 +1,6 @@
 """Orders for many jobs: counted, asked about, given, from the command line."""
 
+import json
 from typing import Any
 
 import pytest
@@ -65,6 +66,16 @@ def test_nobody_is_asked_twice_for_what_was_only_counted(cli: CommandLine, fake:
     assert silent.returncode == 2
     assert b"say --yes" in silent.stderr
     assert all(asked.json()["dry_run"] for asked in fake.asked)
+
+
+def test_a_program_is_told_that_no_job_is_meant(cli: CommandLine, fake: FakeApi) -> None:
+    """With --json there is always a document to read."""
+    _bulk(fake, count=0)
+
+    done = cli("jobs", "hold", "--where", "state:queued", "--yes", "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["count"] == 0
 
 
 @pytest.mark.parametrize(
