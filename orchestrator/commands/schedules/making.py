@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from orchestrator.commands import output
+from orchestrator.commands.checked import checked
 from orchestrator.commands.jobs.submit import asked_of, check_policy, submit
 from orchestrator.commands.options import SCHEDULE_NAME, Duration, Misfires, json_option
 from orchestrator.commands.surroundings import Surroundings
@@ -32,6 +33,7 @@ _LEFT_OUT: Final[Mapping[str, Any]] = {
     for one in submit.params
     if isinstance(one, click.Option) and one.name in _NOT_OF_A_TEMPLATE
 }
+_TIMES: Final = ("at", "start", "end")
 _DURATION: Final = Duration()
 _NAME: Final = click.Argument(["schedule"], type=SCHEDULE_NAME, metavar="NAME")
 """Before the words of the command, which take all that is left."""
@@ -80,13 +82,17 @@ def _job_of(surroundings: Surroundings, options: Mapping[str, Any]) -> dict[str,
 
 def _timing_of(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that say when, as the API's JSON has them."""
-    zone = options["zone"]
     fields = {name: options[name] for name in ("cron", "every_s", "zone", "dst", "overlap")}
     fields["jitter_s"] = options["jitter_s"]
-    fields |= {name: _time(options[name], zone, name) for name in ("at", "start", "end")}
+    fields |= _times_of(options, options["zone"])
     if options["misfire"] is not None:
         fields |= options["misfire"]
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _times_of(options: Mapping[str, Any], zone: str | None) -> dict[str, str | None]:
+    """Return its times; those without an offset are by the clocks of the zone."""
+    return {name: _time(options[name], zone, name) for name in _TIMES}
 
 
 def _time(text: str | None, zone: str | None, name: str) -> str | None:
@@ -101,10 +107,10 @@ def _time(text: str | None, zone: str | None, name: str) -> str | None:
         when = datetime.fromisoformat(text)
         if when.tzinfo is None:
             when = when.replace(tzinfo=zone_of(zone or "UTC"))
-    except ValueError as error:
+        return when.astimezone(UTC).isoformat()
+    except (ValueError, OverflowError) as error:
         words = str(error) if "time zone" in str(error) else "write 2027-01-31T09:00"
         raise click.BadParameter(f"{text!r} is no time: {words}", param_hint=f"--{name}") from None
-    return when.astimezone(UTC).isoformat()
 
 
 def _option_of(field: str) -> str:
@@ -124,29 +130,14 @@ _OPTIONS: Final[Mapping[str, str]] = {
 
 def _checked(model: type[M], fields: Mapping[str, Any]) -> M:
     """Return the model, or a refusal that names the options."""
-    import json
-
-    from pydantic import ValidationError
-
     from orchestrator.kernel.errors import RequestInvalid
 
+    hint = "orchestrator schedules add --help tells what each option takes"
     try:
-        return model.model_validate_json(json.dumps(fields))
-    except ValidationError as error:
-        faults = [
-            (
-                _option_of(".".join(map(str, detail["loc"]))),
-                detail["msg"].removeprefix("Value error, "),
-            )
-            for detail in error.errors(include_url=False, include_input=False)
-        ]
-        place, fault = faults[0]
-        words = fault.replace("cron, every_s or at", "--cron, --every or --at")
-        raise RequestInvalid(
-            f"{place}: {words}" if place else words,
-            hint="orchestrator schedules add --help tells what each option takes",
-            fields=tuple(faults[1:]),
-        ) from None
+        return checked(model, fields, option=_option_of, hint=hint)
+    except RequestInvalid as error:
+        ways = ("cron, every_s or at", "--cron, --every or --at")
+        raise RequestInvalid(error.message.replace(*ways), hint=hint, fields=error.fields) from None
 
 
 @contextmanager
@@ -223,7 +214,12 @@ def edit(
     if not fields:
         raise click.UsageError("there is nothing to change: say what, for example --every 30m")
     patch = _checked(SchedulePatch, fields)
+    times = {name for name in _TIMES if options[name] is not None}
     with surroundings.connect() as remote, _in_options():
+        if times and options["zone"] is None:  # they are by the clocks that it goes by
+            zone = desk.one(remote, schedule).read(ScheduleView).zone
+            known = _times_of(options, zone)
+            patch = _checked(SchedulePatch, fields | {name: known[name] for name in times})
         answer = desk.edit(remote, schedule, patch)
     if as_json:
         output.document(answer.body)

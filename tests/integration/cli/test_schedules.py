@@ -64,6 +64,8 @@ def test_a_schedule_lives(cli: CommandLine) -> None:
     changed = asked(cli, "edit", "life", "--every", "15m", "--overlap", "allow", "--json")
     assert (changed["words"], changed["spec"]["zone"]) == ("every 15 minutes", "Europe/Berlin")
     assert changed["spec"]["job"] == kept["spec"]["job"]
+    begun = asked(cli, "edit", "life", "--start", "2020-07-01T09:00", "--json")
+    assert begun["spec"]["start"] == "2020-07-01T07:00:00Z"  # by the clocks of its own zone
     assert asked(cli, "pause", "life", "--json")["state"] == "paused"
     assert b"life goes on" in cli("schedules", "resume", "life").stderr
     assert b"it fires every 15 minutes" in cli("schedules", "preview", "life").stderr
