@@ -139,14 +139,13 @@ class _Key:
             self._lines[waiting.line.id] = (waiting, head)
             heappush(self._places, (head.rank, head.job_id, waiting.line.id))
 
-    def first(self) -> tuple[Waiting, Head] | None:
-        """Return the line whose head has the least rank."""
-        return self._lines[self._places[0][2]] if self._places else None
+    def first(self) -> Head | None:
+        """Return the least rank's job."""
+        return self._lines[self._places[0][2]][1] if self._places else None
 
-    def leave(self) -> Waiting:
-        """Take that line out."""
-        _, _, number = heappop(self._places)
-        return self._lines.pop(number)[0]
+    def leave(self) -> tuple[Waiting, Head]:
+        """Take that line out; a key that has a turn has one."""
+        return self._lines.pop(heappop(self._places)[2])
 
 
 class _Lane:
@@ -175,9 +174,8 @@ class _Lane:
             self._queue_up(name)
 
     def _queue_up(self, name: str) -> None:
-        first = self._keys[name].first()
-        if first is not None:
-            head = first[1]
+        head = self._keys[name].first()
+        if head is not None:
             heappush(self._turns, (turn_us(head, self._keys[name].served_us), head.rank, name))
 
     def next(
@@ -191,11 +189,7 @@ class _Lane:
         """Take out the job whose turn it is; lines behind a closed gate leave for this claim."""
         while self._turns:
             name = heappop(self._turns)[2]
-            first = self._keys[name].first()
-            if first is None:  # pragma: no cover - whoever has a turn has a line
-                continue
-            waiting, head = first
-            self._keys[name].leave()
+            waiting, head = self._keys[name].leave()
             gate = closed_gate(waiting.line, queues, usage, now_us=now_us)
             if gate is None:
                 self._keys[name].enter(waiting)
