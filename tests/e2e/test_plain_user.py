@@ -1,12 +1,11 @@
 """Everything works for somebody who is not root."""
 
-import os
 from pathlib import Path
 
 import psutil
-import pytest
 
 from tests.support.installation import installed
+from tests.support.needs import needs_root
 from tests.support.processes import plain_user
 
 
@@ -43,7 +42,7 @@ def test_a_job_reads_no_memory_of_those_who_keep_it(home: Path) -> None:
         assert done.stderr.count(b"ermission denied") == 6
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root is warned")
+@needs_root("is warned")
 def test_root_is_warned_once(home: Path) -> None:
     """As root the start says that jobs will run as root, and how to avoid that."""
     with installed(home) as house:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.cli.commands import CommandLine
 from tests.support.configs import ConfigFolder, token
+from tests.support.needs import needs_root
 from tests.support.reports import Report
 
 SECRET = "planted-one-4711"
@@ -227,7 +228,7 @@ def test_secrets_of_what_the_file_before_included_are_secrets(person: Reporter) 
         assert secret not in report.text
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can read what is another user's")
+@needs_root("can read what is another user's")
 def test_what_is_another_user_s_is_not_even_looked_at(person: Reporter) -> None:
     """A command that is named in there would be run as root."""
     ran = person.cli.folder / "ran"

@@ -3,9 +3,8 @@
 import os
 from pathlib import Path
 
-import pytest
-
 from tests.integration.cli.doctors import Doctor, install, script
+from tests.support.needs import needs_root
 
 
 def test_a_path_of_a_service_is_compared_with_the_shell_s(doctor: Doctor, tmp_path: Path) -> None:
@@ -57,7 +56,7 @@ def test_a_program_that_others_may_replace_is_not_started(doctor: Doctor, tmp_pa
     assert not ran.exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root looks at the service of another user")
+@needs_root("looks at the service of another user")
 def test_a_program_of_another_user_s_service_is_not_started(doctor: Doctor, tmp_path: Path) -> None:
     """What its jobs find, its jobs may have put there."""
     ran = tmp_path / "ran"
@@ -71,7 +70,7 @@ def test_a_program_of_another_user_s_service_is_not_started(doctor: Doctor, tmp_
     assert not ran.exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root looks at the folder of another user")
+@needs_root("looks at the folder of another user")
 def test_a_stopped_orchestrator_of_another_user_stays_that_user_s(doctor: Doctor) -> None:
     """A remedy that gave its folder to whoever asks would keep it from starting."""
     doctor.state.mkdir(parents=True, mode=0o700)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.cli.commands import TIMEOUT_S, CommandLine
 from tests.support.configs import ConfigFolder, token
+from tests.support.needs import needs_root
 from tests.support.processes import plain_user
 
 
@@ -136,7 +137,7 @@ def test_a_token_goes_if_the_file_was_not_replaced(cli: CommandLine, config: Con
     assert list((config.home / "tokens").iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to any group")
+@needs_root("can give a file to any group")
 def test_what_cannot_be_given_back_is_edited_by_hand(
     cli: CommandLine, config: ConfigFolder
 ) -> None:

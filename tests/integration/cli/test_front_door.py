@@ -1,7 +1,6 @@
 """Help, versions and mistakes: everything that needs no server."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ import pytest
 
 from tests.integration.cli.commands import PROGRAM, CommandLine
 from tests.support.fake_api import JOB_ID, KEY, FakeApi, Reply, answer, job, problem
+from tests.support.needs import needs_root
 
 HEAVY = {"httpx", "rich", "pydantic", "fastapi", "anyio", "asyncio", "uvicorn"}
 LOOK = """
@@ -205,7 +205,7 @@ def test_a_closed_output_is_no_fault(cli: CommandLine, fake: FakeApi) -> None:
     assert done.returncode == 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root is warned")
+@needs_root("is warned")
 def test_root_is_warned_before_anything_runs(cli: CommandLine) -> None:
     """`orchestrator run` as root says what that means, and how to avoid it."""
     done = cli("run", "--local", "--data-dir", "/dev/null/x")

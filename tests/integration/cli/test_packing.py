@@ -15,6 +15,7 @@ from orchestrator.commands.upload import archive
 from orchestrator.kernel import ziparchive
 from orchestrator.kernel.errors import RequestInvalid
 from orchestrator.protocol import limits
+from tests.support.needs import needs_plain_user
 
 
 def _packed(root: Path, *excluded: str) -> bytes:
@@ -183,7 +184,7 @@ def test_a_linked_folder_leaves_out_what_the_folder_does(folder: Path) -> None:
         assert not names & gone
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root enters every folder")
+@needs_plain_user("enters every folder")
 def test_a_link_into_a_folder_that_one_may_not_enter_stays_at_home(folder: Path) -> None:
     """It is named as any other link that leads nowhere."""
     shut = folder.parent / "shut"
@@ -242,7 +243,7 @@ def test_a_name_that_is_no_text_is_refused(folder: Path) -> None:
     assert refused.value.message.isascii()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+@needs_plain_user("reads everything")
 def test_a_file_that_cannot_be_read_is_named(folder: Path) -> None:
     """The path and the system's word."""
     (folder / "Makefile").chmod(0)

@@ -11,6 +11,7 @@ from orchestrator.supervisor.config.loader import load
 from orchestrator.supervisor.config.location import locate
 from orchestrator.supervisor.config.places import Folders, PathFault
 from tests.support.configs import URL, ConfigFolder, token, words
+from tests.support.needs import needs_root
 
 EMBEDDED = "version: 1\nserver: {embedded: true}\n"
 
@@ -109,7 +110,7 @@ def test_a_folder_in_which_everybody_writes_is_refused(config: ConfigFolder) -> 
     assert config.load(EMBEDDED).ok
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@needs_root("can give a file away")
 def test_a_file_of_somebody_else_is_refused(config: ConfigFolder) -> None:
     """Nobody runs what another user wrote."""
     config.private("workers.yaml", EMBEDDED)

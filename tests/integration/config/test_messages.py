@@ -1,11 +1,10 @@
 """What a person reads for each mistake: the place, what is wrong there, and what to do."""
 
-import os
-
 import pytest
 
 from orchestrator.protocol.limits import SLOTS_MAX
 from tests.support.configs import ConfigFolder, token, words
+from tests.support.needs import needs_plain_user
 
 FILE = [
     ("version: 2", "1:10: this must be 1"),
@@ -181,7 +180,7 @@ def test_what_keeps_one_worker_from_being_started(
     assert str(parked.place) == f"{config.path}:3:5"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every directory")
+@needs_plain_user("may enter every directory")
 def test_a_directory_of_somebody_else_keeps_its_worker_out(config: ConfigFolder) -> None:
     """What may not be looked at is told like everything else."""
     (config.home / "web").chmod(0)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.kernel.cgroups import PREFIX, Cgroup, Groups
+from tests.support.needs import needs_root
 from tests.support.processes import clean_environment, python
 from tests.support.source import ROOT
 from tests.support.waiting import wait_until
@@ -98,7 +99,7 @@ def test_leftovers_of_the_dead_are_removed(group: Cgroup) -> None:
     assert not inhabited.path.exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+@needs_root("may become somebody else")
 def test_who_may_not_make_groups_has_none() -> None:
     """A user to whom nothing was delegated does without, and nothing is said."""
     words = "os.setgroups([]); os.setgid(65534); os.setuid(65534); print(Groups.here())"

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.kernel.errors import AlreadyRunning, Forbidden, StateUnavailable
 from orchestrator.kernel.files import Lock, private_dir, undone_if_empty, write_private
+from tests.support.needs import needs_root
 from tests.support.processes import program, python
 from tests.support.waiting import wait_until
 
@@ -114,7 +115,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
             private_dir(path)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@needs_root("can give a folder away")
 def test_somebody_elses_folder_is_refused(tmp_path: Path) -> None:
     """Root must not write keys into a user's folder: the user could swap them."""
     (tmp_path / "theirs").mkdir(mode=0o700)

@@ -1,12 +1,10 @@
 """A command that cannot be started: each time a record that says what is wrong and what to do."""
 
-import os
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.integration.shim.workshop import workshop
+from tests.support.needs import needs_plain_user
 
 
 def _file(path: Path, text: str, mode: int) -> str:
@@ -87,7 +85,7 @@ async def test_each_reason_is_told_in_a_sentence(tmp_path: Path) -> None:
         assert len(shop.shims) == 1
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every folder")
+@needs_plain_user("may enter every folder")
 async def test_a_closed_folder_is_told(tmp_path: Path) -> None:
     """A folder that may not be entered is named, with what to do about it."""
     closed = tmp_path / "closed"

@@ -25,6 +25,7 @@ from orchestrator.kernel.errors import (
 )
 from orchestrator.supervisor.control import http
 from orchestrator.supervisor.control.http import Handler, Request, Response, problem
+from tests.support.needs import needs_root
 
 CONNECT_S: Final = 5.0
 
@@ -153,7 +154,7 @@ def test_only_its_owner_may_open_it(tmp_path: Path) -> None:
         assert stat.S_IMODE((tmp_path / "control.sock").stat().st_mode) == 0o600
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@needs_root("can be somebody else")
 def test_another_user_is_not_answered(tmp_path: Path) -> None:
     """Also where the file would let them in."""
     path = tmp_path / "control.sock"

@@ -4,10 +4,9 @@ import os
 import socket
 from pathlib import Path
 
-import pytest
-
 from orchestrator.client.control import Control
 from orchestrator.supervisor.doctor.gathering import ANOTHER_USER, Asked, Inquiry, look
+from tests.support.needs import needs_root
 from tests.unit.supervisor.doctor import builders as b
 
 
@@ -45,7 +44,7 @@ def test_what_another_user_s_jobs_find_is_not_started(tmp_path: Path) -> None:
     assert _looked(tmp_path, other) == (f"jobs run as user {other}", False, ANOTHER_USER)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a socket away")
+@needs_root("can give a socket away")
 def test_who_listens_counts_more_than_what_is_said(tmp_path: Path) -> None:
     """A job may listen in the orchestrator's place, and say that it is root."""
     seen = _looked(tmp_path, os.geteuid(), listener=12345)

@@ -1,11 +1,9 @@
 """What a job, which runs as the same user, cannot learn from the processes that keep it."""
 
-import os
 import subprocess
 import sys
 
-import pytest
-
+from tests.support.needs import needs_root
 from tests.support.processes import clean_environment, plain_user
 from tests.support.source import ROOT
 from tests.support.workers import Workplace
@@ -47,7 +45,7 @@ print("hidden")
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@needs_root("can become somebody else")
 def test_a_hidden_process_goes_on_and_shows_nothing() -> None:
     """Whoever is not root looks at himself as before, and at the other one in vain."""
     done = subprocess.run(

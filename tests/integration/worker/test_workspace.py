@@ -1,12 +1,12 @@
 """Workspaces on a real disk: what is not ours, or not only ours, is never removed."""
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from orchestrator.kernel.errors import StateUnavailable
+from tests.support.needs import needs_root
 from tests.support.processes import open_descriptors
 from worker.logic.attempt import Key
 from worker.workspace import Workspaces
@@ -126,7 +126,7 @@ def test_no_descriptor_stays_open(workspaces: Workspaces) -> None:
     assert len(open_descriptors()) == before
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+@needs_root("may mount")
 def test_what_is_mounted_inside_is_never_entered(workspaces: Workspaces, tmp_path: Path) -> None:
     """Somebody's home on the same disk, bound into a workspace, loses nothing."""
     home = tmp_path / "home"
