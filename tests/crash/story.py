@@ -41,19 +41,27 @@ STORIES: Final[dict[str, Callable[[Path, int, str, int], Exploration]]] = {
 }
 
 
+def exploration(
+    name: str, workplace: Path, *, seed: int, states: int, mutant: str = NONE
+) -> Exploration:
+    """Record a story, of which about that many states are to be looked at."""
+    made = STORIES[name](workplace, seed, mutant, states)
+    return replace(made, to_the_end=mutant == NONE)
+
+
 def explore(
     name: str, workplace: Path, *, seed: int, states: int, mutant: str = NONE, processes: int = 1
 ) -> Findings:
     """Record a story and look at about that many states; with a mutant, until it is found."""
-    exploration = replace(STORIES[name](workplace, seed, mutant, states), to_the_end=mutant == NONE)
+    whole = exploration(name, workplace, seed=seed, states=states, mutant=mutant)
     if processes == 1:
-        return exploration.run()
+        return whole.run()
     total = Findings()
     shares = [(part, processes) for part in range(processes)]
     # Forked, so that the record is read once.
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        futures = [pool.submit(_run, exploration, share) for share in shares]
+        futures = [pool.submit(_run, whole, share) for share in shares]
         for future in futures:
             total += future.result()
     return total

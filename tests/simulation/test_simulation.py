@@ -19,6 +19,8 @@ FIXED = 200
 FRESH = 1800
 FRESH_S = 15.0
 """Fresh seeds are begun for so long: a slow machine runs fewer of them."""
+TRACES = 8
+"""Stories that are compared word for word: what depends on the process shows in most of them."""
 PROCESSES = 2
 TURNS = 3
 """Commits until every planted bug was looked for; `make sim-mutants` looks for all of them."""
@@ -101,9 +103,9 @@ def test_planted_bugs_are_found() -> None:
 @pytest.mark.timeout(PATIENCE_S)
 def test_a_seed_means_the_same_in_every_process() -> None:
     """Two processes that run the same seeds tell the same story, byte for byte."""
-    processes = [runner.begin("traces", "0", "20") for _ in range(2)]
+    processes = [runner.begin("traces", "0", str(TRACES)) for _ in range(2)]
     told = [process.communicate()[0] for process in processes]
 
     assert [process.returncode for process in processes] == [0, 0]
     assert told[0] == told[1]
-    assert len(told[0].splitlines()) == 20
+    assert len(told[0].splitlines()) == TRACES
