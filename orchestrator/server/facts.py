@@ -81,7 +81,7 @@ class OrderPending:
 class BreakerChanged:
     """A worker is given jobs no more, or only one, or all that fit it again, and why.
 
-    For the log, which tells of it once: hence the words.
+    For the log, which tells of it once: hence the words, and who said them if it was a person.
     """
 
     worker_id: str

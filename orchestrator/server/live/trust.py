@@ -24,7 +24,15 @@ class TrustLog:
 
 def _tell(fact: BreakerChanged) -> None:
     if fact.state is BreakerState.CLOSED:
-        logs.event(_LOGGER, logging.INFO, "worker.trusted", worker=fact.worker_id, by=fact.event)
+        logs.event(
+            _LOGGER,
+            logging.INFO,
+            "worker.trusted",
+            worker=fact.worker_id,
+            because=fact.event,
+            by=fact.by,
+            reason=fact.why,
+        )
     elif fact.state is BreakerState.HALF_OPEN:
         logs.event(_LOGGER, logging.INFO, "worker.on_trial", worker=fact.worker_id)
     else:

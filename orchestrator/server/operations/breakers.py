@@ -269,5 +269,6 @@ def change(  # noqa: PLR0913 - what the core is told
             tx.execute(_LET_IN, session_id=row["id"])
         fits = frozenset(number for (number,) in tx.tuples(_FITS, session_id=row["id"]))
         tx.announce(SessionChanged(row["id"], fits))
-    tx.announce(BreakerChanged(worker_id, new.state, event.value, new.why, new.next_us, new.by))
+    told = (why or new.why, new.next_us, by or new.by)
+    tx.announce(BreakerChanged(worker_id, new.state, event.value, *told))
     return new

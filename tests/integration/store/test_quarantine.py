@@ -317,6 +317,11 @@ async def test_a_person_keeps_a_worker_out_and_lets_it_in(world: World) -> None:
     for _ in range(2):
         await world.write(partial(release, worker=worker.id, by="ada", reason=LET_IN))
     assert (await _view(world, worker)).quarantine is None
+    changed = [fact for fact in world.facts if isinstance(fact, BreakerChanged)]
+    assert [(fact.event, fact.why, fact.by) for fact in changed] == [
+        ("quarantined", KEEP_OUT, "ada"),
+        ("released", LET_IN, "ada"),
+    ]
     assert (await worker.claim_one()).job_id == job.id
 
 
