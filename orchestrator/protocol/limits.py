@@ -91,6 +91,8 @@ PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 500
 BATCH_ITEMS: Final = 1_000
 """In one call: about a tenth of a second of the writer. An open batch takes any number of calls."""
+BATCH_BYTES: Final = 8 * MIB
+"""Of the items of one call with what each takes of the defaults, which a body holds only once."""
 DEPENDENCIES: Final = 100
 """What one job waits for: more than these are a batch, and a job at its end."""
 IDS: Final = 1_000

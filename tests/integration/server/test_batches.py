@@ -60,6 +60,22 @@ async def test_each_fault_is_told_with_the_place_of_its_item(site: Site) -> None
     assert (await site.get("/api/v1/jobs")).json()["items"] == []
 
 
+async def test_defaults_are_no_way_to_ask_for_more_than_a_body_holds(site: Site) -> None:
+    """A thousand items with a long script each are refused before anybody makes them."""
+    script = {"params": {"script": "#" * 10_000, "shell": True}}
+    defaults = {"kind": "command", **script}
+
+    many = await site.post(BATCHES, {"defaults": defaults, "items": [{}] * 1000})
+    batch = await site.post(BATCHES, {"defaults": defaults, "open": True})
+    more = await site.post(f"{BATCHES}/{batch.json()['id']}/jobs", {"items": [{}] * 1000})
+    few = await site.post(f"{BATCHES}/{batch.json()['id']}/jobs", {"items": [{}] * 10})
+
+    for answer in (many, more):
+        told = problem(answer, 422, "request_invalid")
+        assert "at most 8388608 may" in told["fields"][0]["fault"]
+    assert few.json()["jobs"] == 10
+
+
 async def test_every_order_is_given_once_for_a_key(site: Site) -> None:
     """A batch that is submitted, added to and repeated twice with one key is so once."""
     key = {"Idempotency-Key": "k-1"}

@@ -84,6 +84,7 @@ Deed = Callable[[Transaction], BatchReply]
 
 def items_of(items: Sequence[Mapping[str, Any]], defaults: Mapping[str, Any]) -> list[BatchItem]:
     """Return items as jobs, with what they leave out, or refuse all for what is wrong in any."""
+    _check_size(items, defaults)
     merged = to_json([_merged(item, defaults) for item in items])
     try:
         found = _ITEMS.validate_json(merged)
@@ -104,6 +105,18 @@ def items_of(items: Sequence[Mapping[str, Any]], defaults: Mapping[str, Any]) ->
             f"the request is not valid: {names}", hint=hint, fields=tuple(faults[:SHOWN])
         )
     return found
+
+
+def _check_size(items: Sequence[Mapping[str, Any]], defaults: Mapping[str, Any]) -> None:
+    """Refuse what is too much once each item has the defaults: a megabyte, a thousand times."""
+    size, most = len(to_json(items)) + len(items) * len(to_json(defaults)), limits.BATCH_BYTES
+    if size > most:
+        fault = f"come to {size} bytes with what they take of the defaults; at most {most} may"
+        raise RequestInvalid(
+            "the request is not valid: items",
+            hint="send fewer items in a call, or upload what is long and name it in inputs",
+            fields=(("items", fault),),
+        )
 
 
 def _merged(item: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
