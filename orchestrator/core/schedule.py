@@ -34,6 +34,8 @@ COUNTED: Final = 1000
 """More are not even counted: after a year away there may be millions of them."""
 _SAMPLE: Final = 100
 """Moments that tell how close to each other they are."""
+_SAMPLE_US: Final = 9 * 366 * 24 * 3600 * SECOND_US
+"""And how much time they lie in: in so many years there is a 29 February, whatever the century."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,16 @@ def _decided(
         yield Entry(moment.at_us, moment.void or (FireReason.LATE if is_late else None))
 
 
+def _sample(timing: Timing, now_us: int) -> list[int]:
+    """Return some of the next moments: at least one, if there is any."""
+    found: list[int] = []
+    for moment in islice(moments(timing, after_us=now_us), _SAMPLE):
+        if found and moment.at_us > found[0] + _SAMPLE_US:
+            break
+        found.append(moment.at_us)
+    return found
+
+
 def fault_of(rule: Rule, *, now_us: int) -> tuple[str, str] | None:
     """Return why nobody may have a schedule like this: the field, and words for who asks."""
     timing = rule.timing
@@ -203,7 +215,7 @@ def fault_of(rule: Rule, *, now_us: int) -> tuple[str, str] | None:
         fault = fault_of_cron(timing.rhythm.expression)
         if fault is not None:
             return field, fault
-    coming = [moment.at_us for moment in islice(moments(timing, after_us=now_us), _SAMPLE)]
+    coming = _sample(timing, now_us)
     if not coming:
         return field, "it never comes: the last moment that it has lies in the past"
     closest_us = min((b - a for a, b in pairwise(coming) if a < b), default=rule.jitter_us)

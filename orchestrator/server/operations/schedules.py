@@ -233,18 +233,14 @@ def history(
     return views, None if last is None else f"{last['fire_us']}.{last['origin']}"
 
 
-def preview(spec: ScheduleSpec, *, now_us: int, count: int) -> SchedulePreview:
-    """Return what a schedule would do from now on."""
-    return _preview(spec, anchor_us=now_us, now_us=now_us, count=count)
+def preview_new(spec: ScheduleSpec, *, now_us: int, count: int) -> SchedulePreview:
+    """Return what a schedule would do, or refuse one that is no good."""
+    check_spec(spec, now_us=now_us)
+    return preview(spec, anchor_us=now_us, now_us=now_us, count=count)
 
 
-def preview_of(reader: Reader, name: str, *, now_us: int, count: int) -> SchedulePreview:
-    """Return what a schedule will do, paused or not."""
-    schedule = find_schedule(reader, name)
-    return _preview(schedule.spec, anchor_us=schedule.anchor_us, now_us=now_us, count=count)
-
-
-def _preview(spec: ScheduleSpec, *, anchor_us: int, now_us: int, count: int) -> SchedulePreview:
+def preview(spec: ScheduleSpec, *, anchor_us: int, now_us: int, count: int) -> SchedulePreview:
+    """Return what a schedule does from now on, paused or not."""
     rule = rule_of(spec, key="", anchor_us=anchor_us)
     found = islice(moments(rule.timing, after_us=now_us), LOOKED_THROUGH)
     items = coming(found, zone_of(spec.zone), before_us=now_us, fires=count)

@@ -1,0 +1,28 @@
+"""Schedules over HTTP: what they ask of a server of which everybody else asks something, too."""
+
+import anyio
+
+from tests.integration.server.site import Site
+from tests.support.builders import delay
+
+RARE = {"name": "rare", "cron": "0 0 29 2 *", "zone": "Europe/Berlin", "job": delay()}
+ANSWERS = 20
+"""More than anybody gets in while a server takes in a request."""
+
+
+async def test_a_preview_of_centuries_holds_nobody_up(site: Site) -> None:
+    """A server that counts far ahead answers everybody else meanwhile."""
+    seen = []
+
+    async def preview() -> None:
+        seen.append(await site.post("/api/v1/schedules/preview?count=60", RARE))
+
+    meanwhile = 0
+    async with anyio.create_task_group() as group:
+        group.start_soon(preview)
+        while not seen:
+            assert (await site.http.get("/health")).status_code == 200
+            meanwhile += 1
+
+    assert len(seen[0].json()["items"]) == 60
+    assert meanwhile > ANSWERS
