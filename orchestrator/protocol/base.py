@@ -2,6 +2,9 @@
 
 A request with a field that we do not know is refused, because ignoring what somebody asked for is
 worse than saying no. A reply may grow: an older client reads what it knows.
+
+A model is built when it is first used (`defer_build`; pydantic does that behind a lock), because a
+program needs few of them: every start is shorter by a tenth of a second of a busy processor.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -24,6 +27,7 @@ class Request(BaseModel):
         val_json_bytes="base64",
         ser_json_bytes="base64",
         allow_inf_nan=False,
+        defer_build=True,
     )
 
 
@@ -31,7 +35,11 @@ class Reply(BaseModel):
     """What somebody is answered: unknown fields are ignored."""
 
     model_config = ConfigDict(
-        extra="ignore", frozen=True, val_json_bytes="base64", ser_json_bytes="base64"
+        extra="ignore",
+        frozen=True,
+        val_json_bytes="base64",
+        ser_json_bytes="base64",
+        defer_build=True,
     )
 
 
