@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import islice, pairwise, takewhile
 from typing import Final
 
+from orchestrator.core.job_lifecycle import PENDING
 from orchestrator.core.moments import (
     SECOND_US,
     Cron,
@@ -22,7 +23,7 @@ from orchestrator.core.moments import (
     fault_of_cron,
     moments,
 )
-from orchestrator.protocol.words import FireReason, Misfire
+from orchestrator.protocol.words import FireReason, JobState, Misfire, Overlap
 
 ON_TIME_US: Final = 60 * SECOND_US
 """A moment fires without further ado up to a minute late: a restart takes less."""
@@ -205,6 +206,19 @@ def _sample(timing: Timing, now_us: int) -> list[int]:
             break
         found.append(moment.at_us)
     return found
+
+
+def in_the_way(
+    overlap: Overlap, still: Sequence[tuple[str, JobState]]
+) -> tuple[str, JobState] | None:
+    """Return which of a schedule's jobs that are not over keeps a moment from having one."""
+    match overlap:
+        case Overlap.SKIP:
+            return still[-1] if still else None
+        case Overlap.QUEUE_ONE:
+            return next((one for one in reversed(still) if one[1] in PENDING), None)
+        case Overlap.ALLOW | Overlap.CANCEL_RUNNING:
+            return None
 
 
 def fault_of(rule: Rule, *, now_us: int) -> tuple[str, str] | None:

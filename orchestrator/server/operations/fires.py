@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from orchestrator.core.job_lifecycle import PENDING
-from orchestrator.core.schedule import Entry, Look, look
+from orchestrator.core.schedule import Entry, Look, in_the_way, look
 from orchestrator.kernel.errors import IllegalTransition
 from orchestrator.kernel.failpoints import reached
 from orchestrator.protocol import limits
@@ -176,9 +175,10 @@ def _fire(tx: Transaction, schedule: Schedule, at_us: int, new_id: NewId) -> boo
     """
     overlap = schedule.spec.overlap
     still = [] if overlap is Overlap.ALLOW else _open_jobs(tx, schedule.id)
-    in_way = _in_the_way(overlap, still)
-    if in_way is not None:
-        _record(tx, schedule.id, _Row(at_us, FireOutcome.SKIPPED, FireReason.OVERLAP, in_way))
+    blocking = in_the_way(overlap, still)
+    if blocking is not None:
+        words = f"{blocking[0]} was {blocking[1]}"
+        _record(tx, schedule.id, _Row(at_us, FireOutcome.SKIPPED, FireReason.OVERLAP, words))
         return False
     job_id = new_id("job")
     row = _Row(at_us, FireOutcome.FIRED, job_id=job_id)
@@ -190,14 +190,6 @@ def _fire(tx: Transaction, schedule: Schedule, at_us: int, new_id: NewId) -> boo
             cancel(tx, other, by=schedule.owner, comment=words)
     job = _submitted(tx, schedule, row, job_id, behind=[other for other, _ in still])
     return job.id == job_id
-
-
-def _in_the_way(overlap: Overlap, still: Sequence[tuple[str, JobState]]) -> str | None:
-    """Return what keeps a moment from having a job, in words; `still` is what is not over."""
-    blocking = list(still) if overlap is Overlap.SKIP else []
-    if overlap is Overlap.QUEUE_ONE:
-        blocking = [one for one in still if one[1] in PENDING]
-    return f"{blocking[-1][0]} was {blocking[-1][1]}" if blocking else None
 
 
 def _submitted(

@@ -15,9 +15,10 @@ from orchestrator.core.schedule import (
     Look,
     Rule,
     fault_of,
+    in_the_way,
     look,
 )
-from orchestrator.protocol.words import FireReason, Misfire
+from orchestrator.protocol.words import FireReason, JobState, Misfire, Overlap
 
 MINUTE_US = 60 * SECOND_US
 HOUR_US = 60 * MINUTE_US
@@ -171,3 +172,26 @@ def test_what_nobody_may_have(timing: Timing, jitter_us: int, field: str | None)
     fault = fault_of(Rule("x", timing, jitter_us=jitter_us), now_us=10)
 
     assert (fault and fault[0]) == field
+
+
+RUNNING, WAITING = ("job_1", JobState.RUNNING), ("job_2", JobState.QUEUED)
+
+
+@pytest.mark.parametrize(
+    ("overlap", "still", "blocking"),
+    [
+        (Overlap.SKIP, [], None),
+        (Overlap.SKIP, [RUNNING, WAITING], WAITING),
+        (Overlap.QUEUE_ONE, [RUNNING], None),
+        (Overlap.QUEUE_ONE, [WAITING, RUNNING], WAITING),
+        (Overlap.ALLOW, [RUNNING, WAITING], None),
+        (Overlap.CANCEL_RUNNING, [RUNNING, WAITING], None),
+    ],
+)
+def test_the_overlap_says_which_job_is_in_the_way(
+    overlap: Overlap,
+    still: list[tuple[str, JobState]],
+    blocking: tuple[str, JobState] | None,
+) -> None:
+    """Any that is not over, one that waits, or none: and the newest is named."""
+    assert in_the_way(overlap, still) == blocking
