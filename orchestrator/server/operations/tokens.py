@@ -17,7 +17,7 @@ _OF: Final = "SELECT machine_id, token_hash FROM worker WHERE id = :id"
 _IS_RETIRED: Final = """
     SELECT 1 FROM retired_token WHERE token_hash = :used AND worker_id = :worker_id
 """
-_RENEW: Final = "UPDATE worker SET token_hash = :token_hash WHERE id = :id"
+_REPLACE: Final = "UPDATE worker SET token_hash = :token_hash WHERE id = :id"
 _RETIRE: Final = """
     INSERT INTO retired_token (token_hash, worker_id, until_us)
     VALUES (:token_hash, :worker_id, :until)
@@ -40,16 +40,16 @@ def renew_token(
         raise Forbidden("this token was replaced just now", hint="use the one that replaced it")
     token = str(WorkerToken(worker["machine_id"], worker_id, secret))
     until = tx.now_us + round(overlap_s * 1_000_000)
-    end_retired(tx, worker_id)
+    replace_token(tx, worker_id, token)
     tx.execute(_RETIRE, token_hash=used, worker_id=worker_id, until=until)
-    tx.execute(_RENEW, id=worker_id, token_hash=token_hash(token))
     tx.announce(KeysChanged())
     return RenewTokenReply(token=token, old_until=moment(until))
 
 
-def end_retired(tx: Transaction, worker_id: str) -> None:
-    """Accept no token of a worker but its own."""
+def replace_token(tx: Transaction, worker_id: str, token: str) -> None:
+    """Accept no token of a worker but this one."""
     tx.execute(_END_ALL, worker_id=worker_id)
+    tx.execute(_REPLACE, id=worker_id, token_hash=token_hash(token))
 
 
 def end_retired_in_time(tx: Transaction) -> None:

@@ -14,7 +14,7 @@ from orchestrator.server.facts import KeysChanged
 from orchestrator.server.operations.breakers import BREAKER_COLUMNS, breaker_of
 from orchestrator.server.operations.lease_clock import LeaseClock, read_lease_clock
 from orchestrator.server.operations.quarantine import quarantine_view
-from orchestrator.server.operations.tokens import end_retired
+from orchestrator.server.operations.tokens import replace_token
 from orchestrator.server.store.interface import Reader, Row, Transaction
 
 _SAVE_MACHINE: Final = """
@@ -30,7 +30,6 @@ _INSERT_WORKER: Final = """
     INSERT INTO worker (id, machine_id, name, token_hash, registered_us)
     VALUES (:id, :machine_id, :name, :token_hash, :now)
 """
-_RENEW: Final = "UPDATE worker SET token_hash = :token_hash WHERE id = :id"
 _SELECT: Final = f"""
     SELECT worker.id, worker.name, worker.machine_id, worker.registered_us, machine.hostname,
         machine.platform, machine.cpu_count, machine.memory_bytes, session.version, session.slots,
@@ -79,8 +78,7 @@ def enrol(tx: Transaction, request: EnrolRequest, *, ids: EnrolIds) -> EnrolRepl
             now=tx.now_us,
         )
     else:
-        tx.execute(_RENEW, id=worker_id, token_hash=token_hash(token))
-        end_retired(tx, worker_id)
+        replace_token(tx, worker_id, token)
     tx.announce(KeysChanged())
     return EnrolReply(token=token, worker_id=worker_id, machine_id=machine["id"])
 
