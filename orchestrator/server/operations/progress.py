@@ -21,7 +21,10 @@ _SAVE: Final = """
 
 def save_progress(tx: Transaction, session_id: str, told: Iterable[tuple[Held, Progress]]) -> None:
     """Keep the latest word of each attempt; an older one that comes late changes nothing."""
-    for held, event in told:
+    latest: dict[tuple[str, int], tuple[Held, Progress]] = {}
+    for held, event in sorted(told, key=lambda one: one[1].seq):
+        latest[event.job_id, event.attempt] = (held, event)
+    for held, event in latest.values():
         view = ProgressView(
             percent=event.percent,
             message=event.message,
