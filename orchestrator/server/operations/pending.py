@@ -3,7 +3,7 @@
 Nothing of this is stored, because a stored reason would be wrong a moment later.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from orchestrator.core.lease import OFFLINE_US
@@ -14,17 +14,20 @@ from orchestrator.server.operations.gating import closed_gates
 from orchestrator.server.operations.lease_clock import read_lease_clock
 from orchestrator.server.operations.lines import line_of_row
 from orchestrator.server.store.interface import Reader
+from orchestrator.server.store.pairs import tuples_of_pairs
 
 _ONLINE: Final = """
     SELECT session.id,
         (SELECT count(*) FROM job WHERE job.session_id = session.id) < session.slots AS free
     FROM session WHERE session.ended_us IS NULL AND session.renewed_lease_us > :since
 """
-_LINE: Final = """
-    SELECT id, queue, fairness_key, limits, requirement_id FROM line WHERE id = :id
+_LINES: Final = """
+    SELECT line.id, line.queue, line.fairness_key, line.limits, line.requirement_id
+    FROM {pairs} JOIN line ON line.id = column2
 """
 _MATCHING: Final = """
-    SELECT session_id, barred FROM session_requirement WHERE requirement_id = :requirement
+    SELECT fits.requirement_id, fits.session_id, fits.barred
+    FROM {pairs} JOIN session_requirement AS fits ON fits.requirement_id = column2
 """
 _ANY_ONLINE: Final = """
     SELECT 1 FROM session WHERE ended_us IS NULL AND renewed_lease_us > :since LIMIT 1
@@ -41,17 +44,29 @@ def why_waiting(reader: Reader, lines: Iterable[int]) -> dict[int, PendingReason
     numbers = sorted(set(lines))
     if not numbers:
         return {}
-    known = {number: reader.tuples(_LINE, id=number)[0] for number in numbers}
-    gates = closed_gates(reader, [line_of_row(*row[:4]) for row in known.values()])
+    rows = list(tuples_of_pairs(reader, _LINES, [("", number) for number in numbers]))
+    gates = closed_gates(reader, [line_of_row(*row[:4]) for row in rows])
+    fleets = _fleets(reader, sorted({row[4] for row in rows}))
+    return {row[0]: why_queued(fleets[row[4]], gates.get(row[0])) for row in rows}
+
+
+def _fleets(reader: Reader, requirements: Sequence[int]) -> dict[int, Fleet]:
+    """Return, for each requirement, how many sessions are online, match it, and are free."""
     online = {row["id"]: bool(row["free"]) for row in reader.rows(_ONLINE, since=_since(reader))}
-    found = {}
-    for number, row in known.items():
-        rows = reader.tuples(_MATCHING, requirement=row[4])
-        matching = {session: bool(barred) for session, barred in rows if session in online}
-        free = sum(online[session] and not barred for session, barred in matching.items())
-        fleet = Fleet(len(online), len(matching), free, sum(matching.values()))
-        found[number] = why_queued(fleet, gates.get(number))
-    return found
+    matching: dict[int, dict[str, bool]] = {number: {} for number in requirements}
+    pairs = [("", number) for number in requirements]
+    for number, session, barred in tuples_of_pairs(reader, _MATCHING, pairs):
+        if session in online:
+            matching[number][session] = bool(barred)
+    return {
+        number: Fleet(
+            len(online),
+            len(found),
+            sum(online[session] and not barred for session, barred in found.items()),
+            sum(found.values()),
+        )
+        for number, found in matching.items()
+    }
 
 
 def why_new(reader: Reader, line: Line, requirement: int) -> PendingReason:
