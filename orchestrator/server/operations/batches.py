@@ -23,7 +23,7 @@ from orchestrator.server.operations.dependencies import (
     parents_of,
     unknown,
 )
-from orchestrator.server.operations.queues import with_defaults
+from orchestrator.server.operations.queues import Defaults
 from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord
 from orchestrator.server.operations.repeat import renewed
 from orchestrator.server.operations.submit import NewJob, Rows, enter, fail_with
@@ -168,10 +168,10 @@ def retry_failed(
     specs = [JobSpec.model_validate_json(spec) for (_, spec), _ in chosen]
     known = parents_of(tx, [one for spec in specs for one in spec.depends_on])
     known = {**known, **dict.fromkeys(job_ids, NEW)}
-    rows, waiting = Rows(), []
+    defaults, rows, waiting = Defaults(tx), Rows(), []
     for ((old, _), new), spec in zip(chosen, specs, strict=True):
         again = renewed(spec, known, now_us=tx.now_us, successors=successors)
-        again = with_defaults(tx, again)
+        again = defaults.applied(again)
         needs = judged(known, again.depends_on)
         enter(tx, rows, NewJob(new, owner, again, old, batch_id, needs))
         waiting += [(new, one) for one in needs.open]
@@ -194,12 +194,12 @@ def _take_in(
     new = set(job_ids)
     known = parents_of(tx, [one for some in wanted for one in some if one.job not in new])
     known = {**known, **dict.fromkeys(job_ids, NEW)}
-    rows, entered = Rows(), []
+    defaults, rows, entered = Defaults(tx), Rows(), []
     for index, (item, job_id, needed) in enumerate(zip(items, job_ids, wanted, strict=False)):
         wrong = list(unknown(known, needed))
         needs = NOTHING if wrong else judged(known, needed)
         try:
-            spec = with_defaults(tx, _spec(item, needed))
+            spec = defaults.applied(_spec(item, needed))
             enter(tx, rows, NewJob(job_id, owner, spec, None, batch_id, needs))
         except RequestInvalid as error:
             wrong += error.fields

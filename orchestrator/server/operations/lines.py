@@ -97,11 +97,16 @@ def line_of(spec: JobSpec, requirement: Requirement, *, owner: str) -> Line:
     return Line(number, spec.queue, key, limits, rates)
 
 
-def enter_line(tx: Transaction, spec: JobSpec, *, owner: str) -> tuple[Line, int]:
-    """Return in which line a job waits, and the number of what it requires; keep both."""
+def enter_line(tx: Transaction, spec: JobSpec, *, owner: str, kept: set[int]) -> tuple[Line, int]:
+    """Return in which line a job waits, and the number of what it requires; keep both.
+
+    What is in `kept` was kept in this transaction already.
+    """
     requirement = requirement_of(spec)
     line = line_of(spec, requirement, owner=owner)
-    intern_line(tx, line, requirement)
+    if line.id not in kept:
+        intern_line(tx, line, requirement)
+        kept.add(line.id)
     return line, requirement_id(requirement)
 
 

@@ -54,25 +54,38 @@ _RESUME: Final = """
 _OPEN: Final = f"SELECT id FROM job WHERE state IN ({NOT_OVER}) AND queue = :name LIMIT 1"
 
 
-def with_defaults(tx: Transaction, spec: JobSpec) -> JobSpec:
-    """Return the job with what its queue gives to those that do not say it; refuse an unknown one.
+class Defaults:
+    """What queues give to jobs that do not say it; many jobs of one queue ask for it once."""
 
-    The job keeps what it was given: a later change of the queue changes no job.
-    """
-    found = tx.tuples(_DEFAULTS, name=spec.queue)
-    if not found:
-        raise _unknown(tx, spec.queue)
-    if found[0][0] == "{}":
-        return spec
-    given = QueueDefaults.model_validate_json(found[0][0])
-    fields = {
-        name: value
-        for name, value in given
-        if value is not None and name not in spec.model_fields_set
-    }
-    if spec.execution is Execution.AT_MOST_ONCE:
-        fields.pop("retry", None)
-    return spec.model_copy(update=fields)
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._known: dict[str, QueueDefaults | None] = {}
+
+    def applied(self, spec: JobSpec) -> JobSpec:
+        """Return a job with what its queue gives; refuse one of a queue that is not there.
+
+        The job keeps what it was given: a later change of the queue changes no job.
+        """
+        if spec.queue not in self._known:
+            self._known[spec.queue] = self._of(spec.queue)
+        defaults = self._known[spec.queue]
+        if defaults is None:
+            return spec
+        fields = {
+            name: value
+            for name, value in defaults
+            if value is not None and name not in spec.model_fields_set
+        }
+        if spec.execution is Execution.AT_MOST_ONCE:
+            fields.pop("retry", None)
+        return spec.model_copy(update=fields)
+
+    def _of(self, queue: str) -> QueueDefaults | None:
+        found = self._reader.tuples(_DEFAULTS, name=queue)
+        if not found:
+            raise _unknown(self._reader, queue)
+        stored = found[0][0]
+        return None if stored == "{}" else QueueDefaults.model_validate_json(stored)
 
 
 def _unknown(reader: Reader, name: str) -> RequestInvalid:

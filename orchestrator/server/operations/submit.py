@@ -26,7 +26,7 @@ from orchestrator.server.operations.jobs import view_job
 from orchestrator.server.operations.lines import enter_line
 from orchestrator.server.operations.moments import moments_of
 from orchestrator.server.operations.pending import why_new
-from orchestrator.server.operations.queues import with_defaults
+from orchestrator.server.operations.queues import Defaults
 from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord, stored_policy
 from orchestrator.server.operations.unique import find_room, keep_key
 from orchestrator.server.store.interface import Transaction, Value
@@ -58,9 +58,13 @@ class NewJob:
 
 
 class Rows:
-    """Rows to be written in one go, each after those that it refers to."""
+    """Rows to be written in one go, each after those that it refers to.
+
+    `lines` are those in which jobs wait, each kept once for many jobs.
+    """
 
     def __init__(self) -> None:
+        self.lines: set[int] = set()
         self._rows: dict[str, list[dict[str, Value]]] = {}
 
     def add(self, sql: str, **params: Value) -> None:
@@ -93,7 +97,7 @@ def submit(
 
     A unique job for which there is no room is not stored: the answer is what is there, or no.
     """
-    spec = with_defaults(tx, spec)
+    spec = Defaults(tx).applied(spec)
     existing = find_room(tx, spec, job_id=job_id, owner=owner)
     if existing is not None:
         return existing
@@ -124,7 +128,7 @@ def enter(tx: Transaction, rows: Rows, new: NewJob) -> tuple[JobView, Line, int]
     place = _place(tx.now_us, run_at_us, spec.priority, blocked=needs.blocks)
     moments = moments_of(spec, now_us=tx.now_us)
     said = summary(spec.params)
-    line, requirement = enter_line(tx, spec, owner=owner)
+    line, requirement = enter_line(tx, spec, owner=owner, kept=rows.lines)
     rows.add(
         _INSERT_JOB,
         id=job_id,
