@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.kernel.files import Lock
 from orchestrator.protocol.words import Scope
+from orchestrator.server.api.routes import amendments
 from orchestrator.server.backup.making import LOCK
 from tests.integration.server.site import Site, problem, running
 from tests.integration.server.worker import at_work
@@ -309,6 +310,26 @@ async def test_who_deletes_waits_for_housekeeping(site: Site) -> None:
                 assert answers == []
 
     assert answers[0].status_code == 204
+
+
+async def test_who_deletes_waits_no_longer_behind_others_who_wait(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is told after its own patience that a backup is under way, however many there are."""
+    monkeypatch.setattr(amendments, "PATIENCE_S", 1.0)
+    job_id = await site.submit(delay())
+    path = f"/api/v1/jobs/{job_id}"
+    await site.post(f"{path}/cancel", {})
+
+    async def ask() -> None:
+        problem(await site.call("DELETE", path), 409, "already_running")
+
+    lock = Lock(site.services.settings.data_dir / LOCK)
+    with await anyio.to_thread.run_sync(partial(lock.take, "a backup", wait=True)):
+        with anyio.fail_after(4):
+            async with anyio.create_task_group() as group:
+                for _ in range(8):
+                    group.start_soon(ask)
 
 
 async def test_a_finished_job_is_deleted(site: Site) -> None:

@@ -58,8 +58,9 @@ def routes(services: Services) -> APIRouter:
     async def delete_job(job_id: JobId) -> Response:
         """Delete a finished job with everything of its."""
         await store.read(partial(require_over, job_id=job_id))
+        until = anyio.current_time() + PATIENCE_S
         async with turn:
-            with await _taken(Lock(services.settings.data_dir / LOCK)):
+            with await _taken(Lock(services.settings.data_dir / LOCK), until=until):
                 await to_thread.run_sync(services.outputs.remove, job_id)
                 await store.write(partial(delete, job_id=job_id))
         return Response(None, 204)
@@ -67,13 +68,12 @@ def routes(services: Services) -> APIRouter:
     return router
 
 
-async def _taken(lock: Lock) -> Lock:
+async def _taken(lock: Lock, *, until: float) -> Lock:
     """Take the lock of the data, a little later if somebody has it now."""
-    deadline = anyio.current_time() + PATIENCE_S
     while True:
         try:
             return lock.take("a backup, or housekeeping,")
         except AlreadyRunning:
-            if anyio.current_time() >= deadline:
+            if anyio.current_time() >= until:
                 raise
             await anyio.sleep(_LOOK_S)
