@@ -1,7 +1,6 @@
 """The whole ASGI application: the rings around it, the routes in it."""
 
 from functools import cache
-from typing import Final
 
 from fastapi import FastAPI
 from fastapi import Request as HttpRequest
@@ -17,7 +16,7 @@ from orchestrator.protocol.views import Problem
 from orchestrator.server.access.doorkeeper import Doorkeeper
 from orchestrator.server.api import openapi
 from orchestrator.server.api.calls import FETCH, SUBMIT, Call
-from orchestrator.server.api.faults import path, plain
+from orchestrator.server.api.faults import SHOWN, path, plain
 from orchestrator.server.api.problems import (
     MEDIA_TYPE,
     headers_of,
@@ -46,8 +45,6 @@ from orchestrator.server.edge.head import HeadChecks, Hosts
 from orchestrator.server.edge.hot import Hot
 from orchestrator.server.edge.refusals import Declined
 from orchestrator.server.services import Services
-
-_SHOWN: Final = 20
 
 
 def framework_application(services: Services) -> FastAPI:
@@ -115,7 +112,7 @@ async def _refused(request: HttpRequest, error: Exception) -> Response:
 
 async def _not_valid(request: HttpRequest, error: Exception) -> Response:
     """Tell a wrong query or header in the same form as a wrong body."""
-    found = error.errors()[:_SHOWN] if isinstance(error, RequestValidationError) else []
+    found = error.errors()[:SHOWN] if isinstance(error, RequestValidationError) else []
     fields = tuple((path(fault["loc"][1:]) or "query", plain(fault["msg"])) for fault in found)
     names = ", ".join(dict.fromkeys(name for name, _ in fields))
     refusal = RequestInvalid(

@@ -1,6 +1,6 @@
 """Batches: many jobs in one call, all of them or none."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -26,9 +26,10 @@ from orchestrator.protocol.words import JobState
 from orchestrator.server.access.doorkeeper import principal_of
 from orchestrator.server.api.answers import json_answer
 from orchestrator.server.api.faults import SHOWN, invalid
+from orchestrator.server.api.once import Deed, done_once
 from orchestrator.server.api.openapi import takes
 from orchestrator.server.api.parsing import json_body, no_query
-from orchestrator.server.api.routes.jobs import check_kind, idempotency_key
+from orchestrator.server.api.routes.jobs import check_kind
 from orchestrator.server.operations.batch_views import (
     batch_jobs,
     defaults_of,
@@ -43,9 +44,7 @@ from orchestrator.server.operations.batches import (
     create,
     retry_failed,
 )
-from orchestrator.server.operations.idempotency import once
 from orchestrator.server.services import Services
-from orchestrator.server.store.interface import Transaction
 
 BATCHES: Final = "/api/v1/batches"
 _TOGETHER: Final = ("params", "env", "labels")
@@ -79,7 +78,6 @@ BatchId = Annotated[str, Depends(known_batch)]
 Created = Annotated[tuple[BatchRequest, bytes], Depends(json_body(BatchRequest))]
 Appended = Annotated[tuple[AppendRequest, bytes], Depends(json_body(AppendRequest))]
 Ordered = Annotated[tuple[BatchOrder, bytes], Depends(json_body(BatchOrder, optional=True))]
-Deed = Callable[[Transaction], BatchReply]
 
 
 def items_of(items: Sequence[Mapping[str, Any]], defaults: Mapping[str, Any]) -> list[BatchItem]:
@@ -176,10 +174,11 @@ def _add_deeds(router: APIRouter, services: Services) -> None:
         # In the order of the items, which one millisecond would otherwise not keep.
         return sorted(services.new_id("job") for _ in range(count))
 
-    async def done(request: HttpRequest, body: bytes, deed: Deed, *, status: int = 200) -> Response:
-        key = idempotency_key(request.scope, principal_of(request.scope).id, body)
-        reply, replayed = await store.write(lambda tx: once(tx, key, lambda: deed(tx)))
-        return json_answer(reply, status, {"idempotency-replayed": "true"} if replayed else {})
+    async def answered(
+        request: HttpRequest, body: bytes, deed: Deed, *, status: int = 200
+    ) -> Response:
+        done = await done_once(store, request.scope, body, deed)
+        return json_answer(done.reply, status, done.headers)
 
     @router.post(
         "",
@@ -201,7 +200,7 @@ def _add_deeds(router: APIRouter, services: Services) -> None:
             is_open=asked.open,
         )
         deed = partial(create, new=new, items=items, job_ids=new_ids(len(items)))
-        return await done(request, body, deed, status=201)
+        return await answered(request, body, deed, status=201)
 
     @router.post(
         "/{batch_id}/jobs",
@@ -215,7 +214,7 @@ def _add_deeds(router: APIRouter, services: Services) -> None:
         asked, body = given
         items = items_of(asked.items, await store.read(partial(defaults_of, batch_id=batch_id)))
         deed = partial(append, batch_id=batch_id, items=items, job_ids=new_ids(len(items)))
-        return await done(request, body, deed, status=201)
+        return await answered(request, body, deed, status=201)
 
     @router.post(
         "/{batch_id}/close",
@@ -225,7 +224,7 @@ def _add_deeds(router: APIRouter, services: Services) -> None:
     )
     async def close_batch(request: HttpRequest, batch_id: BatchId, given: Ordered) -> Response:
         """Take no more jobs."""
-        return await done(request, given[1], partial(close, batch_id=batch_id))
+        return await answered(request, given[1], partial(close, batch_id=batch_id))
 
     @router.post(
         "/{batch_id}/cancel",
@@ -238,7 +237,7 @@ def _add_deeds(router: APIRouter, services: Services) -> None:
         asked, body = given
         by = principal_of(request.scope).name
         deed = partial(cancel_batch, batch_id=batch_id, by=by, comment=asked.comment)
-        return await done(request, body, deed)
+        return await answered(request, body, deed)
 
     @router.post(
         "/{batch_id}/retry-failed",
@@ -252,4 +251,4 @@ def _add_deeds(router: APIRouter, services: Services) -> None:
         owner = principal_of(request.scope).name
         ids = new_ids(limits.BATCH_ITEMS)
         deed = partial(retry_failed, batch_id=batch_id, owner=owner, job_ids=ids)
-        return await done(request, given[1], deed, status=201)
+        return await answered(request, given[1], deed, status=201)

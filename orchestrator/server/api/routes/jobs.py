@@ -1,7 +1,7 @@
 """Jobs: submit, list, look, cancel."""
 
 import re
-from hashlib import sha256
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query
@@ -24,19 +24,18 @@ from orchestrator.server.access.rights import asked_by, require
 from orchestrator.server.api.answers import json_answer
 from orchestrator.server.api.calls import JOBS
 from orchestrator.server.api.faults import invalid, nearest
+from orchestrator.server.api.once import done_once
 from orchestrator.server.api.openapi import takes
 from orchestrator.server.api.parsing import json_body, no_query, read_strictly, refuse_query
 from orchestrator.server.api.versions import tagged
 from orchestrator.server.live.waiting import finished_job
 from orchestrator.server.operations.cancel import cancel, not_found
 from orchestrator.server.operations.explain import explain
-from orchestrator.server.operations.idempotency import IdempotencyKey, once
 from orchestrator.server.operations.job_lists import Cursor, list_jobs
 from orchestrator.server.operations.submit import submit
 from orchestrator.server.services import Services
 
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*([0-9]{1,9})\s*(?:$|[,;])")
-_KEY: Final = re.compile(rb"[\x21-\x7e]{1,%d}" % limits.IDEMPOTENCY_KEY_CHARS)
 
 
 class JobQuery(BaseModel):
@@ -109,17 +108,14 @@ class SubmitJob:
         check_kind(spec, size=len(body))
         principal = principal_of(scope)
         require(principal, asked_by(spec))
-        key = idempotency_key(scope, principal.id, body)
         job_id = self._services.new_id("job")
-        reply, replayed = await self._services.store.write(
-            lambda tx: once(
-                tx, key, lambda: submit(tx, job_id=job_id, owner=principal.name, spec=spec)
-            )
-        )
+        deed = partial(submit, job_id=job_id, owner=principal.name, spec=spec)
+        done = await done_once(self._services.store, scope, body, deed)
         reached("submit.after_commit")
-        told = from_json(reply) if replayed or spec.unique is not None else {"id": job_id}
-        headers = {"location": f"{JOBS}/{told['id']}"} | _replayed(replayed)
-        await json_answer(reply, made(told), headers)(scope, receive, send)
+        is_new = not done.replayed and spec.unique is None
+        told = {"id": job_id} if is_new else from_json(done.reply)
+        headers = {"location": f"{JOBS}/{told['id']}"} | done.headers
+        await json_answer(done.reply, made(told), headers)(scope, receive, send)
 
 
 def routes(services: Services) -> APIRouter:
@@ -179,20 +175,11 @@ def routes(services: Services) -> APIRouter:
     ) -> Response:
         """Ask for a job's end. A finished job is answered unchanged."""
         order, body = given
-        principal = principal_of(request.scope)
-        key = idempotency_key(request.scope, principal.id, body)
-        reply, replayed = await store.write(
-            lambda tx: once(
-                tx,
-                key,
-                lambda: cancel(
-                    tx, job_id, by=principal.name, comment=order.comment, force=order.force
-                ),
-                repeatable=True,
-            )
-        )
+        by = principal_of(request.scope).name
+        deed = partial(cancel, job_id=job_id, by=by, comment=order.comment, force=order.force)
+        done = await done_once(store, request.scope, body, deed, repeatable=True)
         reached("cancel.after_commit")
-        return json_answer(reply, headers=_replayed(replayed))
+        return json_answer(done.reply, headers=done.headers)
 
     return router
 
@@ -221,28 +208,9 @@ def check_kind(spec: JobFields, *, size: int) -> None:
         raise invalid(error, model, below="params") from None
 
 
-def idempotency_key(scope: Scope, principal: str, body: bytes) -> IdempotencyKey | None:
-    """Return under which key a POST must be done only once, or `None` when none was given."""
-    given = next((value for name, value in scope["headers"] if name == b"idempotency-key"), None)
-    if given is None:
-        return None
-    if not _KEY.fullmatch(given):
-        raise RequestInvalid(
-            "the Idempotency-Key is not valid",
-            hint=f"send 1 to {limits.IDEMPOTENCY_KEY_CHARS} visible ASCII characters",
-            fields=(("Idempotency-Key", "is empty, too long, or not plain ASCII"),),
-        )
-    route = f"{scope['method']} {scope['path']}"
-    return IdempotencyKey(principal, route, given.decode("ascii"), sha256(body).hexdigest())
-
-
 def made(told: dict[str, Any]) -> int:
     """Return the status of the answer to who wanted a job: a unique one may have been there."""
     return 200 if told.get("existing") else 201
-
-
-def _replayed(replayed: bool) -> dict[str, str]:
-    return {"idempotency-replayed": "true"} if replayed else {}
 
 
 def _wait(prefer: str) -> float:

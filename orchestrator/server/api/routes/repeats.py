@@ -16,12 +16,12 @@ from orchestrator.server.access.doorkeeper import principal_of
 from orchestrator.server.access.rights import asked_by, require
 from orchestrator.server.api.answers import json_answer
 from orchestrator.server.api.calls import JOBS
+from orchestrator.server.api.once import done_once
 from orchestrator.server.api.openapi import takes
 from orchestrator.server.api.parsing import json_body, no_query
-from orchestrator.server.api.routes.jobs import JobId, check_kind, idempotency_key, made
+from orchestrator.server.api.routes.jobs import JobId, check_kind, made
 from orchestrator.server.operations.dead_letters import list_dead
 from orchestrator.server.operations.hold import hold, release
-from orchestrator.server.operations.idempotency import once
 from orchestrator.server.operations.repeat import repeat
 from orchestrator.server.services import Services
 
@@ -91,10 +91,7 @@ def routes(services: Services) -> APIRouter:
             check_kind(asked.spec, size=len(body))
             require(principal, asked_by(asked.spec))
         deed = partial(repeat, job_id=job_id, new_id=new_id, owner=principal.name, spec=asked.spec)
-        key = idempotency_key(request.scope, principal.id, body)
-        reply, replayed = await store.write(lambda tx: once(tx, key, lambda: deed(tx)))
-        return json_answer(
-            reply, made(from_json(reply)), {"idempotency-replayed": "true"} if replayed else {}
-        )
+        done = await done_once(store, request.scope, body, deed)
+        return json_answer(done.reply, made(from_json(done.reply)), done.headers)
 
     return router

@@ -23,12 +23,12 @@ from orchestrator.protocol.views import JobView, Page
 from orchestrator.server.access.doorkeeper import principal_of
 from orchestrator.server.access.rights import asked_by, require
 from orchestrator.server.api.answers import json_answer
+from orchestrator.server.api.once import done_once
 from orchestrator.server.api.openapi import takes
 from orchestrator.server.api.parsing import json_body, no_query
-from orchestrator.server.api.routes.jobs import check_kind, idempotency_key
+from orchestrator.server.api.routes.jobs import check_kind
 from orchestrator.server.operations import schedules as deeds
 from orchestrator.server.operations.fires import run_now
-from orchestrator.server.operations.idempotency import once
 from orchestrator.server.operations.schedule_records import find_schedule
 from orchestrator.server.services import Services
 from orchestrator.server.store.interface import Transaction
@@ -38,7 +38,7 @@ SCHEDULES = "/api/v1/schedules"
 
 def known_schedule(schedule: str) -> str:
     """Return the name or id of a schedule; what could be neither is answered as if unknown."""
-    if len(schedule) > limits.TAG_CHARS or "\0" in schedule:
+    if len(schedule) > limits.TAG_CHARS:
         raise NotFound("there is no such schedule", hint="`orchestrator schedules list` shows them")
     return schedule
 
@@ -188,11 +188,10 @@ def _changing(router: APIRouter, services: Services) -> None:
     )
     async def run(request: HttpRequest, schedule: Name) -> Response:
         """Submit its job now, beside its own moments."""
-        principal, job_id = principal_of(request.scope), services.new_id("job")
-        key = idempotency_key(request.scope, principal.id, b"")
+        by, job_id = principal_of(request.scope).name, services.new_id("job")
 
         def deed(tx: Transaction) -> JobView:
-            return run_now(tx, find_schedule(tx, schedule), job_id=job_id, by=principal.name)
+            return run_now(tx, find_schedule(tx, schedule), job_id=job_id, by=by)
 
-        reply, replayed = await store.write(lambda tx: once(tx, key, lambda: deed(tx)))
-        return json_answer(reply, 201, {"idempotency-replayed": "true"} if replayed else {})
+        done = await done_once(store, request.scope, b"", deed)
+        return json_answer(done.reply, 201, done.headers)
