@@ -94,9 +94,9 @@ class Api:
         address = self.endpoint.address(path)
         return self._answer(_request(self.endpoint, "PATCH", address, _Sent(JSON, body)), timeout_s)
 
-    def call(self, method: str, path: str, *, timeout_s: float = CALL_S) -> Answer:
-        """Return the answer to a request that says everything by its method and path."""
-        request = _request(self.endpoint, method, self.endpoint.address(path), _Sent(JSON))
+    def delete(self, path: str, *, timeout_s: float = CALL_S) -> Answer:
+        """Return the answer to a DELETE, which says everything by its path."""
+        request = _request(self.endpoint, "DELETE", self.endpoint.address(path), _Sent(JSON))
         return self._answer(request, timeout_s)
 
     def upload(self, path: str, params: Params, pieces: Iterable[bytes], *, size: int) -> Answer:

@@ -96,7 +96,7 @@ class Remote:
 
     def delete(self, job_id: str) -> Answer:
         """Delete a finished job."""
-        return self.api.call("DELETE", f"{JOBS}/{job_id}")
+        return self.api.delete(f"{JOBS}/{job_id}")
 
     def hold(self, job_ids: Sequence[str], comment: str | None) -> Answer:
         """Keep jobs back; twice is once, so it is asked again when needed."""
@@ -130,7 +130,7 @@ class Remote:
         """Forget what is old enough, or only count it; a million jobs take a while."""
         if dry_run:
             return self.api.get("/api/v1/retention", timeout_s=PRUNE_S)
-        return self.api.call("POST", "/api/v1/retention/prune", timeout_s=PRUNE_S)
+        return self.api.post("/api/v1/retention/prune", None, timeout_s=PRUNE_S)
 
     def explain(self, job_id: str) -> Answer:
         """Return why a job is not running."""

@@ -34,9 +34,9 @@ def pause(remote: Remote, name: str, reason: str | None) -> Answer:
 
 def resume(remote: Remote, name: str) -> Answer:
     """Let it go on."""
-    return again(lambda: remote.api.call("POST", f"{QUEUES}/{name}/resume"))
+    return again(lambda: remote.api.post(f"{QUEUES}/{name}/resume", None))
 
 
 def delete(remote: Remote, name: str) -> None:
     """Forget it."""
-    remote.api.call("DELETE", f"{QUEUES}/{name}")
+    remote.api.delete(f"{QUEUES}/{name}")

@@ -48,12 +48,12 @@ def history(remote: Remote, name: str, cursor: str | None, limit: int) -> Answer
 
 def pause(remote: Remote, name: str) -> Answer:
     """Let nothing of it fire."""
-    return again(lambda: remote.api.call("POST", f"{SCHEDULES}/{name}/pause"))
+    return again(lambda: remote.api.post(f"{SCHEDULES}/{name}/pause", None))
 
 
 def resume(remote: Remote, name: str) -> Answer:
     """Let it go on."""
-    return again(lambda: remote.api.call("POST", f"{SCHEDULES}/{name}/resume"))
+    return again(lambda: remote.api.post(f"{SCHEDULES}/{name}/resume", None))
 
 
 def run(remote: Remote, name: str) -> Answer:
@@ -64,4 +64,4 @@ def run(remote: Remote, name: str) -> Answer:
 
 def delete(remote: Remote, name: str) -> None:
     """Forget it."""
-    remote.api.call("DELETE", f"{SCHEDULES}/{name}")
+    remote.api.delete(f"{SCHEDULES}/{name}")
