@@ -4,6 +4,7 @@ Each step is one transaction that also says how far it came, so whatever dies in
 goes on behind the last job that it was given to, and no job is given it twice.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -22,6 +23,7 @@ from orchestrator.server.operations.hold import hold, release
 from orchestrator.server.operations.job_lists import Cursor, Found, find_jobs
 from orchestrator.server.operations.repeat import repeat
 from orchestrator.server.store.interface import Reader, Row, Transaction
+from orchestrator.server.store.savepoint import savepoint
 
 STEP: Final = 100
 """Jobs in one transaction: tens of milliseconds of the writer."""
@@ -133,13 +135,9 @@ def advance(
     deed = _deed(tx, order, row["owner"], iter(new_ids))
     done = 0
     for job_id in found.ids:
-        tx.execute("SAVEPOINT one_of_many")
-        try:
+        with contextlib.suppress(Refused, Mistaken), savepoint(tx):
             deed(job_id)
             done += 1
-        except (Refused, Mistaken):
-            tx.execute("ROLLBACK TO SAVEPOINT one_of_many")
-        tx.execute("RELEASE SAVEPOINT one_of_many")
     more = found.following is not None
     tx.execute(
         _ADVANCE,

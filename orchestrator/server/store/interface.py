@@ -57,6 +57,9 @@ class Reader(Protocol):
 class Transaction(Reader, Protocol):
     """An operation's view: it reads what it has written, and others see all of it or nothing."""
 
+    facts: list[Fact]
+    """What was announced so far."""
+
     def execute(self, sql: str, **params: Value) -> int:
         """Run a statement and return how many rows it changed."""
         ...

@@ -45,12 +45,6 @@ class TryAgain(Exception):
         self.told = told
 
 
-class GroupTransaction(Transaction, Protocol):
-    """What the operations of one group see, and the facts that they announced."""
-
-    facts: list[Fact]
-
-
 class Engine(Protocol):
     """A database from the writer's side. Only the writer's thread calls it."""
 
@@ -59,7 +53,7 @@ class Engine(Protocol):
     refusals: tuple[type[Exception], ...]
     """The driver's errors that one operation is to blame for, and that undo it alone."""
 
-    def begin(self, now_us: int) -> GroupTransaction:
+    def begin(self, now_us: int) -> Transaction:
         """Begin the transaction of a group."""
         ...
 
@@ -199,7 +193,7 @@ class Writer:
             return ()
         return tx.facts if self._made_durable(group) else ()
 
-    def _perform(self, tx: GroupTransaction, call: Call) -> None:
+    def _perform(self, tx: Transaction, call: Call) -> None:
         """Run one operation behind a savepoint, so that its refusal leaves its neighbours alone."""
         self._engine.begin_operation()
         told = len(tx.facts)

@@ -18,6 +18,7 @@ from orchestrator.server.operations.bulk import (
     next_of,
     open_bulk,
 )
+from orchestrator.server.operations.files import record_file
 from orchestrator.server.operations.job_lists import list_jobs
 from tests.integration.store.world import World, ended, failed
 
@@ -108,6 +109,27 @@ async def test_one_preview_is_one_order(world: World) -> None:
     assert not await _step(world)
     jobs, _ = await world.read(partial(list_jobs, cursor=None, limit=10))
     assert [found.retry_of for found in jobs] == [job.id, None]
+
+
+async def test_what_is_refused_was_neither_done_nor_told(world: World) -> None:
+    """A repeat whose input is gone ends nobody that it would have made way for, and says so."""
+    key = {"key": "deploy"}
+    cancelling = [{**key, "strategy": "cancel_running"}]
+    await world.write(lambda tx: record_file(tx, sha256="a" * 64, size=1))
+    inputs = [{"file": "a" * 64, "name": "in"}]
+    over = await world.submit(labels={"old": "1"}, concurrency=cancelling, inputs=inputs)
+    await world.cancel(over.id)
+    await world.write(lambda tx: tx.execute("DELETE FROM job_file"))
+    await world.write(lambda tx: tx.execute("DELETE FROM file"))
+    waiting = await world.submit(concurrency=[key])
+    view = await _begun(world, q="label:old=1", action="retry")
+    world.facts.clear()
+
+    done = await _done(world, view)
+
+    assert (done.done, done.refused) == (0, 1)
+    assert (await world.job(waiting.id)).state is JobState.QUEUED
+    assert world.facts == []
 
 
 async def test_an_order_goes_on_behind_the_last_job_after_a_crash(
