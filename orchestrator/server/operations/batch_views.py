@@ -19,8 +19,12 @@ from orchestrator.server.store.interface import Reader, Row
 
 SELECT_BATCH: Final = f"""
     SELECT id, owner, name, max_fails, created_us, closed_us, stopped_us, stopped_by,
-        stopping_before, {COUNT_FAILED} AS failed, {COUNT_UNMENDED} AS unmended
+        {COUNT_FAILED} AS failed, {COUNT_UNMENDED} AS unmended
     FROM batch
+"""
+_SELECT_ONE: Final = f"{SELECT_BATCH} WHERE id = :id"
+_SELECT_UNCOUNTED: Final = """
+    SELECT id, owner, defaults, closed_us, stopped_us, stopping_before FROM batch WHERE id = :id
 """
 _COUNT: Final = """
     SELECT state, count(*) FROM job WHERE batch_id = :batch_id GROUP BY state
@@ -29,16 +33,13 @@ _COUNT: Final = """
 
 def defaults_of(reader: Reader, batch_id: str) -> dict[str, Any]:
     """Return what the items of a batch leave out."""
-    rows = reader.tuples("SELECT defaults FROM batch WHERE id = :id", id=batch_id)
-    if not rows:
-        raise no_batch(batch_id)
-    found: dict[str, Any] = from_json(rows[0][0])
+    found: dict[str, Any] = from_json(batch_row(reader, batch_id)["defaults"])
     return found
 
 
 def get_batch(reader: Reader, batch_id: str) -> BatchView:
     """Return a batch as it is now."""
-    return _view(reader, batch_row(reader, batch_id))
+    return _view(reader, _row(reader, _SELECT_ONE, batch_id))
 
 
 def list_batches(
@@ -81,8 +82,12 @@ def no_batch(batch_id: str) -> NotFound:
 
 
 def batch_row(reader: Reader, batch_id: str) -> Row:
-    """Return the row of a batch, or refuse what is not there."""
-    row = reader.row(f"{SELECT_BATCH} WHERE id = :id", id=batch_id)
+    """Return the row of a batch, in which nothing is counted, or refuse what is not there."""
+    return _row(reader, _SELECT_UNCOUNTED, batch_id)
+
+
+def _row(reader: Reader, select: str, batch_id: str) -> Row:
+    row = reader.row(select, id=batch_id)
     if row is None:
         raise no_batch(batch_id)
     return row
@@ -103,7 +108,7 @@ def batch_reply(
     reader: Reader, batch_id: str, job_ids: Sequence[str] = (), *, more: bool = False
 ) -> BatchReply:
     """Return a batch as it is now, with the jobs that were just added to it."""
-    fields = _fields(reader, batch_row(reader, batch_id))
+    fields = _fields(reader, _row(reader, _SELECT_ONE, batch_id))
     return BatchReply(**fields, job_ids=list(job_ids), more=more)
 
 
