@@ -14,7 +14,7 @@ from orchestrator.core.job import DependenciesMet, DependencyFailed
 from orchestrator.protocol.words import JobState, OnFailure, Reason, WaitsFor
 from orchestrator.server.facts import Scheduled
 from orchestrator.server.operations.records import JOB_COLUMNS, JOB_WIDTH, JobRecord
-from orchestrator.server.store.interface import Reader, Transaction
+from orchestrator.server.store.interface import Reader, Transaction, Value
 from orchestrator.server.store.pairs import PAIRS_MAX, tuples_of_pairs
 
 FAN_OUT: Final = 200
@@ -153,20 +153,16 @@ def _happenings(tx: Transaction, settled: Sequence[_Settled]) -> list[Following]
 
 def _settle(tx: Transaction, settled: Sequence[_Settled], states: dict[str, JobState]) -> None:
     """Forget dependencies that are settled; one that failed a held job is kept for its release."""
-    kept = [
-        one
-        for one in settled
-        if one.verdict is Verdict.FAIL and states[one.job_id] is JobState.HELD
-    ]
-    done = [one for one in settled if one not in kept]
-    tx.many(_FORGET, [{"job_id": one.job_id, "parent_id": one.parent_id} for one in done])
-    tx.many(
-        _KEEP_FAILURE,
-        [
-            {"job_id": one.job_id, "parent_id": one.parent_id, "failure": one.failure}
-            for one in kept
-        ],
-    )
+    done: list[dict[str, Value]] = []
+    kept: list[dict[str, Value]] = []
+    for one in settled:
+        which: dict[str, Value] = {"job_id": one.job_id, "parent_id": one.parent_id}
+        if one.verdict is Verdict.FAIL and states[one.job_id] is JobState.HELD:
+            kept.append({**which, "failure": one.failure})
+        else:
+            done.append(which)
+    tx.many(_FORGET, done)
+    tx.many(_KEEP_FAILURE, kept)
 
 
 @dataclass(frozen=True, slots=True)
