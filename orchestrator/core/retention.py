@@ -7,8 +7,8 @@ from typing import Final
 
 from orchestrator.protocol.words import JobState
 
-_DAY_US: Final = 24 * 3600 * 1_000_000
-KEY_KEPT_US: Final = _DAY_US
+DAY_US: Final = 24 * 3600 * 1_000_000
+KEY_KEPT_US: Final = DAY_US
 """An idempotency key lives at least this long, and so does the job that it belongs to."""
 
 CLASSES: Final[Mapping[JobState, str]] = MappingProxyType(
@@ -32,7 +32,7 @@ class Retention:
     def before_us(self, state: JobState, now_us: int) -> int:
         """Return before which moment a job must have ended in that state to be forgotten."""
         failed = CLASSES[state] == "failed"
-        kept_us = round((self.failed_days if failed else self.succeeded_days) * _DAY_US)
+        kept_us = round((self.failed_days if failed else self.succeeded_days) * DAY_US)
         return now_us - max(kept_us, KEY_KEPT_US)
 
 

@@ -17,7 +17,7 @@ from orchestrator.protocol.words import DstPolicy, FireReason
 
 _WEEKDAYS: Final = re.compile(r"(.+) on Monday through Friday")
 _DAILY: Final = re.compile(r"at (.+) every day")
-_DAY_US: Final = 86_401 * SECOND_US
+_BEHIND_A_GAP_US: Final = 86_401 * SECOND_US
 """No country has left out more than a day: before that, the old time was in force."""
 _UNITS: Final = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
@@ -83,7 +83,7 @@ def _remark(one: Moment, local: datetime, was: timedelta | None) -> str | None:
     """Say what is odd about a moment; `was` is how far wall time was ahead at the one before."""
     now = local.utcoffset()
     if one.void is FireReason.DST_GAP:
-        before = _local(one.at_us - _DAY_US, local.tzinfo or UTC).utcoffset()
+        before = _local(one.at_us - _BEHIND_A_GAP_US, local.tzinfo or UTC).utcoffset()
         left_out = moment(one.at_us) + (before or timedelta())
         return f"clocks leave out {left_out:%H:%M}: it does not fire"
     if one.void is FireReason.DST_OVERLAP:

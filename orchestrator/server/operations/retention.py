@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.core.retention import CLASSES, USUAL, Retention
+from orchestrator.core.retention import CLASSES, DAY_US, USUAL, Retention
 from orchestrator.protocol.ids import RANDOM_BYTES, make_id
 from orchestrator.protocol.limits import RATE_WINDOW_MAX_S
 from orchestrator.protocol.words import JobState
@@ -27,7 +27,6 @@ FILE_KEPT_DAYS: Final = 7.0
 SESSION_KEPT_DAYS: Final = 30.0
 BATCH_KEPT_DAYS: Final = 30.0
 """From its beginning, when no job of it is left."""
-_DAY_US: Final = 24 * 3600 * 1_000_000
 
 _SETTLED: Final = """
     state = :state AND finished_us < :before AND EXISTS (
@@ -172,14 +171,14 @@ def forget_files(tx: Transaction, *, kept_days: float = FILE_KEPT_DAYS) -> list[
     The caller removes them from the disk, holding the same lock as whoever stores one: a file that
     is uploaded again in between must not lose its bytes.
     """
-    before = tx.now_us - round(kept_days * _DAY_US)
+    before = tx.now_us - round(kept_days * DAY_US)
     return [row["sha256"] for row in tx.rows(_OLD_FILES, before=before, limit=BATCH)]
 
 
 def idle_lines(reader: Reader) -> list[int]:
     """Return some lines that no job came into lately, and that no unfinished job is in."""
     wanted = {number for (number,) in reader.tuples(_WANTED_LINES)}
-    idle = reader.tuples(_IDLE_LINES, before=reader.now_us - _DAY_US)
+    idle = reader.tuples(_IDLE_LINES, before=reader.now_us - DAY_US)
     return [number for (number,) in idle if number not in wanted][:ROWS]
 
 
@@ -188,7 +187,7 @@ def forget_lines(tx: Transaction, numbers: Sequence[int]) -> int:
 
     What is required in no line is forgotten with them.
     """
-    before = tx.now_us - _DAY_US
+    before = tx.now_us - DAY_US
     forgotten = tx.many(_FORGET_LINE, [{"id": number, "before": before} for number in numbers])
     tx.execute(_FORGET_REQUIREMENTS, before=before)
     return forgotten
@@ -199,14 +198,14 @@ def forget_turns(tx: Transaction) -> bool:
 
     Tell whether there may be more.
     """
-    turns = tx.execute(_FORGET_TURNS, before=tx.now_us - _DAY_US, limit=ROWS)
+    turns = tx.execute(_FORGET_TURNS, before=tx.now_us - DAY_US, limit=ROWS)
     before = tx.now_us - round(RATE_WINDOW_MAX_S * 1_000_000)
     return ROWS in {turns, tx.execute(_FORGET_STARTS, before=before, limit=ROWS)}
 
 
 def forget_sessions(tx: Transaction) -> None:
     """Delete old sessions."""
-    tx.execute(_OLD_SESSIONS, before=tx.now_us - round(SESSION_KEPT_DAYS * _DAY_US))
+    tx.execute(_OLD_SESSIONS, before=tx.now_us - round(SESSION_KEPT_DAYS * DAY_US))
 
 
 def forget_batches(tx: Transaction) -> bool:
@@ -214,5 +213,5 @@ def forget_batches(tx: Transaction) -> bool:
 
     Tell whether there may be more.
     """
-    before = tx.now_us - round(BATCH_KEPT_DAYS * _DAY_US)
+    before = tx.now_us - round(BATCH_KEPT_DAYS * DAY_US)
     return tx.execute(_OLD_BATCHES, before=before, limit=BATCH) == BATCH

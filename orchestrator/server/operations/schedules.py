@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from orchestrator.core.moments import moments
+from orchestrator.core.retention import DAY_US
 from orchestrator.core.schedule import fault_of, look
 from orchestrator.core.schedule_words import coming, in_words
 from orchestrator.kernel.errors import AlreadyExists, RequestInvalid
@@ -54,7 +55,6 @@ _HISTORY: Final = """
 """
 _NEWEST: Final = f"{2**62}."
 HISTORY_KEPT_DAYS: Final = 90.0
-_DAY_US: Final = 24 * 3600 * 1_000_000
 FORGOTTEN: Final = 1000
 """Lines of histories in one go."""
 _FORGET: Final = """
@@ -179,7 +179,7 @@ def delete_schedule(tx: Transaction, name: str) -> None:
 
 def forget_fires(tx: Transaction) -> int:
     """Forget what became of some moments long ago; return of how many."""
-    before = tx.now_us - round(HISTORY_KEPT_DAYS * _DAY_US)
+    before = tx.now_us - round(HISTORY_KEPT_DAYS * DAY_US)
     return tx.execute(_FORGET, before=before, limit=FORGOTTEN)
 
 
