@@ -17,6 +17,7 @@ APPLICABLE: Final[Mapping[BulkAction, frozenset[JobState]]] = MappingProxyType(
         BulkAction.RELEASE: frozenset({JobState.HELD}),
         BulkAction.RETRY: TERMINAL,
         BulkAction.PRIORITY: PENDING,
+        BulkAction.QUEUE: PENDING,
         BulkAction.DELETE: TERMINAL,
     }
 )

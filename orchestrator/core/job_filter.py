@@ -57,6 +57,7 @@ class JobFilter:
     states: frozenset[JobState] = frozenset()
     kinds: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
+    queues: frozenset[str] = frozenset()
     workers: frozenset[str] = frozenset()
     owners: frozenset[str] = frozenset()
     reasons: frozenset[Reason] = frozenset()
@@ -229,6 +230,7 @@ _KEYS: Final = {
     "state": "states",
     "kind": "kinds",
     "name": "names",
+    "queue": "queues",
     "worker": "workers",
     "owner": "owners",
     "reason": "reasons",

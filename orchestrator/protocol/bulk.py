@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from orchestrator.protocol import limits
 from orchestrator.protocol.base import Reply, Request, without_nul
 from orchestrator.protocol.jobs import Comment
+from orchestrator.protocol.waiting import QueueName
 from orchestrator.protocol.words import BulkAction
 
 Filter = Annotated[
@@ -18,7 +19,7 @@ Filter = Annotated[
 class BulkOrder(Request):
     """What is to be done, and to which jobs. All of it is what a preview stands for.
 
-    `force` is of a cancel alone, `priority` of that action alone.
+    `force` is of a cancel alone, `priority` and `queue` each of the action of that name alone.
     """
 
     q: Filter
@@ -26,11 +27,15 @@ class BulkOrder(Request):
     comment: Comment | None = None
     force: bool = False
     priority: int | None = Field(default=None, ge=limits.PRIORITY_MIN, le=limits.PRIORITY_MAX)
+    queue: QueueName | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> "BulkOrder":
         if (self.priority is not None) != (self.action is BulkAction.PRIORITY):
             msg = "give priority with the action priority, and with no other"
+            raise ValueError(msg)
+        if (self.queue is not None) != (self.action is BulkAction.QUEUE):
+            msg = "give queue with the action queue, and with no other"
             raise ValueError(msg)
         if self.force and self.action is not BulkAction.CANCEL:
             msg = "only a cancel can be forced"

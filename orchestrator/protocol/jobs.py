@@ -312,6 +312,7 @@ class AmendRequest(Request):
     """
 
     priority: int | None = Field(default=None, ge=limits.PRIORITY_MIN, le=limits.PRIORITY_MAX)
+    queue: QueueName | None = None
     run_at: Moment | None = None
     labels: dict[Label, Label | None] = Field(default={}, max_length=limits.LABELS)
     comment: Comment | None = None
@@ -321,10 +322,13 @@ class AmendRequest(Request):
     @model_validator(mode="after")
     def _something(self) -> "AmendRequest":
         if not self.model_fields_set - {"comment"}:
-            msg = "say what is to be different: priority, run_at or labels"
+            msg = "say what is to be different: priority, queue, run_at or labels"
             raise ValueError(msg)
         if "priority" in self.model_fields_set and self.priority is None:
             msg = "priority is a number"
+            raise ValueError(msg)
+        if "queue" in self.model_fields_set and self.queue is None:
+            msg = "queue is the name of a queue"
             raise ValueError(msg)
         return self
 

@@ -163,6 +163,7 @@ class BulkAction(StrEnum):
     RELEASE = "release"
     RETRY = "retry"
     PRIORITY = "priority"
+    QUEUE = "queue"
     DELETE = "delete"
 
 

@@ -22,6 +22,7 @@ class Options(TypedDict):
     dry_run: bool
     yes: bool
     priority: int | None
+    queue: str | None
     run_at: tuple[datetime | None, ...]
     labels: tuple[tuple[str, str | None], ...]
     comment: str | None
@@ -36,6 +37,7 @@ class Options(TypedDict):
     type=click.IntRange(limits.PRIORITY_MIN, limits.PRIORITY_MAX),
     help="How urgent: each point is worth a minute of waiting.",
 )
+@click.option("--queue", metavar="NAME", help="The queue in which it waits from now on.")
 @click.option(
     "--run-at",
     type=When(),
@@ -63,13 +65,16 @@ def amend(surroundings: Surroundings, **options: Unpack[Options]) -> int:
 
     wanted = _wanted(options)
     if not wanted:
-        raise click.UsageError("say what is to be different: --priority, --run-at or --label")
+        raise click.UsageError(
+            "say what is to be different: --priority, --queue, --run-at or --label"
+        )
     where = chosen(options["job_ids"], options["q"], dry_run=options["dry_run"], yes=options["yes"])
     if where is not None:
-        if set(wanted) != {"priority"}:
-            raise click.UsageError("--where changes the --priority, and nothing else")
-        said = {"priority": options["priority"], "comment": options["comment"]}
-        return give(surroundings, BulkAction.PRIORITY, where, as_json=options["as_json"], **said)
+        if set(wanted) not in ({"priority"}, {"queue"}):
+            raise click.UsageError("--where changes the --priority or the --queue, one at a time")
+        (name,) = wanted
+        said = {**wanted, "comment": options["comment"]}
+        return give(surroundings, BulkAction(name), where, as_json=options["as_json"], **said)
     if options["comment"] is not None:
         wanted["comment"] = options["comment"]
     request, refused = checked(AmendRequest, wanted, option=_option_of), 0
@@ -100,6 +105,8 @@ def _wanted(options: Options) -> dict[str, Any]:
     wanted: dict[str, Any] = {}
     if options["priority"] is not None:
         wanted["priority"] = options["priority"]
+    if options["queue"] is not None:
+        wanted["queue"] = options["queue"]
     if options["run_at"]:
         wanted["run_at"] = options["run_at"][-1]
     if options["labels"]:

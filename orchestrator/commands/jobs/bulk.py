@@ -22,6 +22,7 @@ _DONE: Final = {
     BulkAction.RELEASE: "let go",
     BulkAction.RETRY: "submitted again",
     BulkAction.PRIORITY: "changed",
+    BulkAction.QUEUE: "moved",
     BulkAction.DELETE: "deleted",
 }
 

@@ -74,6 +74,8 @@ def _by(what: str) -> "Callable[[Data, AttemptView | None], str]":
 
 def _amended(data: Data, _: AttemptView | None) -> str:
     said = [f"priority {' → '.join(map(str, data['priority']))}"] if data.get("priority") else []
+    if data.get("queue"):
+        said.append(f"queue {' → '.join(data['queue'])}")
     if data.get("run_at"):
         said.append(f"to begin {data['run_at'][1] or 'as soon as possible'}")
     for key, text in (data.get("labels") or {}).items():

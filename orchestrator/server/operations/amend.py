@@ -1,4 +1,4 @@
-"""Let a job that has not begun be more or less urgent, begin at another moment, be labelled anew.
+"""Let a job that has not begun be more or less urgent, wait elsewhere or longer, be labelled anew.
 
 What was asked for stays as it is, in the spec; what counts is in the job's row. Who repeats the job
 repeats what was asked for.
@@ -20,10 +20,12 @@ from orchestrator.protocol.jobs import AmendRequest
 from orchestrator.protocol.views import JobDetail
 from orchestrator.protocol.words import JobEventType, JobState
 from orchestrator.server.edge.refusals import Declined
-from orchestrator.server.facts import Scheduled
+from orchestrator.server.facts import Claimable, Scheduled
 from orchestrator.server.operations.cancel import not_found
 from orchestrator.server.operations.changes import Changes, encoded
 from orchestrator.server.operations.jobs import get_job
+from orchestrator.server.operations.lines import enter_queue
+from orchestrator.server.operations.queues import require_queue
 from orchestrator.server.operations.records import JOB_COLUMNS, JOB_WIDTH, JobRecord
 from orchestrator.server.store.interface import Transaction
 
@@ -32,7 +34,7 @@ _SELECT: Final = f"""
 """
 _AMEND: Final = """
     UPDATE job SET priority = :priority, rank = :rank, labels = :labels, run_at_us = :run_at_us,
-        held_due_us = :held_due_us
+        held_due_us = :held_due_us, queue = :queue, line_id = :line_id
     WHERE id = :id AND event_seq = :event_seq
 """
 
@@ -40,7 +42,10 @@ _AMEND: Final = """
 def amend(
     tx: Transaction, job_id: str, asked: AmendRequest, *, by: str, version: int | None = None
 ) -> JobDetail:
-    """Change a job that has not begun, and return it; with `version`, only if it is that one."""
+    """Change a job that has not begun, and return it; with `version`, only if it is that one.
+
+    Into a queue in which it is already it is not moved again: nothing happens, and nothing is told.
+    """
     found = tx.tuples(_SELECT, job_id=job_id)
     if not found:
         raise not_found(job_id)
@@ -56,25 +61,33 @@ def amend(
     if asked.labels:
         told["labels"] = asked.labels
         labels = _labelled(from_json(labels), asked.labels)
+    if asked.queue is not None:
+        require_queue(tx, asked.queue)
+        if asked.queue != job.queue:
+            told["queue"] = [job.queue, asked.queue]
+            _enter(tx, changes, job, asked.queue)
     moves = "run_at" in asked.model_fields_set
     if moves:
         told["run_at"] = [moment_or_none(run_at_us), asked.run_at]
         run_at_us = None if asked.run_at is None else microseconds(asked.run_at)
         held_due_us = run_at_us if job.state is JobState.HELD else None
-    changes.tell(job, JobEventType.AMENDED, data=encoded(told))
-    if moves:
-        _move(tx, changes, job, asked.run_at)
-    changes.save()
-    tx.execute(
-        _AMEND,
-        id=job_id,
-        event_seq=job.event_seq,
-        priority=job.priority,
-        rank=job.rank,
-        labels=labels,
-        run_at_us=run_at_us,
-        held_due_us=held_due_us,
-    )
+    if told.keys() - {"by", "comment"}:
+        changes.tell(job, JobEventType.AMENDED, data=encoded(told))
+        if moves:
+            _move(tx, changes, job, asked.run_at)
+        changes.save()
+        tx.execute(
+            _AMEND,
+            id=job_id,
+            event_seq=job.event_seq,
+            priority=job.priority,
+            rank=job.rank,
+            labels=labels,
+            run_at_us=run_at_us,
+            held_due_us=held_due_us,
+            queue=job.queue,
+            line_id=job.line_id,
+        )
     view = get_job(tx, job_id)
     if view is None:
         raise not_found(job_id)
@@ -94,6 +107,16 @@ def _check(job: JobRecord, version: int | None) -> None:
             f"{job.id} is {job.state}; only a job that has not begun can be changed",
             hint="`orchestrator jobs retry --set` submits a changed one once it is over",
         )
+
+
+def _enter(tx: Transaction, changes: Changes, job: JobRecord, queue: str) -> None:
+    """Let the job wait in another queue, in the place that its waiting has earned it.
+
+    What it asks for stays: the defaults of the queue are for those that are submitted to it.
+    """
+    job.line_id, job.queue = enter_queue(tx, job.line_id, queue), queue
+    if job.state is JobState.QUEUED:
+        changes.announce(Claimable(job.requirement_id, 1))
 
 
 def _move(tx: Transaction, changes: Changes, job: JobRecord, run_at: datetime | None) -> None:

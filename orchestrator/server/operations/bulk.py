@@ -21,6 +21,7 @@ from orchestrator.server.operations.cancel import cancel
 from orchestrator.server.operations.delete import delete
 from orchestrator.server.operations.hold import hold, release
 from orchestrator.server.operations.job_lists import Cursor, Found, find_jobs
+from orchestrator.server.operations.queues import require_queue
 from orchestrator.server.operations.repeat import repeat
 from orchestrator.server.store.interface import Reader, Row, Transaction
 from orchestrator.server.store.savepoint import savepoint
@@ -68,14 +69,21 @@ def meant(
     )
 
 
+def require_understood(reader: Reader, order: BulkOrder, *, now_us: int) -> None:
+    """Refuse an order that nobody could do: for a filter without meaning, or into no queue."""
+    parse(order.q, now_us=now_us)
+    if order.queue is not None:
+        require_queue(reader, order.queue)
+
+
 def begin_bulk(
     tx: Transaction, order: BulkOrder, preview: Preview, *, new_id: str, owner: str
 ) -> BulkView:
     """Write an order down, and return it; the same preview gives the same order again.
 
-    A filter that nobody understands is refused, whoever has made the preview: nobody could do it.
+    What nobody could do is refused, whoever has made the preview.
     """
-    parse(order.q, now_us=preview.at_us)
+    require_understood(tx, order, now_us=preview.at_us)
     token = preview.token(order.canonical())
     tx.execute(
         _INSERT,
@@ -167,6 +175,9 @@ def _deed(
             return lambda job_id: repeat(tx, job_id, new_id=next(new_ids), owner=owner, spec=None)
         case BulkAction.PRIORITY:
             asked = AmendRequest(priority=order.priority, comment=order.comment)
+            return lambda job_id: amend(tx, job_id, asked, by=owner)
+        case BulkAction.QUEUE:
+            asked = AmendRequest(queue=order.queue, comment=order.comment)
             return lambda job_id: amend(tx, job_id, asked, by=owner)
         case BulkAction.DELETE:
             return lambda job_id: delete(tx, job_id)

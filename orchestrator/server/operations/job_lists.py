@@ -202,6 +202,7 @@ def _demand(asked: _Conditions, wanted: JobFilter) -> None:
     asked.one_of("job.name", wanted.names, indexed=True)
     asked.one_of("job.state", frozenset(state.value for state in wanted.states), indexed=True)
     asked.one_of("job.kind", wanted.kinds)
+    asked.one_of("job.queue", wanted.queues)
     asked.one_of("job.owner", wanted.owners)
     asked.one_of("job.reason", frozenset(reason.value for reason in wanted.reasons))
     if wanted.workers:

@@ -8,6 +8,7 @@ away only where a claim found nothing in the line.
 
 import hashlib
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -15,6 +16,7 @@ from pydantic_core import from_json, to_json
 
 from orchestrator.core.line import Limit, Line, Rate
 from orchestrator.core.matching import Requirement
+from orchestrator.kernel.errors import InvariantViolated
 from orchestrator.protocol.jobs import JobSpec
 from orchestrator.server.facts import Claimable
 from orchestrator.server.operations.requirements import (
@@ -22,9 +24,15 @@ from orchestrator.server.operations.requirements import (
     intern,
     requirement_id,
     requirement_of,
+    requirement_of_row,
 )
 from orchestrator.server.store.interface import Reader, Transaction
 
+_SELECT: Final = """
+    SELECT line.queue, line.fairness_key, line.limits, requirement.kind, requirement.tags,
+        requirement.platform, requirement.worker
+    FROM line JOIN requirement ON requirement.id = line.requirement_id WHERE line.id = :id
+"""
 _KNOWN: Final = "SELECT used_us, waiting FROM line WHERE id = :id"
 _NOTE_USE: Final = "UPDATE line SET used_us = :now WHERE id = :id"
 _INSERT: Final = """
@@ -108,6 +116,20 @@ def enter_line(tx: Transaction, spec: JobSpec, *, owner: str, kept: set[int]) ->
         intern_line(tx, line, requirement)
         kept.add(line.id)
     return line, requirement_id(requirement)
+
+
+def enter_queue(tx: Transaction, number: int, queue: str) -> int:
+    """Return the line of another queue in which all else is as in this one; keep it.
+
+    Whoever waits in it waits for the same workers, shares with the same jobs, has the same limits.
+    """
+    row = tx.row(_SELECT, id=number)
+    if row is None:
+        raise InvariantViolated("a line is kept while jobs that are not over are of it")
+    here = line_of_row(number, row["queue"], row["fairness_key"], row["limits"])
+    requirement = requirement_of_row(row)
+    there = line_number(requirement, queue, here.fairness_key, here.limits, here.rates)
+    return intern_line(tx, replace(here, id=there, queue=queue), requirement)
 
 
 def intern_line(tx: Transaction, line: Line, requirement: Requirement) -> int:

@@ -88,6 +88,12 @@ class Defaults:
         return None if stored == "{}" else QueueDefaults.model_validate_json(stored)
 
 
+def require_queue(reader: Reader, name: str) -> None:
+    """Refuse the name of a queue that nobody has made."""
+    if not reader.tuples(_DEFAULTS, name=name):
+        raise _unknown(reader, name)
+
+
 def _unknown(reader: Reader, name: str) -> RequestInvalid:
     known = [one for (one,) in reader.tuples(_NAMES)]
     shown = ", ".join(known[:20]) + (" …" if len(known) > 20 else "")

@@ -9,7 +9,6 @@ import anyio
 from anyio import to_thread
 
 from orchestrator.core.bulk import Preview
-from orchestrator.core.job_filter import parse
 from orchestrator.kernel import logs
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.errors import AlreadyRunning, Unavailable
@@ -23,6 +22,7 @@ from orchestrator.server.operations.bulk import (
     newest_job,
     next_of,
     open_bulk,
+    require_understood,
 )
 from orchestrator.server.operations.delete import deletable
 from orchestrator.server.services import Services
@@ -38,7 +38,7 @@ async def count_meant(services: Services, order: BulkOrder) -> Preview:
     """Count the jobs that an order is for now, in stretches that hold nobody up."""
     store = services.store
     at_us = round(services.clock.now() * 1_000_000)
-    parse(order.q, now_us=at_us)
+    await store.read(partial(require_understood, order=order, now_us=at_us))
     upto = await store.read(newest_job)
     preview = Preview(upto or f"job_{'0' * 26}", at_us, 0)
     count, position = 0, ""

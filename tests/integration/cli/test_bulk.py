@@ -36,6 +36,7 @@ def _bulk(fake: FakeApi, count: int = 3, **fields: Any) -> None:
         ("retry", [], {"action": "retry"}),
         ("delete", [], {"action": "delete"}),
         ("set", ["--priority", "5"], {"action": "priority", "priority": 5}),
+        ("set", ["--queue", "night"], {"action": "queue", "queue": "night"}),
     ],
 )
 def test_an_order_for_many_is_counted_and_then_given(

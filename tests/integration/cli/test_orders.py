@@ -90,7 +90,7 @@ def test_jobs_are_changed_one_by_one(cli: CommandLine, fake: FakeApi) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "say what is to be different: --priority, --run-at or --label"),
+        ([], "say what is to be different: --priority, --queue, --run-at or --label"),
         (["--run-at", "tomorrow"], "'tomorrow' is no moment; write now, a time from now"),
         (["--run-at", "2026-01-31T09:00:00"], "with its time zone"),
         (["--priority", "101"], "-100<=x<=100"),

@@ -45,6 +45,10 @@ async def test_an_order_for_many_is_counted_then_given(site: Site) -> None:
         422,
         "filter_invalid",
     )
+    nowhere = {"q": "label:n=1", "action": "queue", "queue": "nihgt", "dry_run": True}
+    problem(await site.post("/api/v1/bulk", nowhere), 422, "queue_unknown")
+    unsaid = {"q": "label:n=1", "action": "queue", "dry_run": True}
+    problem(await site.post("/api/v1/bulk", unsaid), 422, "request_invalid")
     problem(await site.get("/api/v1/bulk/bulk_nothing"), 404, "not_found")
     key = await site.new_key(Scope.JOBS_WRITE, Scope.JOBS_READ)
     mine = {"Authorization": f"Bearer {key}"}

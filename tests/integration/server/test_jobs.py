@@ -275,6 +275,8 @@ async def test_a_job_is_changed_by_whoever_has_seen_it_last(site: Site) -> None:
     strange = await site.call("PATCH", path, {"priority": 1}, **{"If-Match": '"x"'})
     nothing = await site.call("PATCH", path, {})
     naive = await site.call("PATCH", path, {"run_at": "2026-01-31T09:00:00"})
+    nowhere = await site.call("PATCH", path, {"queue": "nihgt"})
+    unsaid = await site.call("PATCH", path, {"queue": None})
     anyway = await site.call("PATCH", path, {"labels": {"a": "b"}}, **{"If-Match": "*"})
 
     assert (changed.status_code, changed.json()["priority"]) == (200, 9)
@@ -282,8 +284,10 @@ async def test_a_job_is_changed_by_whoever_has_seen_it_last(site: Site) -> None:
     problem(stale, 412, "version_changed")
     problem(strange, 412, "version_changed")
     told = problem(nothing, 422, "request_invalid")
-    assert "priority, run_at or labels" in told["fields"][0]["fault"]
+    assert "priority, queue, run_at or labels" in told["fields"][0]["fault"]
     problem(naive, 422, "request_invalid")
+    problem(nowhere, 422, "queue_unknown")
+    problem(unsaid, 422, "request_invalid")
     assert anyway.json()["labels"] == {"a": "b"}
     await site.post(f"{path}/cancel", {})
     told = problem(await site.call("PATCH", path, {"priority": 1}), 409, "illegal_transition")

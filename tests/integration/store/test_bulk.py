@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.bulk import Preview
+from orchestrator.kernel.errors import RequestInvalid
 from orchestrator.protocol.bulk import BulkOrder, BulkView
 from orchestrator.protocol.words import JobState
 from orchestrator.server.operations import bulk
@@ -20,6 +21,7 @@ from orchestrator.server.operations.bulk import (
 )
 from orchestrator.server.operations.files import record_file
 from orchestrator.server.operations.job_lists import list_jobs
+from tests.integration.store.test_lines import make
 from tests.integration.store.world import World, ended, failed
 
 
@@ -155,12 +157,13 @@ async def test_an_order_goes_on_behind_the_last_job_after_a_crash(
 
 
 async def test_each_order_does_what_its_word_says(world: World) -> None:
-    """Release, priority, delete and a forced cancel reach exactly the jobs that can have them."""
+    """Each of them, a forced cancel too, reaches exactly the jobs that can have it."""
     worker = await world.worker()
     good, bad = await worker.running(), await worker.running()
     await worker.report(ended(good), failed(bad))
     live = await worker.running()
     waits = await world.submit()
+    await make(world, "night")
 
     async def ordered(**fields: Any) -> tuple[int, int]:
         done = await _done(world, await _begun(world, **fields))
@@ -168,6 +171,11 @@ async def test_each_order_does_what_its_word_says(world: World) -> None:
 
     assert await ordered(q="kind:command", action="priority", priority=7) == (1, 1)
     assert (await world.job(waits.id)).priority == 7
+    assert await ordered(q="queue:default", action="queue", queue="night") == (1, 1)
+    assert await ordered(q="queue:default state:queued", action="hold") == (0, 0)
+    assert (await world.job(waits.id)).queue == "night"
+    with pytest.raises(RequestInvalid, match="there is no queue nihgt"):
+        await _begun(world, q="kind:command", action="queue", queue="nihgt")
     assert await ordered(q="kind:command", action="hold") == (1, 1)
     assert await ordered(q="kind:command", action="release") == (1, 1)
     assert await ordered(q="state:failed", action="delete") == (1, 1)

@@ -14,7 +14,7 @@ def test_every_order_is_for_jobs_that_can_be_given_it() -> None:
     assert set(APPLICABLE) == set(BulkAction)
     assert APPLICABLE[BulkAction.RETRY] == APPLICABLE[BulkAction.DELETE] == TERMINAL
     assert not APPLICABLE[BulkAction.CANCEL] & TERMINAL
-    assert APPLICABLE[BulkAction.PRIORITY] == PENDING
+    assert APPLICABLE[BulkAction.PRIORITY] == APPLICABLE[BulkAction.QUEUE] == PENDING
     assert APPLICABLE[BulkAction.HOLD] | {JobState.HELD} == PENDING
 
 

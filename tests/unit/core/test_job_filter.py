@@ -25,6 +25,7 @@ def _of(*values: Any) -> frozenset[Any]:
         ("state:failed,held", JobFilter(states=_of(JobState.FAILED, JobState.HELD))),
         ("state:failed state:held", JobFilter(states=_of(JobState.FAILED, JobState.HELD))),
         ("kind:command worker:atlas", JobFilter(kinds=_of("command"), workers=_of("atlas"))),
+        ("queue:night,day", JobFilter(queues=_of("night", "day"))),
         ("name:build,test", JobFilter(names=_of("build,test"))),
         ('name:"the build"', JobFilter(names=_of("the build"))),
         ("owner:ada reason:oom", JobFilter(owners=_of("ada"), reasons=_of(Reason.OOM))),
