@@ -13,6 +13,7 @@ import math
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 import anyio
@@ -87,6 +88,8 @@ class Embedded:
         self._log = LogWanted()
         self._url: str | None = None
         """Where clients were sent the last time."""
+        self._was_announced = False
+        """Whether the command line has ever been told of one."""
         self._closing = False
 
     def start(self, group: TaskGroup, first: Place | None) -> None:
@@ -150,8 +153,28 @@ class Embedded:
         await self._changed.until(lambda: service.is_ready or self.service is not service)
         if service.is_ready:
             url = str(service.news["url"])
-            connect(wanted.data_dir.parent, url=url, server_dir=wanted.data_dir)
             self._launches.server_is_at(url)
+            await self._connect(service, url, wanted.data_dir)
+
+    async def _connect(self, service: ChildService, url: str, data_dir: Path) -> None:
+        """Tell the command line of the server, as soon as there is room for that.
+
+        A start that cannot do it ends. Later it is no reason to end what works.
+        """
+        failures = 0
+        while self.service is service and not self._closing:
+            try:
+                connect(data_dir.parent, url=url, server_dir=data_dir)
+            except StateUnavailable as error:
+                if not self._was_announced:
+                    raise
+                failures += 1
+                if failures == 1:
+                    _warn_unannounced(error)
+            else:
+                self._was_announced = True
+                return
+            await anyio.sleep(AGAIN.ceiling(failures))
 
     async def _follow(self, group: TaskGroup) -> None:
         while True:
@@ -261,6 +284,17 @@ class Embedded:
         await self._changed.until(
             lambda: self._closing or not any(client.lives for client in self._clients())
         )
+
+
+def _warn_unannounced(error: OrchestratorError) -> None:
+    logs.event(
+        LOGGER,
+        logging.WARNING,
+        "server.not_announced",
+        why=error.message,
+        hint=error.hint,
+        next="tried again; until then a command line has to be told where it is",
+    )
 
 
 async def _listen(wanted: ServerWanted) -> socket.socket:

@@ -18,7 +18,7 @@ from anyio import to_thread
 from orchestrator.kernel import logs
 from orchestrator.kernel.bell import Bell
 from orchestrator.kernel.clock import Clock
-from orchestrator.kernel.errors import ConfigInvalid
+from orchestrator.kernel.errors import ConfigInvalid, StateUnavailable
 from orchestrator.kernel.notify import Notifier
 from orchestrator.supervisor import marks
 from orchestrator.supervisor.config.loader import Loaded, load
@@ -80,6 +80,8 @@ class Watcher:
         self._marks: marks.Marks = {}
         self._contents: marks.Contents = {}
         self._applied: LastGood | None = LastGood.find(settings.state_dir)
+        self._is_kept = True
+        """Whether what was applied last is written down."""
         self._loaded: Loaded | None = None
         self.banner: Banner | None = None
         self._looks = 0
@@ -163,6 +165,8 @@ class Watcher:
                 self._is_asked, self._begun = False, self._wanted
                 await marks.settled(self._files)
                 return
+            if not self._is_kept:
+                self._keep()
             if not watch:
                 continue
             seen = marks.marks(self._files)
@@ -218,11 +222,31 @@ class Watcher:
             generation=generation,
             applied_at=self._clock.now(),
         )
-        self._applied.keep(self._settings.state_dir)
+        self._keep()
         self._loaded, self.banner = loaded, None
         self._results["partly_applied" if errors(loaded.problems) else "applied"] += 1
         if wrong := errors(loaded.problems):
             self._complain(loaded, f"{_counted(wrong)} in {loaded.path}; first: {wrong[0]}")
+
+    def _keep(self) -> None:
+        """Write down what was applied; where there is no room, it runs all the same."""
+        if self._applied is None:
+            return
+        was_kept = self._is_kept
+        try:
+            self._applied.keep(self._settings.state_dir)
+            self._is_kept = True
+        except StateUnavailable as error:
+            self._is_kept = False
+            if was_kept:
+                logs.event(
+                    LOGGER,
+                    logging.WARNING,
+                    "config.not_kept",
+                    why=error.message,
+                    hint=error.hint,
+                    next="tried again; a start with a broken file goes by what was kept before",
+                )
 
     def _reject(self, loaded: Loaded, what: str) -> None:
         self._results["rejected"] += 1

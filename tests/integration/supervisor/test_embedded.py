@@ -148,6 +148,26 @@ def test_what_is_wanted_meanwhile_is_tried_as_well(tmp_path: Path) -> None:
             assert machine.events("server.not_changed") == []
 
 
+def test_a_server_that_cannot_be_announced_runs(tmp_path: Path) -> None:
+    """There is no room to tell the command line where it is: that comes when there is."""
+    machine, port, other = Machine(tmp_path), free_port(), free_port()
+    machine.save(WEB, **_server(machine, port))
+    with machine.run() as daemon:
+        machine.wait_for("web ready")
+        told = machine.state / "connection.json"
+        (kept,) = [told] if told.exists() else (machine.state / "connections").glob("*.json")
+        in_the_way = kept.with_name(f".new-{kept.name}.{daemon.pid}")
+        in_the_way.mkdir()
+
+        machine.save(WEB, **_server(machine, other))
+        machine.wait_for_event("server.not_announced")
+        machine.wait_for("web ready", count=2)
+        in_the_way.rmdir()
+
+        wait_until(lambda: f":{other}" in kept.read_text(), what="it is announced")
+        assert len(machine.events("server.not_announced")) == 1
+
+
 def test_a_server_writes_its_log_as_the_file_says(tmp_path: Path) -> None:
     """From its start on, and when the file changes."""
     machine, port = Machine(tmp_path), free_port()

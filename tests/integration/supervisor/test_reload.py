@@ -373,3 +373,24 @@ def test_a_killed_daemon_leaves_nothing_and_the_next_one_goes_on(tmp_path: Path)
     with machine.run() as daemon:
         daemon.wait_for("Running 3 workers")
         assert [len(each) for each in machine.pids().values()] == [2, 2, 2]
+
+
+def test_a_file_that_cannot_be_kept_is_applied(tmp_path: Path) -> None:
+    """On a full disk the machine works on, by the new file; it is kept as soon as there is room."""
+    machine = Machine(tmp_path)
+    machine.save(worker("a", 0))
+    with machine.run() as daemon:
+        daemon.wait_for("Running 1 worker ")
+        kept = machine.state / "last-good.json"
+        before = kept.read_text()
+        in_the_way = machine.state / f".new-last-good.json.{daemon.pid}"
+        in_the_way.mkdir()
+
+        machine.save(worker("a", 0), worker("b", 1))
+        machine.wait_for("b ready")
+        machine.wait_for_event("config.not_kept")
+        assert kept.read_text() == before
+        in_the_way.rmdir()
+
+        wait_until(lambda: json.loads(kept.read_text())["generation"] == 2, what="it is kept")
+        assert len(machine.events("config.not_kept")) == 1
