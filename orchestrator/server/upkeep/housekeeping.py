@@ -30,6 +30,7 @@ from orchestrator.server.operations.retention import (
 from orchestrator.server.operations.schedules import forget_fires
 from orchestrator.server.output_log import OutputFiles
 from orchestrator.server.store.interface import Reader, Store
+from orchestrator.server.upkeep.turn import patience, turn_at
 
 PERIOD_S: Final = 3600.0
 _LOGGER: Final = logging.getLogger(__name__)
@@ -68,7 +69,8 @@ class Housekeeping:
 
     async def prune(self) -> int:
         """Forget jobs that are old enough, now and not within the hour; return how many."""
-        with Lock(self._lock).take("a backup, or housekeeping,") if self._lock else nullcontext():
+        lock = await turn_at(Lock(self._lock), until=patience()) if self._lock else nullcontext()
+        with lock:
             return await self._jobs()
 
     async def clean(self) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.kernel.files import Lock
 from orchestrator.protocol.words import Scope
-from orchestrator.server.api.routes import amendments
 from orchestrator.server.backup.making import LOCK
+from orchestrator.server.upkeep import turn
 from tests.integration.server.site import Site, problem, running
 from tests.integration.server.worker import at_work
 from tests.support.builders import command, delay
@@ -294,7 +294,12 @@ async def test_a_job_is_changed_by_whoever_has_seen_it_last(site: Site) -> None:
     assert "is cancelled" in told["detail"]
 
 
-async def test_who_deletes_waits_for_housekeeping(site: Site) -> None:
+@pytest.mark.parametrize(
+    ("method", "prunes", "status"), [("DELETE", False, 204), ("POST", True, 200)]
+)
+async def test_who_deletes_waits_for_housekeeping(
+    site: Site, method: str, *, prunes: bool, status: int
+) -> None:
     """What somebody else has in hand for a moment is deleted a moment later, not refused."""
     job_id = await site.submit(delay())
     path = f"/api/v1/jobs/{job_id}"
@@ -302,7 +307,8 @@ async def test_who_deletes_waits_for_housekeeping(site: Site) -> None:
     answers = []
 
     async def ask() -> None:
-        answers.append(await site.call("DELETE", path))
+        order = "/api/v1/retention/prune" if prunes else path
+        answers.append(await site.call(method, order))
 
     lock = Lock(site.services.settings.data_dir / LOCK)
     with anyio.fail_after(10):
@@ -313,14 +319,14 @@ async def test_who_deletes_waits_for_housekeeping(site: Site) -> None:
                     assert (await site.get(path)).status_code == 200
                 assert answers == []
 
-    assert answers[0].status_code == 204
+    assert answers[0].status_code == status, answers[0].text
 
 
 async def test_who_deletes_waits_no_longer_behind_others_who_wait(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each is told after its own patience that a backup is under way, however many there are."""
-    monkeypatch.setattr(amendments, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(turn, "PATIENCE_S", 1.0)
     job_id = await site.submit(delay())
     path = f"/api/v1/jobs/{job_id}"
     await site.post(f"{path}/cancel", {})

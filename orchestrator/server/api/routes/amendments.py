@@ -1,7 +1,7 @@
 """Jobs that somebody changes before they begin, or deletes after their end."""
 
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated
 
 import anyio
 from anyio import to_thread
@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends
 from fastapi import Request as HttpRequest
 from starlette.responses import Response
 
-from orchestrator.kernel.errors import AlreadyRunning
 from orchestrator.kernel.files import Lock
 from orchestrator.protocol.jobs import AmendRequest
 from orchestrator.protocol.views import JobDetail
@@ -23,10 +22,8 @@ from orchestrator.server.backup.making import LOCK
 from orchestrator.server.operations.amend import amend
 from orchestrator.server.operations.delete import delete, require_over
 from orchestrator.server.services import Services
+from orchestrator.server.upkeep.turn import patience, turn_at
 
-PATIENCE_S: Final = 5.0
-"""Housekeeping seldom takes longer; a backup may, and then whoever deletes is told of it."""
-_LOOK_S: Final = 0.05
 Given = Annotated[tuple[AmendRequest, bytes], Depends(json_body(AmendRequest))]
 
 
@@ -58,22 +55,11 @@ def routes(services: Services) -> APIRouter:
     async def delete_job(job_id: JobId) -> Response:
         """Delete a finished job with everything of its."""
         await store.read(partial(require_over, job_id=job_id))
-        until = anyio.current_time() + PATIENCE_S
+        until = patience()
         async with turn:
-            with await _taken(Lock(services.settings.data_dir / LOCK), until=until):
+            with await turn_at(Lock(services.settings.data_dir / LOCK), until=until):
                 await to_thread.run_sync(services.outputs.remove, job_id)
                 await store.write(partial(delete, job_id=job_id))
         return Response(None, 204)
 
     return router
-
-
-async def _taken(lock: Lock, *, until: float) -> Lock:
-    """Take the lock of the data, a little later if somebody has it now."""
-    while True:
-        try:
-            return lock.take("a backup, or housekeeping,")
-        except AlreadyRunning:
-            if anyio.current_time() >= until:
-                raise
-            await anyio.sleep(_LOOK_S)
