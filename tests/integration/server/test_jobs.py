@@ -260,8 +260,8 @@ async def test_what_somebody_has_is_not_sent_again(site: Site) -> None:
     assert first.headers["cache-control"] == "private, no-cache"
     assert (other.status_code, other.json()["state"]) == (200, "cancelled")
     assert other.headers["cache-control"] == "private, max-age=3600"
-    again = await site.get(path, **{"If-None-Match": other.headers["etag"]})
-    assert again.status_code == 304
+    for known in (other.headers["etag"], f"W/{other.headers['etag']}"):
+        assert (await site.get(path, **{"If-None-Match": known})).status_code == 304
 
 
 async def test_a_job_is_changed_by_whoever_has_seen_it_last(site: Site) -> None:
