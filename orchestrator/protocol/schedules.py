@@ -87,6 +87,9 @@ class ScheduleSpec(Request):
         if self.job.run_at is not None:
             msg = "job.run_at: the schedule says when, so leave it out"
             raise ValueError(msg)
+        if self.job.expires_at is not None:
+            msg = "job.expires_at: it would refuse every job behind that moment; say queue_ttl_s"
+            raise ValueError(msg)
         return self
 
 
