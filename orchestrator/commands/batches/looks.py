@@ -8,12 +8,13 @@ import click
 
 from orchestrator.commands import output
 from orchestrator.commands.batches.pieces import BATCHES, batch_argument, counted, short
-from orchestrator.commands.options import Duration, json_option
+from orchestrator.commands.options import Duration, json_option, patience_option
 from orchestrator.commands.surroundings import Surroundings
 from orchestrator.protocol import limits
 
 if TYPE_CHECKING:
     from orchestrator.client.answers import Answer
+    from orchestrator.commands.jobs.patience import Patience
     from orchestrator.commands.remote import Remote
 
 HEADERS: Final = ("ID", "STATE", "AGE", "JOBS", "FAILED", "NAME", "COUNTS")
@@ -121,14 +122,22 @@ def show(surroundings: Surroundings, batch_id: str, *, as_json: bool) -> int:
     metavar="DURATION",
     help="Wait so long at most; the jobs go on, and the exit code is 124.",
 )
+@patience_option
 @click.pass_obj
 def wait(
-    surroundings: Surroundings, batch_id: str, *, as_json: bool, timeout_s: float | None
+    surroundings: Surroundings,
+    batch_id: str,
+    *,
+    as_json: bool,
+    timeout_s: float | None,
+    patience_s: float,
 ) -> int:
     """Wait until a batch is done: 0 if every job of it succeeded, in the end; 1 if not."""
     from orchestrator.commands.jobs import ending
+    from orchestrator.commands.jobs.patience import Patience
     from orchestrator.protocol.batches import BatchView
 
+    patience = Patience(batch_id, patience_s, verb="batches wait", thing="batch")
     until = math.inf if timeout_s is None else time.monotonic() + timeout_s
     pause_s, longest_s = LOOK_S
     with surroundings.connect() as remote:
@@ -136,7 +145,7 @@ def wait(
         while not answer.read(BatchView).done and time.monotonic() < until:
             time.sleep(min(pause_s, max(0.0, until - time.monotonic())))
             pause_s = min(2 * pause_s, longest_s)
-            answer = _batch(remote, batch_id)
+            answer = _next_look(remote, batch_id, patience)
     batch = answer.read(BatchView)
     if as_json:
         output.document(answer.body)
@@ -151,3 +160,17 @@ def _batch(remote: "Remote", batch_id: str) -> "Answer":
     from orchestrator.commands.remote import again
 
     return again(lambda: remote.api.get(f"{BATCHES}/{batch_id}"))
+
+
+def _next_look(remote: "Remote", batch_id: str, patience: "Patience") -> "Answer":
+    """Look again, over a restart of the server if need be."""
+    from orchestrator.kernel.errors import Unavailable
+
+    while True:
+        try:
+            answer = remote.api.get(f"{BATCHES}/{batch_id}")
+        except Unavailable as error:
+            patience.lost(error)
+        else:
+            patience.answered()
+            return answer

@@ -84,7 +84,7 @@ def _ordered(remote: "Remote", job_id: str, options: Options) -> "Answer":
     from orchestrator.commands.jobs.patience import Patience
     from orchestrator.kernel.errors import Unavailable
 
-    patience = Patience(job_id, options["patience_s"], verb="cancel", unsaid=True)
+    patience = Patience(job_id, options["patience_s"], verb="jobs cancel", unsaid=True)
     while True:
         try:
             return remote.cancel(job_id, options["comment"], force=options["force"])

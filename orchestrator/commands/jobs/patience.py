@@ -1,7 +1,7 @@
 """Staying with a job although the server may come and go, and leaving without harm.
 
-It knows no stream and no page. A job never depends on who watches it, so everything said here ends
-with the same two facts: the job goes on, and this is how to come back to it.
+It knows no stream and no page. A job, or a batch, never depends on who watches it, so everything
+said here ends with the same two facts: it goes on, and this is how to come back to it.
 """
 
 import time
@@ -68,9 +68,16 @@ class Patience:
     """How long a server that is gone is looked for, and what is said when it stays away."""
 
     def __init__(
-        self, job_id: str, total_s: float, *, verb: str = "logs -f", unsaid: bool = False
+        self,
+        named: str,
+        total_s: float,
+        *,
+        verb: str = "jobs logs -f",
+        thing: str = "job",
+        unsaid: bool = False,
     ) -> None:
-        self._job_id = job_id
+        self._named = named
+        self._thing = thing
         self._total_s = total_s
         self._verb = verb
         self._unsaid = unsaid
@@ -90,9 +97,11 @@ class Patience:
         left_s = self._since + self._total_s - now
         self._failures += 1
         if left_s <= 0:
-            what = "say it again" if self._unsaid else "the job goes on without us; resume"
+            way = (
+                "say it again" if self._unsaid else f"the {self._thing} goes on without us; resume"
+            )
             raise ServerUnreachable(
-                f"connection lost; {what} with: orchestrator jobs {self._verb} {self._job_id}",
+                f"connection lost; {way} with: orchestrator {self._verb} {self._named}",
                 hint=error.message,
             ) from error
         if self._failures == 2:  # the first try succeeds when the server was only restarted

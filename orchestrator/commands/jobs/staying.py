@@ -85,7 +85,7 @@ def ended(remote: Remote, job_id: str, manner: Manner, *, known: bool) -> Answer
 
 
 def _end_of(remote: Remote, job_id: str, manner: Manner, *, known: bool) -> Answer:
-    patience = Patience(job_id, manner.patience_s, verb="wait")
+    patience = Patience(job_id, manner.patience_s, verb="jobs wait")
     until = math.inf if manner.timeout_s is None else time.monotonic() + manner.timeout_s
     while True:
         asked_at = time.monotonic()

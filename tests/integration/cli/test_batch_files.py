@@ -1,4 +1,4 @@
-"""A file of jobs on its way to a server that refuses some of it, or goes away in between."""
+"""Batches, and a server that refuses some of a file, or goes away in between."""
 
 import json
 from typing import Any
@@ -41,6 +41,27 @@ def test_whoever_mends_a_line_goes_on_where_the_file_was_refused(
     assert f"line {limits.BATCH_ITEMS + 1}: kind" in told
     assert f"1000 jobs were accepted into {BATCH}, which is open" in told
     assert "mend these lines, then run the same again with --idempotency-key mine" in told
+
+
+def test_who_waits_for_a_batch_looks_for_a_server_that_is_gone(
+    cli: CommandLine, fake: FakeApi
+) -> None:
+    """As for a job: the batch goes on, and so does the waiting, for as long as somebody said."""
+    batch = {"id": BATCH, "state": "closed", "created_at": CREATED}
+    gone = Reply(silent=True)
+    path = f"{BATCHES}/{BATCH}"
+    fake.on("GET", path, answer(batch), *[gone] * 6, answer({**batch, "done": True}))
+
+    waited = cli("batches", "wait", BATCH)
+    fake.on("GET", path, answer(batch), gone)
+    left = cli("batches", "wait", BATCH, "--reconnect-for", "300ms")
+
+    assert waited.returncode == 1, waited.stderr
+    assert b"connected again" in waited.stderr
+    assert left.returncode == 69
+    assert f"the batch goes on without us; resume with: orchestrator batches wait {BATCH}" in (
+        left.stderr.decode()
+    )
 
 
 def test_a_refused_file_of_which_nothing_arrived_is_just_refused(
