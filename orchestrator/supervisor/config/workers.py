@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from orchestrator.client.endpoint import Endpoint
+from orchestrator.core.tags import believed
 from orchestrator.kernel.errors import ConfigInvalid
 from orchestrator.protocol.jobs import PARAMS as KINDS
 from orchestrator.protocol.limits import TAGS
@@ -274,7 +275,22 @@ class _Entry:
         if len(tags) > TAGS:
             what = f"with the machine's these are {len(tags)} tags; {TAGS} are allowed"
             self._note(self._where("tags"), "tags", what)
+        self._check_tags(("machine", "tags"), self._file.machine.tags)
+        self._check_tags(self._where("tags"), self._said.tags)
         return tags
+
+    def _check_tags(self, steps: Steps, said: tuple[str, ...]) -> None:
+        """Warn of tags that every worker has by what it is, whatever a file says."""
+        for index, tag in enumerate(said):
+            if not believed([tag]):
+                name = tag.partition("=")[0]
+                self._note(
+                    (*steps, index),
+                    "built-in-tag",
+                    f"the tag {tag!r} is not believed: what a worker has of {name} is built in",
+                    "remove it; jobs that require such a tag go by the machine itself",
+                    Level.WARNING,
+                )
 
     def _check_kinds(self) -> None:
         """Warn of kinds that no worker of this version has."""

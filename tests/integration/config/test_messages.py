@@ -277,6 +277,19 @@ def test_a_kind_that_no_worker_has_is_warned_of(config: ConfigFolder) -> None:
     assert "there are: command, delay" in words(loaded)
 
 
+def test_a_tag_that_is_built_in_is_warned_of(config: ConfigFolder) -> None:
+    """What a worker has by what it is, no file gives it; the worker runs with the others."""
+    worker = config.worker(1, tags="[windows, build]")
+    loaded = config.load(f"version: 1\nmachine: {{tags: [cuda=12, arch=z80]}}\nworkers:\n{worker}")
+
+    assert loaded.ok
+    assert ":2:27: warning: the tag 'arch=z80' is not believed: what a worker has of arch is" in (
+        words(loaded)
+    )
+    assert ":8:12: warning: the tag 'windows' is not believed" in words(loaded)
+    assert [problem.code for problem in loaded.problems] == ["built-in-tag"] * 2
+
+
 def test_more_jobs_than_the_machine_runs_are_warned_of(config: ConfigFolder) -> None:
     """At the line of the worker that would have them; the number of processors is no matter."""
     worker = config.worker(1, concurrency="1000")
