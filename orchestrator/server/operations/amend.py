@@ -15,7 +15,7 @@ from orchestrator.core.job_lifecycle import PENDING
 from orchestrator.core.rank import moved
 from orchestrator.kernel.errors import IllegalTransition, RequestInvalid
 from orchestrator.protocol import limits
-from orchestrator.protocol.base import microseconds, moment_or_none
+from orchestrator.protocol.base import microseconds, moment, moment_or_none
 from orchestrator.protocol.jobs import AmendRequest
 from orchestrator.protocol.views import JobDetail
 from orchestrator.protocol.words import JobEventType, JobState
@@ -70,6 +70,7 @@ def amend(
     if moves:
         told["run_at"] = [moment_or_none(run_at_us), asked.run_at]
         run_at_us = None if asked.run_at is None else microseconds(asked.run_at)
+        _require_time(job, run_at_us)
         held_due_us = run_at_us if job.state is JobState.HELD else None
     if told.keys() - {"by", "comment"}:
         changes.tell(job, JobEventType.AMENDED, data=encoded(told))
@@ -117,6 +118,17 @@ def _enter(tx: Transaction, changes: Changes, job: JobRecord, queue: str) -> Non
     job.line_id, job.queue = enter_queue(tx, job.line_id, queue), queue
     if job.state is JobState.QUEUED:
         changes.announce(Claimable(job.requirement_id, 1))
+
+
+def _require_time(job: JobRecord, run_at_us: int | None) -> None:
+    """Refuse a moment at which the job is over already, as a submit does."""
+    ends = [end_us for end_us in (job.expires_us, job.deadline_us) if end_us is not None]
+    if run_at_us is not None and ends and run_at_us >= min(ends):
+        raise RequestInvalid(
+            "the request is not valid: run_at",
+            hint=f"give a moment before {moment(min(ends)):%Y-%m-%d %H:%M:%SZ}",
+            fields=(("run_at", "comes after the moment until which the job has time"),),
+        )
 
 
 def _move(tx: Transaction, changes: Changes, job: JobRecord, run_at: datetime | None) -> None:

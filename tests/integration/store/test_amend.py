@@ -79,6 +79,21 @@ async def test_a_job_waits_for_the_moment_that_it_is_given(world: World) -> None
     assert [grant.job_id for grant in await worker.claim(2)] == [newer.id, job.id]
 
 
+@pytest.mark.parametrize("end", ["queue_ttl_s", "deadline_s"])
+async def test_a_job_is_not_put_off_until_its_time_is_over(world: World, end: str) -> None:
+    """What a submit would refuse is refused here as well, and nothing of it is done."""
+    fields: dict[str, Any] = {end: 60}
+    job = await world.submit(**fields)
+
+    with pytest.raises(RequestInvalid) as refused:
+        await _amend(world, job.id, run_at=_in(world, 60), priority=5)
+
+    assert [field for field, _ in refused.value.fields] == ["run_at"]
+    shown = await world.job(job.id)
+    assert (shown.state, shown.priority) == (JobState.QUEUED, 0)
+    assert (await _amend(world, job.id, run_at=_in(world, 30))).state is JobState.SCHEDULED
+
+
 async def test_a_held_job_waits_for_its_new_moment_once_it_is_let_go(world: World) -> None:
     """What is changed while it is held counts from its release on."""
     job = await world.submit()
