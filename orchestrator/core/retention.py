@@ -29,11 +29,13 @@ class Retention:
     succeeded_days: float = 30.0
     failed_days: float = 90.0
 
+    def days(self, state: JobState) -> float:
+        """Return for how many days a job is kept that ended in that state."""
+        return self.failed_days if CLASSES[state] == "failed" else self.succeeded_days
+
     def before_us(self, state: JobState, now_us: int) -> int:
         """Return before which moment a job must have ended in that state to be forgotten."""
-        failed = CLASSES[state] == "failed"
-        kept_us = round((self.failed_days if failed else self.succeeded_days) * DAY_US)
-        return now_us - max(kept_us, KEY_KEPT_US)
+        return now_us - max(round(self.days(state) * DAY_US), KEY_KEPT_US)
 
 
 USUAL: Final = Retention()

@@ -33,14 +33,14 @@ def routes(services: Services) -> APIRouter:
     async def counted() -> list[Prunable]:
         now_us = round(services.clock.now() * 1_000_000)
         found = []
-        for state, name in CLASSES.items():
+        for state in CLASSES:
             jobs = size = 0
             after: str | None = ""
             while after is not None:
                 count = partial(prunable, state=state, now_us=now_us, kept=kept, after=after)
                 part = await services.store.read(count)
                 jobs, size, after = jobs + part.jobs, size + part.output_bytes, part.last
-            days = kept.failed_days if name == "failed" else kept.succeeded_days
+            days = kept.days(state)
             found.append(Prunable(state=state, kept_days=days, jobs=jobs, output_bytes=size))
         return found
 
