@@ -102,6 +102,19 @@ class When(click.ParamType["datetime | None"]):
         return when
 
 
+class Later(When):
+    """A moment that is still to come, or a duration from now."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "datetime":
+        """Return the moment; `now` is none that is still to come."""
+        when = super().convert(value, param, ctx)
+        if when is None:
+            self.fail("now is over before anything could begin; write a later moment", param, ctx)
+        return when
+
+
 class Assignment(click.ParamType[tuple[str, str | None]]):
     """`NAME=VALUE`; where a bare `NAME` is allowed its value is `None`."""
 

@@ -28,6 +28,10 @@ class Wished(NamedTuple):
     """What whoever asks does not have of what it requires."""
     gate: Gate | None = None
     """What keeps it back for now from everybody."""
+    asking: str = ""
+    """The worker that asks."""
+    distrust: str | None = None
+    """Why that worker is in quarantine, if it is and the job is not for it meanwhile."""
 
 
 def objection(wished: Wished) -> Objection | None:
@@ -56,5 +60,12 @@ def objection(wished: Wished) -> Objection | None:
         return Objection(
             f"job {job_id} may not start now: {gate_words(wished.gate)}",
             f"see what it waits for: orchestrator jobs explain {job_id}",
+        )
+    if state is JobState.QUEUED and wished.distrust is not None:
+        name = wished.asking
+        return Objection(
+            f"job {job_id} is not given to {name}, which is in quarantine: {wished.distrust}",
+            f"see what comes next: orchestrator workers show {name}; "
+            f"trust it again: orchestrator workers release {name}",
         )
     return None

@@ -40,7 +40,8 @@ class JobView(Reply):
     `worker_offline` says that nobody has heard of the worker for a while. `confirmed` is of
     cancelled jobs alone: whether somebody saw that nothing of it runs any more. `summary` is what
     it runs, shortened to a line. `version` rises with everything that happens to it. `expires_at`
-    is there as long as the job may expire, `deadline_at` as long as it may run out of time.
+    is there as long as the job may expire, `deadline_at` as long as it may run out of time. Of a
+    job that a schedule has submitted `schedule_id` is that schedule, be it there still or not.
     `existing` is of answers to a submit alone: the job was there already, and no other may be
     beside it.
     """
@@ -65,6 +66,7 @@ class JobView(Reply):
     expires_at: datetime | None = None
     deadline_at: datetime | None = None
     batch_id: str | None = None
+    schedule_id: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     worker: str | None = None

@@ -7,6 +7,7 @@ error costs no upload, and so that a refusal can name the option instead of a fi
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +38,7 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "execution": "--at-most-once",
     "depends_on": "--after",
     "queue_ttl_s": "--start-within",
+    "expires_at": "--expires-at",
     "queue": "--queue",
     "fairness_key": "--fairness-key",
     "concurrency": "--concurrency",
@@ -88,6 +90,7 @@ class Asked:
     after_end: Sequence[str] = ()
     if_it_fails: str | None = None
     queue_ttl_s: float | None = None
+    expires_at: datetime | None = None
     deadline_s: float | None = None
 
 
@@ -111,6 +114,7 @@ def spec_of(asked: Asked) -> JobSpec:
         "labels": dict(asked.labels) if asked.labels else None,
         "depends_on": _dependencies(asked) or None,
         "queue_ttl_s": asked.queue_ttl_s,
+        "expires_at": asked.expires_at,
         "deadline_s": asked.deadline_s,
     }
     fields |= {name: value for name, value in optional.items() if value is not None}

@@ -19,6 +19,7 @@ from orchestrator.commands.options import (
     Duration,
     IdempotencyKey,
     JobId,
+    Later,
     Pauses,
     json_option,
     patience_option,
@@ -29,6 +30,8 @@ from orchestrator.protocol import limits
 from orchestrator.protocol.words import OnFailure
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from orchestrator.client.answers import Answer
     from orchestrator.commands.jobs.request import Asked
     from orchestrator.commands.remote import Remote
@@ -61,6 +64,7 @@ class Options(UniqueOptions, PlaceOptions):
     after_end: tuple[str, ...]
     if_it_fails: str | None
     queue_ttl_s: float | None
+    expires_at: "datetime | None"
     deadline_s: float | None
     labels: Pairs
     kind: str | None
@@ -166,6 +170,12 @@ orchestrator jobs submit --kind delay --params '{"ms": 20}' --wait
     help="Let it expire if nobody has started it by then.",
 )
 @click.option(
+    "--expires-at",
+    type=Later(),
+    metavar="WHEN",
+    help="The same as a moment: 90m, 2026-01-31T09:00:00Z.",
+)
+@click.option(
     "--deadline",
     "deadline_s",
     type=_DURATION,
@@ -231,6 +241,8 @@ def check_policy(options: Options) -> None:
         raise click.UsageError(
             "--if-it-fails is about a job that must succeed: name it with --after"
         )
+    if options["queue_ttl_s"] is not None and options["expires_at"] is not None:
+        raise click.UsageError("--start-within and --expires-at exclude each other")
     if options["reattach_window_s"] is not None and not options["at_most_once"]:
         raise click.UsageError(
             "--reattach-window is for --at-most-once: any other job is given to somebody else"
@@ -269,6 +281,7 @@ def asked_of(surroundings: Surroundings, options: Options) -> "Asked":
         after_end=options["after_end"],
         if_it_fails=options["if_it_fails"],
         queue_ttl_s=options["queue_ttl_s"],
+        expires_at=options["expires_at"],
         deadline_s=options["deadline_s"],
     )
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from orchestrator.commands.jobs import ending, far
 from orchestrator.commands.moments import ago, duration, moment
+from orchestrator.core.line import DEFAULT_QUEUE
 from orchestrator.protocol.views import AttemptView, DeadLetters, JobDetail, JobView
 from orchestrator.protocol.words import JobState
 
@@ -103,15 +104,19 @@ def job_facts(job: JobDetail) -> list[tuple[str, str]]:
         *((f"  {name}", _value(value)) for name, value in job.spec.get("params", {}).items()),
         ("labels", ", ".join(f"{name}={text}" for name, text in job.labels.items())),
         ("tags", ", ".join(job.spec.get("requires", {}).get("tags", []))),
+        ("queue", "" if job.queue == DEFAULT_QUEUE else job.queue),
         ("priority", str(job.priority) if job.priority else ""),
         ("owner", job.owner),
         ("worker", f"{job.worker} (offline)" if job.worker_offline else job.worker or ""),
         ("repeats", job.retry_of or ""),
+        ("batch", job.batch_id or ""),
+        ("schedule", job.schedule_id or ""),
         ("exit code", "" if job.exit_code is None else str(job.exit_code)),
         ("signal", "" if job.signal is None else str(job.signal)),
         ("result", "" if job.result is None else _value(job.result)),
         ("created", moment(job.created_at)),
         ("due", moment(job.run_at)),
+        ("expires", moment(job.expires_at)),
         ("started", moment(job.started_at)),
         ("finished", moment(job.finished_at)),
         ("took", duration(job.started_at, job.finished_at)),

@@ -23,7 +23,7 @@ M = TypeVar("M", bound="Request")
 _NOT_OF_A_TEMPLATE: Final = frozenset(
     {
         *("upload", "exclude", "wait", "follow", "as_json", "idempotency_key", "patience_s", "raw"),
-        *("after", "after_end", "if_it_fails"),
+        *("after", "after_end", "if_it_fails", "expires_at"),
     }
 )
 """What is about one job alone: a schedule's jobs are many, and nobody is there when they begin."""

@@ -24,6 +24,7 @@ from orchestrator.protocol.wire import ClaimRequest, Grant
 from orchestrator.protocol.words import BreakerState, JobEventType, JobState
 from orchestrator.server.facts import JobChanged, Scheduled
 from orchestrator.server.operations.admission import admit
+from orchestrator.server.operations.breakers import read_breaker
 from orchestrator.server.operations.changes import INSERT_EVENT, encoded
 from orchestrator.server.operations.gating import closed_gates, read_queues, read_usage
 from orchestrator.server.operations.lease_clock import read_lease_clock
@@ -162,10 +163,11 @@ def claim(tx: Transaction, request: ClaimRequest, *, worker_id: str) -> Given:
     slots, restricted = request.slots, session["breaker"] not in {None, BreakerState.CLOSED}
     if restricted:
         slots = admit(tx, request.session_id, worker_id, slots=slots)
-    if slots == 0:
+    if slots == 0 and request.job_id is None:
         return Given([], fresh=True, restricted=True)
     if request.job_id is not None:
-        chosen = _wished(tx, request, request.job_id)
+        distrust = read_breaker(tx, worker_id).why or "" if restricted else None
+        chosen = _wished(tx, request, request.job_id, slots=slots, distrust=distrust)
     else:
         chosen = _chosen(tx, request.session_id, slots=slots)
     rows = _take(tx, chosen.picks, request, worker_id=worker_id)
@@ -213,8 +215,13 @@ def _heads(tx: Transaction, line_id: int, head: Head, depth: int) -> Iterator[He
             return
 
 
-def _wished(tx: Transaction, request: ClaimRequest, job_id: str) -> Choice:
-    """Return the one job that is asked for; nothing while it may still come."""
+def _wished(
+    tx: Transaction, request: ClaimRequest, job_id: str, *, slots: int, distrust: str | None
+) -> Choice:
+    """Return the one job that is asked for; nothing while it may still come.
+
+    `distrust` is why whoever asks is in quarantine: such a worker may have no slots for now.
+    """
     job = tx.row(_WISHED, job_id=job_id, session_id=request.session_id)
     if job is None:
         raise NotClaimable(f"there is no job {job_id}", hint="see orchestrator jobs list")
@@ -225,9 +232,10 @@ def _wished(tx: Transaction, request: ClaimRequest, job_id: str) -> Choice:
     if state is JobState.QUEUED:
         line = line_of_row(job["line_id"], job["queue"], job["fairness_key"], job["limits"])
         gate = closed_gates(tx, [line]).get(line.id)
-        if gate is None and job["fits"]:
+        if gate is None and job["fits"] and slots:
             return Choice(picks=[Pick(Head(job["rank"], job_id, job["priority"]), line)])
-    told = objection(Wished(job_id, state, job["holder"], unmet, gate))
+    name = "" if asking is None else asking["name"]
+    told = objection(Wished(job_id, state, job["holder"], unmet, gate, name, distrust))
     if told is not None:
         raise NotClaimable(told.message, hint=told.hint)
     return Choice()

@@ -208,10 +208,10 @@ def _submitted(
     job = submit(tx, job_id=job_id, owner=schedule.owner, spec=spec)
     if job.id == job_id:
         tx.execute(_BELONGS, id=job_id, schedule_id=schedule.id)
-    else:
-        there = f"{job.id} is there already ({job.state})"
-        detail = f"{row.detail}; {there}" if row.detail else there
-        tx.execute(_STOOD_BACK, id=schedule.id, at=row.at_us, origin=row.origin, detail=detail)
+        return job.model_copy(update={"schedule_id": schedule.id})
+    there = f"{job.id} is there already ({job.state})"
+    detail = f"{row.detail}; {there}" if row.detail else there
+    tx.execute(_STOOD_BACK, id=schedule.id, at=row.at_us, origin=row.origin, detail=detail)
     return job
 
 

@@ -15,7 +15,7 @@ SELECT_JOB: Final = f"""
         job.priority, job.attempt, job.exit_code, job.signal, job.result, job.owner, job.labels,
         job.created_us, job.run_at_us, job.started_us, job.finished_us, job.line_id, job.queue,
         job.retry_of, job.summary, job.event_seq, job.expires_us, job.deadline_us,
-        job.batch_id, latest.progress, worker.name AS worker,
+        job.batch_id, job.schedule_id, latest.progress, worker.name AS worker,
         session.ended_us AS session_ended_us,
         (SELECT now_lease_us FROM lease_clock WHERE one = 1) - session.renewed_lease_us
             AS silent_us,
@@ -72,6 +72,7 @@ def _job_fields(row: Row, waiting: dict[int, PendingReason]) -> dict[str, Any]:
         "expires_at": moment_or_none(row["expires_us"]),
         "deadline_at": moment_or_none(row["deadline_us"]),
         "batch_id": row["batch_id"],
+        "schedule_id": row["schedule_id"],
         "started_at": moment_or_none(row["started_us"]),
         "finished_at": moment_or_none(row["finished_us"]),
         "worker": row["worker"],

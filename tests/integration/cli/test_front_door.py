@@ -85,6 +85,12 @@ def test_the_version_is_one_line(cli: CommandLine) -> None:
         (("jobs", "submit", "--priority", "x", "--", "true"), "--priority"),
         (("jobs", "submit", "--priority", "101", "--", "true"), "--priority: 101"),
         (("jobs", "submit", "--wait", "--follow", "--", "true"), "exclude each other"),
+        (("jobs", "submit", "--expires-at", "now", "--", "true"), "now is over before anything"),
+        (("jobs", "submit", "--expires-at", "1/2", "--", "true"), "'1/2' is no moment"),
+        (
+            ("jobs", "submit", "--expires-at", "2h", "--start-within", "1h", "--", "true"),
+            "--start-within and --expires-at exclude each other",
+        ),
         (("jobs", "submit", "--exclude", "x", "--", "true"), "needs --upload"),
         (("jobs", "submit", "--upload", "/no/such", "--", "true"), "/no/such does not exist"),
         (("jobs", "submit", "--stdin", "/no/such", "--", "true"), "'/no/such' cannot be read"),

@@ -132,6 +132,19 @@ async def test_overlap(
             await bench.run()
 
 
+async def test_a_job_says_which_schedule_submitted_it(world: World, bench: Bench) -> None:
+    """By itself or because a person asked; a job that stands for itself says nothing."""
+    schedule = await bench.add(overlap="allow")
+    alone = await world.submit()
+    await bench.at(HOUR_S)
+    (fire,) = await bench.history()
+    asked = await bench.run()
+
+    told = [(await world.job(job or "")).schedule_id for job in (fire.job_id, asked, alone.id)]
+
+    assert told == [schedule.id, schedule.id, None]
+
+
 async def test_a_unique_job_that_is_there_is_told(world: World, bench: Bench) -> None:
     """A moment whose job stands back for another one brings none, and says which is there."""
     there = await world.submit(unique={"key": "only"})

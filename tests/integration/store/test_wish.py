@@ -6,6 +6,8 @@ import pytest
 
 from orchestrator.kernel.errors import NotClaimable
 from orchestrator.server.operations.hold import hold
+from orchestrator.server.operations.quarantine import quarantine, release
+from tests.integration.store.test_quarantine import KEEP_OUT
 from tests.integration.store.world import World, ended
 from tests.support.builders import delay
 
@@ -58,3 +60,21 @@ async def test_a_job_that_will_not_come_is_told(world: World) -> None:
 
     free = await world.submit()
     assert (await worker.claim_one()).job_id == free.id
+
+
+async def test_a_worker_in_quarantine_is_told_so(world: World) -> None:
+    """It would wait without a word; others have the job, and it, too, once it is trusted."""
+    job, later = await world.submit(), await world.submit(run_at="2030-01-01T00:00:00Z")
+    worker, _ = await world.worker("w1"), await world.worker("w2")
+    await world.write(partial(quarantine, worker="w1", by="ada", reason=KEEP_OUT))
+
+    with pytest.raises(NotClaimable) as told:
+        await worker.claim(1, job_id=job.id)
+    assert told.value.message == (
+        f"job {job.id} is not given to w1, which is in quarantine: {KEEP_OUT}"
+    )
+    assert "orchestrator workers release w1" in (told.value.hint or "")
+    assert await worker.claim(1, job_id=later.id) == []
+
+    await world.write(partial(release, worker="w1", by="ada", reason="well again"))
+    assert [grant.job_id for grant in await worker.claim(1, job_id=job.id)] == [job.id]

@@ -1,6 +1,7 @@
 """From options to a job's spec, and refusals in the words of the command line."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -87,6 +88,15 @@ def test_a_job_that_may_be_started_only_once_says_so() -> None:
     sent = _sent(command=("true",), at_most_once=True, reattach_window_s=60.0)
 
     assert (sent["execution"], sent["reattach_window_s"]) == ("at_most_once", 60.0)
+
+
+def test_a_job_may_expire_at_a_moment() -> None:
+    """It is sent as a moment; one before the job could begin names its option."""
+    end = datetime(2027, 1, 31, 9, tzinfo=UTC)
+
+    assert _sent(command=("true",), expires_at=end)["expires_at"] == "2027-01-31T09:00:00Z"
+    with pytest.raises(RequestInvalid, match=r"--expires-at"):
+        spec_of(Asked(command=("true",), expires_at=end.replace(tzinfo=None)))
 
 
 def test_a_retry_word_is_refused_in_the_words_of_the_command_line() -> None:

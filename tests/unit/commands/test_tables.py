@@ -58,6 +58,19 @@ def test_the_facts_of_a_job_hold_what_was_asked_for() -> None:
     assert facts["  ms"] == "3"
     assert (facts["tags"], facts["labels"], facts["exit code"]) == ("gpu", "a=b", "7")
     assert facts["created"] == "2026-08-21 09:14:03Z"
+    assert (facts["queue"], facts["batch"], facts["schedule"], facts["expires"]) == ("",) * 4
+
+
+def test_the_facts_of_a_job_hold_where_it_comes_from() -> None:
+    """Its queue if it is another than the usual one, its batch, its schedule, its end."""
+    more = {"queue": "night", "batch_id": "batch_x", "schedule_id": "sch_x", "spec": {}}
+    later = (CREATED + timedelta(hours=1)).isoformat()
+
+    facts = dict(tables.job_facts(JobDetail.model_validate(_job(**more, expires_at=later))))
+
+    told = (facts["queue"], facts["batch"], facts["schedule"])
+    assert told == ("night", "batch_x", "sch_x")
+    assert facts["expires"] == "2026-08-21 10:14:03Z"
     assert facts["due"] == ""
 
 

@@ -20,6 +20,11 @@ def test_every_state_is_answered() -> None:
 @pytest.mark.parametrize(
     ("wished", "message", "hint"),
     [
+        (
+            Wished(ID, JobState.QUEUED, None, (), asking="web", distrust="the fan is loud"),
+            "job job_1 is not given to web, which is in quarantine: the fan is loud",
+            "orchestrator workers release web",
+        ),
         (Wished(ID, JobState.FAILED, None, ()), "job job_1 is over (failed)", "jobs retry job_1"),
         (Wished(ID, JobState.HELD, None, ()), "job job_1 is held back", "jobs release job_1"),
         (
