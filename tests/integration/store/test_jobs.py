@@ -280,6 +280,8 @@ async def test_a_page_is_read_in_order_between_two_ids(
         )
         return explaining.plans
 
-    for plan in await world.read(plans):
+    found = await world.read(plans)
+    assert found
+    for plan in found:
         assert way in plan.partition(";")[0]
         assert "TEMP B-TREE" not in plan
