@@ -7,6 +7,7 @@ import pytest
 
 from tests.integration.cli.commands import CommandLine, at
 from tests.integration.cli.doctors import Doctor
+from tests.integration.cli.real import RealServer, real_server
 from tests.support.configs import ConfigFolder
 from tests.support.fake_api import FakeApi, fake_api
 
@@ -18,9 +19,20 @@ def fake() -> Iterator[FakeApi]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    """Give one real server to all tests of a module that leave it running."""
+    with real_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
 @pytest.fixture
-def cli(fake: FakeApi, tmp_path: Path) -> CommandLine:
-    """Give a command line in an empty folder."""
+def cli(request: pytest.FixtureRequest, tmp_path: Path) -> CommandLine:
+    """Give a command line in an empty folder; its server is `real` if a test asks for that one."""
+    if "real" in request.fixturenames:
+        server: RealServer = request.getfixturevalue("real")
+        return CommandLine(tmp_path, server.env)
+    fake: FakeApi = request.getfixturevalue("fake")
     return at(fake, tmp_path)
 
 

@@ -1,29 +1,13 @@
 """`orchestrator queues` and the limits of a job, against a real server."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.cli.commands import CommandLine
-from tests.integration.cli.real import RealServer, real_server
 
-pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
-    """Give one server to all tests."""
-    with real_server(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture
-def cli(server: RealServer, tmp_path: Path) -> CommandLine:
-    """Give a command line that talks to it."""
-    return CommandLine(tmp_path, server.env)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("real")]
 
 
 def asked(cli: CommandLine, *words: str) -> Any:

@@ -3,7 +3,6 @@
 import json
 import os
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -13,21 +12,8 @@ from orchestrator.protocol.frames import FrameType
 from tests.integration.cli.commands import CommandLine
 from tests.integration.cli.real import RealServer, hand_worker, real_server
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("real")]
 UNKNOWN = "job_" + "0" * 26
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
-    """Give one server to all tests that leave it running."""
-    with real_server(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture
-def cli(server: RealServer, tmp_path: Path) -> CommandLine:
-    """Give a command line that talks to it."""
-    return CommandLine(tmp_path, server.env)
 
 
 def _submitted(cli: CommandLine, *words: str) -> str:
@@ -120,10 +106,10 @@ def test_what_is_not_there_and_who_is_not_known(cli: CommandLine) -> None:
 
 
 async def test_a_followed_job_is_seen_byte_for_byte_and_ends_with_its_code(
-    server: RealServer, cli: CommandLine
+    real: RealServer, cli: CommandLine
 ) -> None:
     """Both streams while they are written, bytes that are no text, and the command's exit code."""
-    async with hand_worker(server) as worker:
+    async with hand_worker(real) as worker:
         follower = cli.start("jobs", "submit", "--follow", "--", "sh", "-c", "exit 7")
         playing = await worker.claim()
         await playing.started()
@@ -170,10 +156,10 @@ async def test_a_follower_survives_the_death_of_the_server(tmp_path: Path) -> No
     assert follower.returncode == 0
 
 
-async def test_much_output_arrives_whole_by_every_way(server: RealServer, cli: CommandLine) -> None:
+async def test_much_output_arrives_whole_by_every_way(real: RealServer, cli: CommandLine) -> None:
     """Three MiB in pieces of every size are the same followed, paged and as JSON."""
     data = os.urandom(3 * 1024 * 1024)
-    async with hand_worker(server) as worker:
+    async with hand_worker(real) as worker:
         job_id = await anyio.to_thread.run_sync(_submitted, cli, "--", "true")
         playing = await worker.claim()
         await playing.started()
@@ -190,12 +176,12 @@ async def test_much_output_arrives_whole_by_every_way(server: RealServer, cli: C
     assert json.loads(listed.stdout)["eof"] is True
 
 
-async def test_an_upload_reaches_the_worker_as_it_was(server: RealServer, cli: CommandLine) -> None:
+async def test_an_upload_reaches_the_worker_as_it_was(real: RealServer, cli: CommandLine) -> None:
     """The folder is stored by its content, and the worker of the job may fetch it."""
     project = cli.folder / "project"
     project.mkdir()
     (project / "data").write_bytes(os.urandom(500_000))
-    async with hand_worker(server) as worker:
+    async with hand_worker(real) as worker:
         await anyio.to_thread.run_sync(
             _submitted, cli, "--upload", str(project), "--", "make", "test"
         )
@@ -210,9 +196,9 @@ async def test_an_upload_reaches_the_worker_as_it_was(server: RealServer, cli: C
     assert fetched.read("data") == (project / "data").read_bytes()
 
 
-async def test_workers_are_listed_with_what_they_have(server: RealServer, cli: CommandLine) -> None:
+async def test_workers_are_listed_with_what_they_have(real: RealServer, cli: CommandLine) -> None:
     """A worker with a session is online, and its slots and kinds are shown."""
-    async with hand_worker(server):
+    async with hand_worker(real):
         listed = json.loads(
             (await anyio.to_thread.run_sync(cli, "workers", "list", "--json")).stdout
         )
@@ -224,15 +210,15 @@ async def test_workers_are_listed_with_what_they_have(server: RealServer, cli: C
     assert "online" in table
 
 
-def test_a_second_server_on_the_same_data_is_refused(server: RealServer, cli: CommandLine) -> None:
+def test_a_second_server_on_the_same_data_is_refused(real: RealServer, cli: CommandLine) -> None:
     """It ends with 5 and names the process that is in the way."""
-    data = server.folder / "data"
+    data = real.folder / "data"
 
     done = cli("server", "run", f"--data-dir={data}", "--listen=127.0.0.1:0")
 
-    assert server.process is not None
+    assert real.process is not None
     assert done.returncode == 5
-    assert str(server.process.pid) in done.stderr.decode()
+    assert str(real.process.pid) in done.stderr.decode()
 
 
 def test_a_server_that_is_asked_to_end_ends_well(tmp_path: Path) -> None:

@@ -1,32 +1,17 @@
 """`orchestrator schedules` against a real server: from the preview to the history."""
 
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.cli.commands import CommandLine
-from tests.integration.cli.real import RealServer, real_server
+from tests.integration.cli.real import RealServer
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("real")]
 NIGHTLY = ("--cron", "30 2 * * MON-FRI", "--zone", "Europe/Berlin")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
-    """Give one server to all tests."""
-    with real_server(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture
-def cli(server: RealServer, tmp_path: Path) -> CommandLine:
-    """Give a command line that talks to it."""
-    return CommandLine(tmp_path, server.env)
 
 
 def asked(cli: CommandLine, *words: str) -> Any:
@@ -83,9 +68,9 @@ def test_a_schedule_lives(cli: CommandLine) -> None:
     assert b"there is no schedule life" in gone.stderr
 
 
-def test_a_schedule_fires_at_its_moment(server: RealServer, cli: CommandLine) -> None:
+def test_a_schedule_fires_at_its_moment(real: RealServer, cli: CommandLine) -> None:
     """Nobody asks, and its job is there."""
-    server.add_soon("soon")
+    real.add_soon("soon")
 
     def fired() -> Any:
         return asked(cli, "history", "soon", "--json")["items"]
