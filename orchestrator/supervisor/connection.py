@@ -14,7 +14,11 @@ from orchestrator.kernel.files import Lock, private_dir, write_private
 
 
 def connect(data_dir: Path, *, url: str, server_dir: Path) -> None:
-    """Tell the command line of this user where the server is, and with which key."""
+    """Tell the command line of this user where the server is, and with which key.
+
+    `AlreadyRunning`: another run does so just now. It is not waited for here, because the event
+    loop calls this, and who was stopped in the middle of it holds the lock as long as it likes.
+    """
     path = paths.connection_file(data_dir)
     private_dir(paths.state_dir())
     private_dir(path.parent)
@@ -27,7 +31,7 @@ def connect(data_dir: Path, *, url: str, server_dir: Path) -> None:
         "boot": linux.boot_id(),
     }
     # One at a time: a file that was looked at is removed before its next run writes it anew.
-    with Lock(paths.state_dir() / "connections.lock").take("another run", wait=True):
+    with Lock(paths.state_dir() / "connections.lock").take("another run"):
         forget_ended(paths.connection_files())
         write_private(path, json.dumps(connection, indent=2) + "\n")
 

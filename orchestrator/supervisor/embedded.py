@@ -22,7 +22,7 @@ from anyio.abc import TaskGroup
 from orchestrator.kernel import logs
 from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.bell import Bell
-from orchestrator.kernel.errors import OrchestratorError, StateUnavailable
+from orchestrator.kernel.errors import AlreadyRunning, OrchestratorError, StateUnavailable
 from orchestrator.kernel.listening import url_of
 from orchestrator.supervisor.address import listen
 from orchestrator.supervisor.children import ChildService, Running
@@ -36,6 +36,9 @@ from orchestrator.supervisor.logic.wanted import LogWanted, ServerWanted
 LOGGER: Final = logging.getLogger(__name__)
 AGAIN: Final = Backoff()
 """The machine has one server, so nobody comes at the same time."""
+TURN_S: Final = 2.0
+"""How long another run may take to write its file before that is told: it is a small file."""
+_LOOK_S: Final = 0.05
 POLICY: Final = ChildPolicy(stop_s=10.0, ready_s=120.0)
 """A start may have a migration to do; a stop has nothing that a restart could not repeat."""
 
@@ -161,16 +164,24 @@ class Embedded:
 
         A start that cannot do it ends. Later it is no reason to end what works.
         """
-        failures = 0
+        failures, turn_by = 0, anyio.current_time() + TURN_S
         while self.service is service and not self._closing:
             try:
                 connect(data_dir.parent, url=url, server_dir=data_dir)
+            except AlreadyRunning as error:
+                # Who was stopped holds it for ever: no reason to end, nor to wait without a word.
+                if anyio.current_time() < turn_by:
+                    await anyio.sleep(_LOOK_S)
+                    continue
+                failures += 1
+                if failures == 1:
+                    _warn_unannounced(error, "let that process go on (kill -CONT), or end it")
             except StateUnavailable as error:
                 if not self._was_announced:
                     raise
                 failures += 1
                 if failures == 1:
-                    _warn_unannounced(error)
+                    _warn_unannounced(error, error.hint)
             else:
                 self._was_announced = True
                 return
@@ -286,13 +297,13 @@ class Embedded:
         )
 
 
-def _warn_unannounced(error: OrchestratorError) -> None:
+def _warn_unannounced(error: OrchestratorError, hint: str | None) -> None:
     logs.event(
         LOGGER,
         logging.WARNING,
         "server.not_announced",
         why=error.message,
-        hint=error.hint,
+        hint=hint,
         next="tried again; until then a command line has to be told where it is",
     )
 

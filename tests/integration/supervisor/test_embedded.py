@@ -14,6 +14,7 @@ import pytest
 from orchestrator.client.control import Control
 from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.bell import Bell
+from orchestrator.kernel.files import Lock
 from orchestrator.protocol.machine import MachineStatus
 from orchestrator.supervisor import embedded
 from orchestrator.supervisor.launches import Launches
@@ -213,3 +214,24 @@ def test_the_folder_of_all_workers_is_ours_alone(tmp_path: Path) -> None:
         told = machine.wait_for_event("child.launch_failed", child="worker:web")
 
         assert "is open to other users" in told["why"]
+
+
+def test_who_holds_the_announcement_up_holds_nothing_else_up(tmp_path: Path) -> None:
+    """Another run was stopped as it wrote its file: that is told, and mended when it is gone."""
+    machine, port = Machine(tmp_path), free_port()
+    machine.save(WEB, **_server(machine, port))
+    (machine.folder(0).parents[1] / "server").mkdir(mode=0o700)
+    with machine.run():
+        with Lock(machine.state / "connections.lock").take("a test"):
+            told = machine.wait_for_event("server.not_announced")
+            assert f"pid {os.getpid()}" in told["why"]
+            machine.wait_for("web ready")
+            Control(machine.state / "control.sock").get("/v1/status").read(MachineStatus)
+            assert not _announced(machine)
+
+        wait_until(lambda: _announced(machine), what="it is announced")
+        assert len(machine.events("server.not_announced")) == 1
+
+
+def _announced(machine: Machine) -> list[Path]:
+    return [*machine.state.glob("connection.json"), *machine.state.glob("connections/*.json")]
