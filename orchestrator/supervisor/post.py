@@ -266,6 +266,11 @@ class Post:
         """Tell whether it has a process."""
         return self.service is not None and self.service.pid is not None
 
+    @property
+    def is_missed(self) -> bool:
+        """Tell whether it is to have a process, and has none just now."""
+        return self._runs and not self.lives
+
     def close(self, wanted: Wanted, why: str) -> None:
         """End for good, as the whole machine does."""
         self._closed = True

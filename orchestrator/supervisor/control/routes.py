@@ -181,11 +181,18 @@ class Routes:
     def stop(self, request: Request, name: str) -> Response:
         """Let a worker have no process, unless jobs run there and nobody said what of them."""
         asked = _read(StopRequest, request)
-        running = self._worker(name).running
-        if running and asked.running == "refuse":
-            jobs = ", ".join(f"{one.job} ({one.name})" if one.name else one.job for one in running)
+        told = self._worker(name)
+        if told.running_count and self._fleet.find(name).is_missed:
+            # Nobody is there who could interrupt them, or see them end.
             raise JobsRunning(
-                f"{name} runs {jobs}",
+                f"{name} has no process now (it is {told.state}), and ran {_jobs(told)}, "
+                "which may run on without it",
+                hint=f"have it begin at once with `orchestrator restart {name}`, and stop it then; "
+                f"what keeps it from that: orchestrator why {name}",
+            )
+        if told.running_count and asked.running == "refuse":
+            raise JobsRunning(
+                f"{name} runs {_jobs(told)}",
                 hint="let them finish with --drain, or interrupt them with --force: "
                 "they go back to the head of the queue",
             )
@@ -336,6 +343,13 @@ ROUTES: Final = (
     Route("GET", "/metrics", Routes.metrics, told=metrics.MEDIA_TYPE),
     Route("GET", "/openapi.json", Routes.openapi, told=JSON),
 )
+
+
+def _jobs(told: WorkerStatus) -> str:
+    """Return the jobs of a worker by their names, and how many more there are than it names."""
+    named = [f"{one.job} ({one.name})" if one.name else one.job for one in told.running]
+    more = told.running_count - len(named)
+    return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
 
 def _user(uid: int) -> str:

@@ -2,7 +2,7 @@
 
 It writes down what it hears. Files in its folder make it behave: `exit-code` ends it with that code
 each time, `once` with that code once, `mute` lets it fall silent and deaf, `busy` keeps it from
-finishing while it drains, `job` holds the id of a job that it says to run.
+finishing while it drains, `job` holds the id of a job that it says to run, `jobs` of how many.
 """
 
 import json
@@ -86,7 +86,7 @@ class _Worker:
             "slots": slots,
             "allowed": slots if self._allowed is None else self._allowed,
             "running": self._running(),
-            "running_count": len(self._running()),
+            "running_count": self._running_count(),
         }
         self._send({"standing": standing})
 
@@ -97,3 +97,8 @@ class _Worker:
 
     def _send(self, message: dict[str, Any]) -> None:
         self._line.send(json.dumps(message).encode())
+
+    def _running_count(self) -> int:
+        """Return how many jobs it says to run, of which it names one."""
+        jobs = self._folder / "jobs"
+        return int(jobs.read_text()) if jobs.exists() else len(self._running())

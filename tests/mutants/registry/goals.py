@@ -139,8 +139,8 @@ MUTANTS: Final = (
         name="stop-takes-jobs-along",
         breaks=("M20",),
         file=_ROUTES,
-        old='        if running and asked.running == "refuse":\n',
-        new='        if not running and asked.running == "nothing":\n',
+        old='        if told.running_count and asked.running == "refuse":\n',
+        new='        if not told.running_count and asked.running == "nothing":\n',
         tests=tests_in(
             "e2e/test_machine_verbs.py",
             "test_a_stop_is_refused_while_jobs_run_unless_somebody_says_what_of_them",
