@@ -35,7 +35,8 @@ class Retention:
 
     def before_us(self, state: JobState, now_us: int) -> int:
         """Return before which moment a job must have ended in that state to be forgotten."""
-        return now_us - max(round(self.days(state) * DAY_US), KEY_KEPT_US)
+        kept_us = round(self.days(state) * DAY_US)
+        return now_us - max(kept_us, KEY_KEPT_US)
 
 
 USUAL: Final = Retention()
