@@ -13,6 +13,8 @@ from pydantic_core import from_json
 from orchestrator.core.job_lifecycle import TERMINAL
 from orchestrator.protocol.limits import LEASE_S
 from orchestrator.protocol.wire import Ended, ReportRequest
+from tests.simulation.accounts import Accounts
+from tests.simulation.gates import Gates
 
 if TYPE_CHECKING:
     from tests.simulation.parts.host import Host
@@ -26,6 +28,8 @@ HEALED_S: Final = 95.0
 """A lease, the grace of a server that was just started, two ticks, and a worker's start."""
 LATE: Final = frozenset({"expired", "failed"})
 """What becomes of a job whose moment passes, wherever it waits."""
+LET_GO: Final = frozenset({"release", "cancel", "submit", "advance"})
+"""Operations by which somebody lets a job go, or ends it."""
 FINAL: Final = frozenset(str(state) for state in TERMINAL)
 
 
@@ -52,6 +56,24 @@ class Checkers:
         self._ended: set[tuple[str, int]] = set()
         self.server_began = 0.0
         self.calm_since: Callable[[], float] = lambda: math.inf
+        self.healed_s = HEALED_S
+        """How long it takes until all is as if nothing had been broken."""
+        self._gates: Gates | None = None
+        self._accounts: Accounts | None = None
+
+    def share(self) -> None:
+        """Look at what jobs share as well: it is much to look at."""
+        self._gates, self._accounts = Gates(self._scene, self), Accounts(self._scene)
+
+    def calm_from(self) -> float:
+        """Return from which moment on nothing is owed to any fault."""
+        return self.calm_since() + self.healed_s
+
+    def committed(self, operation: str, now_us: int) -> None:
+        """Hear that an operation was committed."""
+        if self._gates is not None and self._accounts is not None:
+            self._gates.committed(operation, now_us)
+            self._accounts.committed()
 
     def told(self, line: str) -> None:
         """Hear of a line in a timeline."""
@@ -61,12 +83,14 @@ class Checkers:
         """Hear that a job came into a state: a finished one is finished for good."""
         self._world.note("job", job_id, state)
         self._check_held(job_id, state)
+        if self._accounts is not None:
+            self._accounts.changed(job_id, state)
         if state in FINAL:
             self._world.sometimes(f"a job is {state}: {reason}")
             self._check_expired(job_id, state)
             if reason == "cancelled_by_policy":
                 self._check_replaced(job_id)
-            elif state == "cancelled" and job_id not in self._scene.people.cancelled:
+            elif state == "cancelled" and not self._is_asked_for(job_id):
                 self._world.violated("G11", f"{job_id} is cancelled, and nobody asked for that")
             self.open.discard(job_id)
             self.finished.add(job_id)
@@ -75,8 +99,14 @@ class Checkers:
         else:
             self.open.add(job_id)
 
+    def _is_asked_for(self, job_id: str) -> bool:
+        return self._is_ended(job_id) or job_id in self._scene.people.cancelled
+
     def _check_replaced(self, job_id: str) -> None:
         """What nobody asked to end gave way to another one, as a submit that replaces it was."""
+        if self._accounts is not None:
+            self._accounts.gave_way(job_id)
+            return
         self._world.sometimes("a job is replaced")
         replaced = self._db.rows("SELECT unique_key FROM job WHERE id = ?", job_id)
         if self._scene.server.operation != "submit" or replaced == [(None,)]:
@@ -86,6 +116,11 @@ class Checkers:
         """What may have begun never expires (G5)."""
         if state == "expired" and self._scene.ledger.starts[job_id]:
             self._world.violated("G5", f"{job_id} expires, and was started")
+
+    def at_the_end(self) -> None:
+        """Look at what many jobs had in common."""
+        if self._accounts is not None:
+            self._accounts.at_the_end()
 
     def _check_parents(self, job_id: str) -> None:
         """Nothing is given to a worker before what it depends on is over (G5)."""
@@ -103,12 +138,15 @@ class Checkers:
         operation = self._scene.server.operation
         if state == "held":
             self.held.add(job_id)
-            if operation not in {"hold", "hold_restored"}:
+            if operation not in {"hold", "hold_restored", "advance"}:
                 self._world.violated("G5", f"{job_id} is held by {operation}")
         elif job_id in self.held:
             self.held.discard(job_id)
-            if operation not in {"release", "cancel", "submit"} and state not in LATE:
+            if operation not in LET_GO and state not in LATE and not self._is_ended(job_id):
                 self._world.violated("G5", f"{job_id} was held, and is {state} by {operation}")
+
+    def _is_ended(self, job_id: str) -> bool:
+        return self._accounts is not None and self._accounts.is_ended(job_id)
 
     def let_go(self, job_id: str) -> None:
         """Hear that a person let a job go."""
@@ -127,6 +165,9 @@ class Checkers:
         self._ended = set(
             self._db.rows("SELECT job_id, number FROM attempt WHERE outcome IS NOT NULL")
         )
+        if self._gates is not None and self._accounts is not None:
+            self._gates.brought_back()
+            self._accounts.brought_back()
         for order in self._scene.people.orders:
             self._forget(order)
 
@@ -184,6 +225,9 @@ class Checkers:
     def claimed(self, job_id: str, attempt: int) -> None:
         """Hear that an attempt came to be."""
         self._check_parents(job_id)
+        if self._gates is not None and self._accounts is not None:
+            self._gates.claimed(job_id, attempt)
+            self._accounts.claimed(job_id)
         self._claimed[job_id, attempt] = self._world.loop.now
 
     def ended(self, job_id: str, number: int, session_id: str, outcome: str) -> None:
@@ -197,7 +241,7 @@ class Checkers:
             self._check_forgotten(job_id, number)
         if outcome != "lost" or operation != "upkeep":
             return
-        if now > self.calm_since() + HEALED_S and not self._scene.is_once(job_id):
+        if now > self.calm_from() and not self._scene.is_once(job_id):
             self._world.violated("G16", f"{job_id} {number} was lost though nothing is wrong")
         signs = (
             self._renewed.get(session_id, 0.0),

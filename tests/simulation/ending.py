@@ -67,7 +67,9 @@ class Ending:
         """I1, I2, I3: what was acknowledged is there, once, and nothing else."""
         violated = self._world.violated
         jobs = {job_id for (job_id,) in self._db.rows("SELECT id FROM job")}
-        keys = dict(self._db.rows("SELECT job_id, request_key FROM idempotency"))
+        keys = dict(
+            self._db.rows("SELECT job_id, request_key FROM idempotency WHERE job_id IS NOT NULL")
+        )
         for order in self._scene.people.orders:
             if order.again is not None and order.acked in jobs:
                 self._check_link(order)
@@ -76,7 +78,10 @@ class Ending:
             if order.acked is None and order.asked and not order.forgotten:
                 violated("I10", f"{order.key} was never answered")
         asked_for = jobs - {
-            job_id for (job_id,) in self._db.rows("SELECT id FROM job WHERE schedule_id <> ''")
+            job_id
+            for (job_id,) in self._db.rows(
+                "SELECT id FROM job WHERE schedule_id <> '' OR batch_id <> ''"
+            )
         }
         if sorted(keys) != sorted(asked_for) or len(set(keys.values())) != len(keys):
             violated("I3", f"{len(jobs)} jobs for {len(set(keys.values()))} keys")

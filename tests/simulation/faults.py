@@ -302,7 +302,27 @@ def _programs_gone(nemesis: Nemesis) -> Fault:
     return Fault(nemesis.seconds(60.0, 240.0), mend, harmless=True)
 
 
-OF_THEMES: Final[dict[str, Callable[[Nemesis], Fault | None]]] = {"programs gone": _programs_gone}
+def _order_cut_off(nemesis: Nemesis) -> Fault:
+    """Wait for a server that does what was ordered of many jobs, and let it die before the rest."""
+    world = nemesis.scene.world
+    left = [world.chance.randrange(1, 4)]
+
+    def spring(process: Process) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            del world.traps["advanced"]
+            world.sometimes("a server dies in an order for many jobs")
+            world.loop.after(nemesis.seconds(0.1, 10.0), nemesis.scene.server.start)
+            process.machine.dies_here(process)
+
+    world.traps["advanced"] = spring
+    return Fault(nemesis.seconds(10.0, 60.0), lambda: world.traps.pop("advanced", None) and None)
+
+
+OF_THEMES: Final[dict[str, Callable[[Nemesis], Fault | None]]] = {
+    "programs gone": _programs_gone,
+    "order cut off": _order_cut_off,
+}
 """What happens in themes alone."""
 FAULTS: Final[dict[str, Callable[[Nemesis], Fault | None]]] = {
     "server killed": _server_kill,

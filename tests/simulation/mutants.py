@@ -9,6 +9,7 @@ from typing import Final
 
 import orchestrator.core.matching
 import worker.attempts
+from tests.simulation import shared_plants
 from tests.simulation.plants import (
     Plant,
     any_attempt,
@@ -225,5 +226,43 @@ MUTANTS: Final = {
         "a worker is given what it does not meet",
         put(orchestrator.core.matching, "_unmet", lambda *_: []),
         45,
+    ),
+    "own claim uncounted": Mutant(
+        "a claim does not count what it gives itself", shared_plants.own_claim_uncounted, 40
+    ),
+    "leased not held": Mutant(
+        "a key is held by what runs, and not by what was just given",
+        shared_plants.only_running_held,
+        100,
+    ),
+    "paused as any": Mutant("a paused queue is served as any", shared_plants.paused_as_any, 4),
+    "ended starts uncounted": Mutant(
+        "a rate counts what still runs", shared_plants.ended_starts_uncounted, 4
+    ),
+    "freed in silence": Mutant(
+        "a key or a place that is free again wakes nobody", shared_plants.freed_in_silence, 100
+    ),
+    "resumed in silence": Mutant(
+        "a queue that goes on wakes nobody", shared_plants.resumed_in_silence, 132
+    ),
+    "window in silence": Mutant(
+        "a rate that lets somebody through wakes nobody", shared_plants.window_in_silence, 36
+    ),
+    "weightless": Mutant("queues take turns, whatever they weigh", shared_plants.weightless, 4),
+    "savings kept": Mutant("an idle queue saves up turns", shared_plants.savings_kept, 36),
+    "first come": Mutant("whoever came first is served first", shared_plants.first_come, 4),
+    "failures unheard": Mutant(
+        "a batch goes on, however many of its jobs fail", shared_plants.failures_unheard, 20
+    ),
+    "half ended": Mutant(
+        "a batch is ended for the first few of its jobs", shared_plants.half_ended, 20
+    ),
+    "orders given up": Mutant(
+        "a server that starts gives up what was ordered of many jobs",
+        shared_plants.orders_given_up,
+        200,
+    ),
+    "older progress": Mutant(
+        "a word of progress that comes late is believed", shared_plants.older_progress, 108
     ),
 }

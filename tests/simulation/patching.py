@@ -11,6 +11,8 @@ import orchestrator.kernel.files
 import orchestrator.kernel.lifeline
 import orchestrator.kernel.linux
 import orchestrator.kernel.packets
+import orchestrator.server.operations.batches
+import orchestrator.server.operations.bulk
 import orchestrator.server.operations.output_plan
 import orchestrator.server.output_log
 import orchestrator.server.reserve
@@ -115,6 +117,13 @@ def limit_output(patches: syscalls.Patches, part_bytes: int, cap_bytes: int) -> 
     patches.set(plan, "OUTPUT_CAP_BYTES", cap_bytes)
     patches.set(plan, "OUTPUT_HEAD_BYTES", cap_bytes // 8)
     patches.set(plan, "_TAIL_BYTES", cap_bytes - cap_bytes // 8)
+
+
+def limit_steps(patches: syscalls.Patches) -> None:
+    """Let a server do but a few jobs at a time of what it is told to do to many."""
+    operations = orchestrator.server.operations
+    patches.set(operations.bulk, "STEP", 2)
+    patches.set(operations.batches, "STOPPED_AT_ONCE", 2)
 
 
 def _beginning(world: "World", real: Any) -> Any:

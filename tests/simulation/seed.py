@@ -14,10 +14,12 @@ from tests.simulation.checkers import Checkers
 from tests.simulation.ending import Ending
 from tests.simulation.faults import FAULTS, OF_THEMES
 from tests.simulation.nemesis import Nemesis
+from tests.simulation.parts.crowds import Crowds
 from tests.simulation.parts.database import Database
 from tests.simulation.parts.plan import drawn
 from tests.simulation.parts.rivals import make_rival
 from tests.simulation.parts.schedules import keep_schedules
+from tests.simulation.parts.sharing import Queues, make_shared
 from tests.simulation.scene import Scene
 from tests.simulation.themes import Theme, theme_of
 from tests.simulation.world.process import Killed
@@ -27,6 +29,8 @@ from tests.simulation.world.world import World
 Plant = Callable[[Patches], None]
 SETTLE_S: Final = 900.0
 """Longer than the longest job with all its tries, and then a lease and a reaper's round."""
+BEGUN_S: Final = 15.0
+"""Until everybody is there, where nothing goes wrong."""
 QUIET_S: Final = 8.0
 """For what comes after the last end: acknowledgements, the spool's tidying."""
 LEFT_S: Final = 120.0
@@ -58,6 +62,8 @@ class Options:
     """Of an output; an eighth of it is kept from the beginning."""
     schedules: int = 0
     rivals: bool = False
+    shared: bool = False
+    crowds: bool = False
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{kind} every {mean:g} s" for kind, mean in self.kinds) or "none"
@@ -101,6 +107,8 @@ def options_of(seed: int) -> Options:
         hosts=theme.hosts or hosts,
         schedules=theme.schedules,
         rivals=theme.rivals,
+        shared=theme.shared,
+        crowds=theme.crowds,
         rotate_bytes=theme.rotate_bytes or chance.choice((600, 4096, 8 * 1024 * 1024)),
         part_bytes=chance.choice((4096, 8192, 4 * 1024 * 1024)),
         cap_bytes=chance.choice((16 * 1024, 64 * 1024 * 1024, 64 * 1024 * 1024)),
@@ -131,6 +139,8 @@ class Laboratory:
         patches = patching.install(world)
         patches.set(patching.shim.layout, "ROTATE_BYTES", options.rotate_bytes)
         patching.limit_output(patches, options.part_bytes, options.cap_bytes)
+        if options.crowds:
+            patching.limit_steps(patches)
         if plant is not None:
             plant(patches)
         try:
@@ -156,6 +166,14 @@ class Laboratory:
         scene = Scene(world, self._database, hosts=options.hosts)
         checkers = Checkers(scene)
         scene.watch(checkers)
+        if options.shared:
+            checkers.share()
+            scene.server.is_shared = options.crowds
+            Queues(scene, options.seed, options.horizon)
+        if options.crowds:
+            Crowds(scene, options.seed, options.horizon)
+        if not options.kinds:
+            checkers.healed_s = BEGUN_S
         scene.start()
         self._order(scene, options)
         keep_schedules(scene, options.seed, options.schedules, options.horizon)
@@ -182,6 +200,7 @@ class Laboratory:
         world.run(LEFT_S, lambda: not ending.left_behind())
         if not world.violations:
             ending.at_the_end()
+            checkers.at_the_end()
 
     @staticmethod
     def _order(scene: Scene, options: Options) -> None:
@@ -193,6 +212,8 @@ class Laboratory:
             scene.company.join(plan)
             if options.rivals:
                 make_rival(plan, options.seed)
+            if options.shared:
+                make_shared(plan, options.seed, only_waits=not options.crowds)
             plan.lines = max(plan.lines, CHATTY) if options.chatty else plan.lines
             when = chance.uniform(0.2, options.horizon * 0.8)
             order = people.submit_at(when, plan)

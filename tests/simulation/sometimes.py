@@ -73,6 +73,18 @@ MUST: Final = frozenset(
         "a late result is kept",
         "a request is delivered again",
         "a submit is repeated",
+        # What jobs share.
+        "a batch is closed",
+        "a batch is ended by ada",
+        "a batch is ended by policy",
+        "a job gives way to another one with its key",
+        "a job is refused because its key is taken",
+        "a queue is paused",
+        "a server dies in an order for many jobs",
+        "somebody orders many jobs about",
+        "somebody waits for another one's turn",
+        "two queues wait for each other",
+        "what failed of a batch is tried again",
         # What becomes of output.
         "output ends early",
         "output is incomplete",

@@ -27,6 +27,10 @@ class Theme:
     """How many times as many jobs as elsewhere."""
     rivals: bool = False
     """Whether jobs are in each other's way, and not for everybody."""
+    shared: bool = False
+    """Whether jobs share queues, keys and rates."""
+    crowds: bool = False
+    """Whether there are batches, and orders for many jobs."""
     schedules: int = 0
     """How many schedules there are, beside what people submit."""
 
@@ -100,6 +104,25 @@ RIVALS_REST: Final = 13
 """Which of every `SCHEDULED_EVERY` seeds."""
 
 
+ORDERLY: Final = Theme((), alone=True, least_s=60.0, hosts=((1,), (1,)), crowd=6, shared=True)
+"""Nothing goes wrong: everybody has a turn, and nobody is forgotten."""
+CROWDED: Final = Theme(
+    ("server killed", "worker killed", "restore", "partition", "order cut off"),
+    mean_s=20.0,
+    alone=True,
+    least_s=60.0,
+    hosts=((2,), (1, 1)),
+    crowd=2,
+    shared=True,
+    crowds=True,
+)
+"""The same while servers and workers die, with batches, and with orders for many jobs."""
+SHARED_EVERY: Final = 32
+ORDERLY_REST: Final = 4
+CROWDED_RESTS: Final = (8, 20)
+"""Which of every `SHARED_EVERY` seeds."""
+
+
 def theme_of(seed: int) -> Theme | None:
     """Return the theme of a seed, if it has one."""
     if seed % SELDOM == SELDOM - 3:
@@ -108,5 +131,9 @@ def theme_of(seed: int) -> Theme | None:
         return SCHEDULED
     if seed % SCHEDULED_EVERY == RIVALS_REST:
         return RIVALS
+    if seed % SHARED_EVERY == ORDERLY_REST:
+        return ORDERLY
+    if seed % SHARED_EVERY in CROWDED_RESTS:
+        return CROWDED
     turn, rest = divmod(seed + 1, EVERY)
     return None if rest else THEMES[turn % len(THEMES)]

@@ -105,6 +105,12 @@ WATCHES: Final[dict[str, tuple[str, str, str]]] = {
         )""",
         "'X08', 'a worker in quarantine was given ' || NEW.job_id",
     ),
+    "progress_rises": (
+        "UPDATE OF progress ON attempt",
+        """NEW.progress_seq <= OLD.progress_seq OR NEW.outcome IS NOT NULL
+        OR json_extract(NEW.progress, '$.percent') < json_extract(OLD.progress, '$.percent')""",
+        "'P1', 'progress goes back: ' || NEW.job_id || ' ' || NEW.number",
+    ),
     "late_stays": (
         "UPDATE ON attempt",
         "OLD.late_result IS NOT NULL AND NEW.late_result IS NOT OLD.late_result",

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +14,7 @@ from orchestrator.kernel.errors import (
     IllegalTransition,
     NotFound,
     OrchestratorError,
+    Refused,
     RequestInvalid,
 )
 from orchestrator.protocol.jobs import JobSpec
@@ -87,6 +88,16 @@ class People:
 
         self._scene.world.loop.at(when, self._begin, ask)
 
+    def do_at(self, when: float, what: Callable[[Any], Awaitable[None]]) -> None:
+        """Have something else done at a moment; it is given how one asks."""
+        self.busy += 1
+
+        async def do() -> None:
+            await what(self._ask)
+            self.busy -= 1
+
+        self._scene.world.loop.at(when, self._begin, do)
+
     def cancel_at(self, when: float, order: Order, *, force: bool) -> None:
         """Have a job cancelled at a moment."""
         self.busy += 1
@@ -150,9 +161,18 @@ class People:
             # Nobody remembers a refusal: if the network repeats the request later, it is done.
             self._scene.world.sometimes("a unique job is refused")
             order.forgotten = True
+        except Refused as error:
+            self._refused(order, error)
         else:
             self._acked(order, reply)
         self.busy -= 1
+
+    def _refused(self, order: Order, error: Refused) -> None:
+        """Do without a job whose key is taken: it asked to be refused then."""
+        if error.problem_code != "concurrency_key_taken":
+            raise error
+        self._scene.world.sometimes("a job is refused because its key is taken")
+        order.forgotten = True
 
     def _request(self, order: Order, name: str | None = None) -> tuple[str, str, JobSpec]:
         plan = order.plan
@@ -247,6 +267,8 @@ class People:
                 # Nobody remembers a refusal: if the network repeats the request later, it is done.
                 scene.world.sometimes("a retry meets a job that is not over")
                 again.forgotten = True
+            except Refused as error:
+                self._refused(again, error)
             else:
                 scene.world.sometimes("a job is made once more")
                 self._acked(again, reply)

@@ -39,6 +39,7 @@ from orchestrator.server.upkeep.pulse import Pulse
 from orchestrator.server.upkeep.reaper import reap
 from tests.simulation.parts.backups import Backup
 from tests.simulation.parts.database import Database
+from tests.simulation.parts.deeds import Deeds
 from tests.simulation.parts.store import SimStore
 from tests.simulation.world.machine import Machine
 from tests.simulation.world.network import Network, Receive
@@ -79,6 +80,9 @@ class Server:
         self._process: Process | None = None
         self._store: SimStore | None = None
         self._intake: OutputIntake | None = None
+        self.is_shared = False
+        """Whether anybody gives orders to many jobs: else nobody need look for them."""
+        self._deeds: Deeds | None = None
         self._bus = Bus()
         self._dispatch = Dispatch()
         self._ready = False
@@ -180,6 +184,9 @@ class Server:
         async with anyio.create_task_group() as group:
             await group.start(reap, store, clock, pulse)
             group.start_soon(alarm.run)
+            self._deeds = Deeds(store, clock, self.new_id)
+            if self.is_shared:
+                group.start_soon(self._deeds.bulks.run)
             self._ready = True
 
     def new_id(self, prefix: str) -> str:
@@ -208,6 +215,9 @@ class Server:
                     return await store.write(deed)
                 case "retry":
                     return await self._retry(store, request)
+                case "queue" | "batch" | "bulk":
+                    assert self._deeds is not None
+                    return await self._deeds.do(name, request, who)
                 case _:
                     return await self._worker_call(store, name, request, receive, who)
         except ClientDisconnect:

@@ -26,6 +26,8 @@ CALLS: Final = frozenset(
         "release",
         "end_sessions",
         "hold_restored",
+        "advance",
+        "cancel_batch",
     }
 )
 CRASH_WINDOW: Final = 0.3
@@ -67,10 +69,14 @@ class SimStore:
         result, facts = server.database.write(operation, now_us)
         if server.checkers is not None and name == "heartbeat":
             server.checkers.renewed(operation.keywords["request"].session_id)  # type: ignore[attr-defined]
+        if server.checkers is not None:
+            server.checkers.committed(name, now_us)
         if facts:
             for subscriber in tuple(self._subscribers):
                 subscriber(facts)
         world.reach(self._process, "after_commit")
+        if name == "advance":
+            world.reach(self._process, "advanced")
         if world.chance.random() < CRASH_WINDOW:
             await world.pause(world.disk_latency())
         return result
