@@ -6,6 +6,7 @@ must be the same.
 """
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -33,6 +34,8 @@ class ModelJob:
     reason: Reason | None = None
     attempt: int = 0
     session: str | None = None
+    keys: dict[str, int] = field(default_factory=dict)
+    """How many may hold each of its keys."""
     patience_us: int = 0
     held_due_us: int | None = None
 
@@ -76,6 +79,8 @@ class Model:
     now_us: int = 0
     lease_now: int = 0
     floor: int = 0
+    max_running: int | None = None
+    paused: bool = False
     jobs: dict[str, ModelJob] = field(default_factory=dict)
     attempts: dict[Pair, ModelAttempt] = field(default_factory=dict)
     sessions: dict[str, ModelSession] = field(default_factory=dict)
@@ -214,9 +219,11 @@ class Model:
             for job_id, job in self.jobs.items()
             if job.state is JobState.QUEUED and satisfies(session.offer, job.requirement)
         )
-        granted = []
-        for _, job_id in queue[:slots]:
+        granted: list[Pair] = []
+        for _, job_id in queue:
             job = self.jobs[job_id]
+            if len(granted) == slots or not self._is_open(job):
+                continue
             self._apply(job_id, core.Claimed())
             job.attempt += 1
             job.session = name
@@ -226,6 +233,16 @@ class Model:
         if granted:
             session.claim = number
         return granted
+
+    def _is_open(self, wanted: ModelJob) -> bool:
+        """Tell whether nothing that is shared keeps a job back."""
+        live = [job for job in self.jobs.values() if job.session is not None]
+        held = Counter(key for job in live for key in job.keys)
+        return (
+            not self.paused
+            and (self.max_running is None or len(live) < self.max_running)
+            and all(held[key] < limit for key, limit in wanted.keys.items())
+        )
 
     def tell(
         self, name: str, pair: Pair, words: list[tuple[str, core.Ended | None]]

@@ -33,15 +33,17 @@ from orchestrator.kernel.backoff import Backoff
 from orchestrator.kernel.errors import AlreadyExists, LeaseLost
 from orchestrator.protocol.base import moment
 from orchestrator.protocol.limits import LEASE_S
+from orchestrator.protocol.queues import QueueSettings
 from orchestrator.protocol.views import HoldReply
 from orchestrator.protocol.wire import Ended, HeldAttempt, LiveAttempt, Released, Started
 from orchestrator.protocol.words import Execution, JobState, Outcome, Reason
 from orchestrator.server.operations.cancel import cancel
 from orchestrator.server.operations.hold import hold, release
+from orchestrator.server.operations.queues import pause_queue, resume_queue, set_queue
 from orchestrator.server.operations.upkeep import queue_due, tick
-from orchestrator.server.store.interface import Reader
 from tests.integration.store.databases import Opener, opener
 from tests.integration.store.model import Model, ModelJob, ModelSession, Pair
+from tests.integration.store.truth import everything
 from tests.integration.store.world import TICK_S, Worker, World
 from tests.support.builders import delay
 
@@ -113,6 +115,7 @@ class Comparison(RuleBasedStateMachine):
         ),
         max_lost=st.integers(0, 2),
         wait_s=st.sampled_from([0, 0, 0, 7]),
+        keys=st.dictionaries(st.sampled_from(["x", "y"]), st.integers(1, 2), max_size=2),
         once=st.sampled_from([False, False, True]),
     )
     def submit(
@@ -122,6 +125,7 @@ class Comparison(RuleBasedStateMachine):
         policy: RetryPolicy,
         max_lost: int,
         wait_s: int,
+        keys: dict[str, int],
         once: bool,
     ) -> None:
         """Somebody submits a few jobs."""
@@ -140,6 +144,7 @@ class Comparison(RuleBasedStateMachine):
                 "max_lost": max_lost,
                 "execution": execution,
                 "reattach_window_s": WINDOW_S,
+                "concurrency": [{"key": key, "limit": limit} for key, limit in keys.items()],
                 "run_at": moment(due_us).isoformat() if wait_s else None,
             }
             job = self.portal.call(partial(self.world.submit, delay(), **fields))
@@ -153,6 +158,7 @@ class Comparison(RuleBasedStateMachine):
                     priority,
                     rank(due_us if wait_s else now, priority),
                     due_us if wait_s else None,
+                    keys=keys,
                     patience_us=round((WINDOW_S - LEASE_S) * 1_000_000) if once else 0,
                 ),
             )
@@ -177,6 +183,20 @@ class Comparison(RuleBasedStateMachine):
         known = self.model.hold if order is hold else self.model.release
         done = [job_id for job_id in ids if known(job_id)]
         assert [job.id for job in reply.items] == done
+
+    @rule(most=st.sampled_from([None, None, 1, 2, 4]))
+    def limit(self, most: int | None) -> None:
+        """Somebody says how many of the queue may run."""
+        asked = QueueSettings(max_running=most)
+        self.portal.call(self.world.write, partial(set_queue, name="default", asked=asked))
+        self.model.max_running = most
+
+    @rule(paused=st.booleans())
+    def pause(self, *, paused: bool) -> None:
+        """Somebody pauses the queue, or lets it go on."""
+        order = partial(pause_queue, by="ada", why=None) if paused else resume_queue
+        self.portal.call(self.world.write, partial(order, name="default"))
+        self.model.paused = paused
 
     @rule(
         index=WORKERS,
@@ -331,7 +351,7 @@ class Comparison(RuleBasedStateMachine):
     @invariant()
     def the_same_is_true_of_every_job(self) -> None:
         """Every job and attempt is in the database as in the model, and timelines have no gaps."""
-        jobs, attempts, timelines = self.portal.call(self.world.read, _everything)
+        jobs, attempts, timelines = self.portal.call(self.world.read, everything)
         for job_id, job in self.model.jobs.items():
             seqs, words = zip(*timelines[job_id], strict=True)
             assert seqs == tuple(range(1, len(seqs) + 1))
@@ -353,27 +373,6 @@ class Comparison(RuleBasedStateMachine):
             pair: (one.session, one.claim, one.started, one.outcome, one.reason, one.late)
             for pair, one in self.model.attempts.items()
         }
-
-
-Timelines = dict[str, list[tuple[int, str]]]
-
-
-def _everything(reader: Reader) -> tuple[dict[str, Any], dict[Pair, Any], Timelines]:
-    jobs = reader.tuples(
-        "SELECT id, state, reason, attempt, session_id, failures, lost, due_us, rank FROM job"
-    )
-    attempts = reader.tuples(
-        "SELECT job_id, number, session_id, claim_number, started_us IS NOT NULL, outcome, reason, "
-        "late_result IS NOT NULL FROM attempt"
-    )
-    timelines: Timelines = {}
-    for job_id, *line in reader.tuples("SELECT job_id, seq, type FROM job_event ORDER BY seq"):
-        timelines.setdefault(job_id, []).append((line[0], line[1]))
-    return (
-        {one[0]: one[1:] for one in jobs},
-        {(one[0], one[1]): one[2:] for one in attempts},
-        timelines,
-    )
 
 
 EXAMPLES = {"sqlite": 60, "postgresql": 20}
