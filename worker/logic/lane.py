@@ -80,6 +80,8 @@ class Lane:
     resumed: bool = False
     hole: bool = False
     standing: Standing = Standing.GOOD
+    wordless: bool = False
+    """Its progress was in what was not understood: none is said any more."""
     pieces: deque[bytes] = field(default_factory=deque)
     started: Started | None = None
     progress: Progress | None = None
@@ -124,7 +126,8 @@ class Lane:
     def say(self, event: Started | Progress | Ended | Released) -> None:
         """Add a fact."""
         if isinstance(event, Progress):
-            self.progress = event if self.standing > Standing.PLAIN else None
+            silenced = self.wordless or self.standing <= Standing.PLAIN
+            self.progress = None if silenced else event
         elif not isinstance(event, Started):
             self.ended = event
         elif self.standing > Standing.PLAIN:
@@ -192,9 +195,14 @@ class Lane:
 
         What it says then is ever less, so that no answer can make us ask for ever.
         """
+        said_progress = self.flight is not None and self.flight.progress is not None
         self.flight = None
         if not alone:
             self.standing = min(self.standing, Standing.SUSPECT)
+        elif said_progress:
+            # The job's own words, and nobody's loss: they go before its output does.
+            self.standing = Standing.SUSPECT
+            self.wordless, self.progress = True, None
         elif self.standing <= Standing.PLAIN:
             self.standing = Standing.SILENT
         else:

@@ -27,6 +27,7 @@ LOGGER: Final = logging.getLogger(__name__)
 UPLOADERS: Final = 2
 """One that sends while the other waits for its answer fills the way to the server."""
 
+_GOES_ON: Final = "no progress of it is told any more; all else is, as long as that is understood"
 _TOLD_AS: Final[Mapping[Standing, tuple[str, int, str]]] = {
     Standing.PLAIN: (
         "attempt.report_refused",
@@ -174,7 +175,11 @@ class Courier:
         """
         standing = self.outbox.refuse(keys)
         reason = "; ".join([error.message, *(f"{place}: {fault}" for place, fault in error.fields)])
-        if standing is Standing.SUSPECT:
+        if standing is Standing.SUSPECT and len(keys) == 1:
+            names = {"job": keys[0].job_id, "attempt": keys[0].number}
+            event = "attempt.progress_refused"
+            logs.event(LOGGER, logging.WARNING, event, **names, reason=reason, next=_GOES_ON)
+        elif standing is Standing.SUSPECT:
             logs.event(LOGGER, logging.WARNING, "batch.refused", attempts=len(keys), reason=reason)
         elif standing in _TOLD_AS:
             event, level, goes_on = _TOLD_AS[standing]

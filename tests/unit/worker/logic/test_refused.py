@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.protocol.limits import OUTPUT_INLINE_BYTES
-from orchestrator.protocol.wire import Ended, Released
+from orchestrator.protocol.wire import Ended, Progress, Released
 from tests.unit.worker.logic.facts import Box, ack, ended, frames_of, key_of, started
 from worker.logic.attempt import Key
 from worker.logic.lane import Standing
@@ -79,6 +79,40 @@ def test_the_culprit_says_its_end_in_plain_words() -> None:
     assert end.result is None
     assert "did not understand" in str(end.message)
     assert outbox.acknowledge([key], [ack(key, settled=True)]).settled == (key,)
+
+
+def _progress(key: Key, seq: int) -> Progress:
+    return Progress(job_id=key.job_id, attempt=key.number, seq=seq, at_us=0, percent=seq)
+
+
+def test_progress_that_is_refused_costs_nothing_else() -> None:
+    """It is left out first, once and for all; start, output and end are told as they are."""
+    outbox, key = Box(), key_of()
+    outbox.open(key)
+    outbox.say(key, started(key))
+    outbox.add(key, frames_of(10))
+    outbox.say(key, _progress(key, 1))
+
+    assert _refused_alone(outbox, key) is Standing.SUSPECT
+
+    outbox.say(key, _progress(key, 2))
+    outbox.say(key, ended(key, 10, message="own words"))
+    events = outbox.next_report().events
+    assert [event.type for event in events] == ["started", "output", "ended"]
+    assert isinstance(events[-1], Ended)
+    assert events[-1].message == "own words"
+
+
+def test_progress_is_to_blame_once_at_most() -> None:
+    """What is refused without it is told in plain words: nothing is asked for ever."""
+    outbox, key = Box(), key_of()
+    outbox.open(key)
+    outbox.say(key, started(key))
+    outbox.say(key, _progress(key, 1))
+    assert _refused_alone(outbox, key) is Standing.SUSPECT
+    outbox.say(key, _progress(key, 2))
+
+    assert _refused_alone(outbox, key) is Standing.PLAIN
 
 
 def test_output_that_is_refused_as_an_upload_is_blamed_at_once() -> None:
