@@ -69,14 +69,14 @@ server.members = {
 @click.pass_obj
 def run_server(surroundings: Surroundings, **options: Unpack[Options]) -> int:
     """Run the control server until it is told to stop."""
+    from orchestrator.kernel.listening import authority
     from orchestrator.kernel.paths import data_dir
     from orchestrator.server.main import run
     from orchestrator.server.settings import load
 
-    host, port = options["listen"]
     settings = load(
         options["data_dir"] or data_dir() / "server",
-        f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        authority(*options["listen"]),
         insecure_http=options["insecure_http"],
         database=options["database"],
         environ=surroundings.environ,

@@ -292,3 +292,17 @@ def _lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     inner = [node for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     spans = [(node.end_lineno or 0) - node.lineno + 1 for node in inner]
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 - sum(spans)
+
+
+def test_an_address_is_written_in_one_place() -> None:
+    """How a host and a port become one text is known to `kernel.listening.authority` alone."""
+    written = {
+        str(source.path)
+        for source in product()
+        for node in source.nodes
+        if isinstance(node, ast.JoinedStr)
+        for part in node.values
+        if isinstance(part, ast.Constant) and str(part.value).startswith("]:")
+    }
+
+    assert written == {"orchestrator/kernel/listening.py"}

@@ -163,10 +163,10 @@ def _lives_in_a_home(program: str) -> bool:
 
 
 def _server(listen: tuple[str, int], name: str, reach: "Reach") -> list[str]:
-    host, port = listen
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    from orchestrator.kernel.listening import authority
+
     where = [f"--data-dir=/var/lib/{name}"] if reach.value == "system" else []
-    return ["server", "run", f"--listen={place}", *where]
+    return ["server", "run", f"--listen={authority(*listen)}", *where]
 
 
 def _account(told: str | None, reach: "Reach", environ: Mapping[str, str]) -> str | None:
