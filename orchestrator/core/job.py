@@ -27,7 +27,7 @@ class Job:
     max_lost: int = 3
     execution: Execution = Execution.AT_LEAST_ONCE
     ending: Reason | None = None
-    """Why a job that is cancelling is being ended; `None` stands for a person's wish."""
+    """Why a job that is cancelling is being ended; `None` stands for a person's order."""
 
 
 @dataclass(frozen=True, slots=True)

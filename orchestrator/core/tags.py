@@ -1,8 +1,8 @@
-"""Who meets what a job asks of tags, and how each such wish is written in exactly one way.
+"""Who meets what a job asks of tags, and how each such requirement is written in exactly one way.
 
-A wish is a set of *clauses*, all of which a worker must meet. Wishes that differ only in their
-order, their brackets or where they say `!` have the same clauses, so they are one requirement; and
-a clause is what `explain` counts. Beside the tags that its configuration gives it, a worker has
+It is a set of *clauses*, all of which a worker must meet. Texts that differ only in their order,
+their brackets or where they say `!` have the same clauses, so they are one requirement; and a
+clause is what `explain` counts. Beside the tags that its configuration gives it, a worker has
 *built-in* ones, about which nobody can lie: those of its machine, and its kinds and names.
 """
 

@@ -54,7 +54,7 @@ def settle(rule: Rule, others: Iterable[Other], *, now_us: int) -> Verdict:
     """Return what a submit does in the face of other jobs with its key.
 
     Only what has not begun can be replaced. What runs, or is over and still counts, was not
-    undone by a newer wish, so that one is refused.
+    undone by a newer submit, so that one is refused.
     """
     found = sorted((one for one in others if _counts(rule, one, now_us=now_us)), key=_nearest)
     if not found:

@@ -1,6 +1,7 @@
 """What is said to a worker that asks for one job by its id, and cannot have it.
 
-It may wait for what is not ready yet. What will never come to it is told at once, with the reason.
+Such a job is *wished* for; what a job asks of a worker is its *requirement*. It may be waited for
+while it is not ready yet. What will never come is told at once, with the reason.
 """
 
 from typing import NamedTuple

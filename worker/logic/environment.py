@@ -2,7 +2,7 @@
 
 An allow-list, because a list of what is secret is never complete: no token, no path of ours, no
 variable that makes a program load foreign code comes along. Who sets up a worker may name more; a
-pattern is a wish for what one did not think of, so it never lets through what looks like a secret.
+pattern is for what one did not think of, so it never lets through what looks like a secret.
 """
 
 import re

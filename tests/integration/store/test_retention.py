@@ -150,7 +150,7 @@ async def test_old_sessions_go(world: World) -> None:
     await worker.heartbeat()
 
 
-async def test_wishes_go_when_no_job_has_them(world: World) -> None:
+async def test_requirements_go_when_no_job_has_them(world: World) -> None:
     """A line and its requirement are kept for unfinished jobs, and a day for who comes next."""
     worker = await world.worker(tags=["kept", "rare"])
     rare = await world.submit(requires={"tags": ["rare"]})

@@ -11,7 +11,10 @@ from tests.simulation.parts.plan import Plan
 
 NOT_FOR: Final = "w0a"
 """The first worker of the first machine."""
-WISHES: Final = (f"linux && !worker={NOT_FOR}", f"worker=w0b || (worker=w1a && worker!={NOT_FOR})")
+REQUIREMENTS: Final = (
+    f"linux && !worker={NOT_FOR}",
+    f"worker=w0b || (worker=w1a && worker!={NOT_FOR})",
+)
 KEYS: Final = ("one", "two")
 
 
@@ -22,4 +25,4 @@ def make_rival(plan: Plan, seed: int) -> None:
         how = chance.choice(("return", "refuse", "replace", "replace"))
         plan.fields["unique"] = {"key": chance.choice(KEYS), "on_conflict": how}
     if chance.random() < 0.6:
-        plan.fields["requires"] = {"tags": chance.choice(WISHES)}
+        plan.fields["requires"] = {"tags": chance.choice(REQUIREMENTS)}

@@ -99,7 +99,7 @@ def test_a_clause_is_already_in_its_one_form(asked: Asked) -> None:
         (("cuda  >=  12",), ("cuda>=12",)),
     ],
 )
-def test_wishes_that_are_equal_are_one(one: tuple[str, ...], other: tuple[str, ...]) -> None:
+def test_requirements_that_are_equal_are_one(one: tuple[str, ...], other: tuple[str, ...]) -> None:
     """Order, brackets, spaces and the place of `!` make no other requirement."""
     assert clauses(one) == clauses(other)
 

@@ -7,7 +7,7 @@ from orchestrator.server.operations.requirements import requirement_id, requirem
 from tests.support.builders import delay, spec
 
 
-def test_a_wish_has_one_number() -> None:
+def test_a_requirement_has_one_number() -> None:
     """How tags are written and ordered does not matter; everything else does."""
     first = requirement_of(spec(delay(), requires={"tags": ["a", "b"], "platform": "linux"}))
     second = requirement_of(spec(delay(), requires={"tags": ["b", "a"], "platform": "linux"}))
@@ -28,7 +28,7 @@ def test_a_wish_has_one_number() -> None:
         Requirement("a", worker="linux"),
     ],
 )
-def test_different_wishes_have_different_numbers(other: Requirement) -> None:
+def test_different_requirements_have_different_numbers(other: Requirement) -> None:
     """No two requirements are taken for each other, and every number fits a database."""
     assert requirement_id(other) != requirement_id(Requirement("a"))
     assert 0 <= requirement_id(other) < 2**63

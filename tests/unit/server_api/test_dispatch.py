@@ -101,7 +101,7 @@ async def test_who_takes_its_promises_can_be_woken_again() -> None:
         assert awake(a)
 
 
-async def test_a_new_wish_reaches_who_waits_already() -> None:
+async def test_a_new_requirement_reaches_who_waits_already() -> None:
     """A requirement that nobody had before is learned by waiters of fitting sessions."""
     dispatch = knowing(a=set(), b=set())
     with dispatch.waiter("a", 1) as a, dispatch.waiter("b", 1) as b:

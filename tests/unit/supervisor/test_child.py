@@ -239,7 +239,7 @@ def test_readiness_that_comes_too_late_changes_nothing() -> None:
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.product(Wanted, Wanted)))
 def test_what_is_wanted_only_gets_stricter(first: Wanted, second: Wanted) -> None:
-    """A milder wish after a stricter one changes nothing."""
+    """A milder order after a stricter one changes nothing."""
     order = list(Wanted)
 
     child = _after(LAUNCHED, (0.1, Want(first)), (0.2, Want(second))).child
