@@ -55,7 +55,7 @@ class Attempts:
         """How the first of those ended that did not succeed; or else any of them."""
         self.ended: Counter[str] = Counter()
         """How many ended in which way since this process began."""
-        self.kinds: Counter[str] = Counter()
+        self.ended_kinds: Counter[str] = Counter()
         """The same, of each kind."""
         self.leftovers = 0
         """Processes that those had left behind, and that were killed."""
@@ -155,7 +155,7 @@ class Attempts:
     def _count(self, runner: Runner) -> None:
         if (end := runner.attempt.end) is not None:
             self.ended[str(end.outcome)] += 1
-            self.kinds[runner.kind] += 1
+            self.ended_kinds[runner.kind] += 1
             self.leftovers += end.leftovers
 
     def live(self) -> list[LiveAttempt]:

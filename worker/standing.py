@@ -55,7 +55,7 @@ class Standing:
             ],
             "running_count": len(running),
             "ended": dict(self.attempts.ended),
-            "kinds": dict(self.attempts.kinds),
+            "ended_kinds": dict(self.attempts.ended_kinds),
             "running_kinds": dict(Counter(runner.kind for runner in running)),
             "leftovers": self.attempts.leftovers,
             "unbound": capacity.unbound,

@@ -29,8 +29,8 @@ class WorkerStatus(Reply):
     `configured_at` is the place of its entry (`file:line:column`), `log_file` where its own log is.
     `starts` counts its processes, `contact_age_s` is how long its server has said nothing,
     `waiting_bytes` what that does not have yet. Of `running` there are at most 64. `ends` counts
-    by their cause the ends of its processes; `attempts` by outcome, and `kinds` by kind, count
-    the tries that ended since its process began, and `leftovers` what those had left behind and was
+    by their cause the ends of its processes; `attempts` by outcome, `ended_kinds` by kind the tries
+    that ended since its process began, and `leftovers` what those had left behind and was
     killed. `running_kinds` counts what runs; what an earlier process began is *unknown* there. Its
     jobs are not held to the limits in `not_held`, because nothing on this machine can;
     `unbound`: its last shim could not enter a control group, although there are some.
@@ -57,7 +57,7 @@ class WorkerStatus(Reply):
     contact_age_s: float | None = None
     ends: dict[str, int] = {}
     attempts: dict[str, int] = {}
-    kinds: dict[str, int] = {}
+    ended_kinds: dict[str, int] = {}
     running_kinds: dict[str, int] = {}
     leftovers: int | None = None
     not_held: list[str] = []

@@ -22,7 +22,7 @@ RUNNING_SHOWN: Final = 64
 NAME_CHARS: Final = 80
 WORDS_CHARS: Final = 1000
 _PASSING: Final = frozenset(
-    {"retry_in_s", "waiting_bytes", "contact_age_s", "ended", "kinds", "leftovers"}
+    {"retry_in_s", "waiting_bytes", "contact_age_s", "ended", "ended_kinds", "leftovers"}
 )
 """What changes all the time, and is only told along with something else."""
 

@@ -119,9 +119,9 @@ def _of_workers(workers: Sequence[WorkerStatus]) -> list[Family]:
             ((worker.name, "outcome", worker.attempts) for worker in workers),
         ),
         _counted(
-            "orchestrator_worker_kinds_total",
+            "orchestrator_worker_ended_kinds_total",
             "Tries that ended since its process began, by kind.",
-            ((worker.name, "kind", worker.kinds) for worker in workers),
+            ((worker.name, "kind", worker.ended_kinds) for worker in workers),
         ),
         _counted(
             "orchestrator_worker_running_kinds",

@@ -96,7 +96,7 @@ class Status:
             contact_age_s=_seconds(said, "contact_age_s"),
             ends={str(cause): count for cause, count in post.ends.items()},
             attempts=_counts(said.get("ended")),
-            kinds=_counts(said.get("kinds")),
+            ended_kinds=_counts(said.get("ended_kinds")),
             running_kinds=_counts(said.get("running_kinds")),
             leftovers=_number(said, "leftovers"),
             not_held=not_held(

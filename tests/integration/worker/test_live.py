@@ -71,7 +71,7 @@ def test_it_counts_how_tries_end(place: Workplace) -> None:
             lambda it: (it["ended"], it["leftovers"]) == ({"succeeded": 1, "failed": 1}, 1),
             "both were counted",
         )
-        assert told["kinds"] == {"command": 2}
+        assert told["ended_kinds"] == {"command": 2}
         assert told["running_kinds"] == {}
 
 

@@ -37,7 +37,7 @@ def _worker(name: str = "web", state: str = "ready", reason: str | None = None) 
         ends={"crashed": 2},
         attempts={"succeeded": 7, "failed": 1},
         leftovers=3,
-        kinds={"command": 6, "delay": 2},
+        ended_kinds={"command": 6, "delay": 2},
         running_kinds={"command": 2},
     )
 
@@ -110,7 +110,7 @@ def test_what_is_counted_has_its_cause() -> None:
     assert 'orchestrator_worker_ends_total{worker="web",cause="crashed"} 2' in lines
     assert 'orchestrator_worker_attempts_total{worker="web",outcome="succeeded"} 7' in lines
     assert 'orchestrator_worker_leftovers_total{worker="web"} 3' in lines
-    assert 'orchestrator_worker_kinds_total{worker="web",kind="delay"} 2' in lines
+    assert 'orchestrator_worker_ended_kinds_total{worker="web",kind="delay"} 2' in lines
     assert 'orchestrator_worker_running_kinds{worker="web",kind="command"} 2' in lines
     assert 'orchestrator_config_looks_total{result="rejected"} 1' in lines
     assert "orchestrator_config_applied_timestamp_seconds 1500000000" in lines
