@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -51,17 +52,32 @@ def _read(house: Installation, path: str) -> Any:
         return json.loads(answer.read())
 
 
+def _done(database: Path, bulk_id: str) -> int:
+    """Return how far an order came, by what is committed."""
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)
+    try:
+        [found] = connection.execute("SELECT done FROM bulk WHERE id = ?", (bulk_id,))
+        return int(found[0])
+    finally:
+        connection.close()
+
+
 def test_an_order_for_many_outlives_the_server(home: Path) -> None:
     """Kill -9 in the middle of it: the next start goes on, and each job was given it once."""
     spec = {"kind": "command", "params": {"argv": ["true"]}, "requires": {"tags": ["nowhere"]}}
     order = {"q": "kind:command", "action": "hold"}
     with installed(home) as house:
-        jobs = [_asked(house, "/api/v1/jobs", spec)["id"] for _ in range(250)]
+        jobs = _asked(house, "/api/v1/batches", {"items": [spec] * 1000})["job_ids"]
+        jobs += _asked(house, "/api/v1/batches", {"items": [spec] * 1000})["job_ids"]
+        [database] = home.rglob("orchestrator.db")
         counted = _asked(house, "/api/v1/bulk", {**order, "dry_run": True})
         assert counted["count"] == len(jobs)
         [server] = house.children("server\0run")
 
         given = _asked(house, "/api/v1/bulk", {**order, "token": counted["token"]})
+        wait_until(lambda: _done(database, given["id"]) > 0, timeout_s=30)
+        os.kill(server, signal.SIGSTOP)
+        assert 0 < _done(database, given["id"]) < len(jobs), "it is in the middle"
         os.kill(server, signal.SIGKILL)
         wait_until(lambda: house.children("server\0run") not in ([], [server]), timeout_s=30)
         wait_until(lambda: house.cli("jobs", "list").returncode == 0, timeout_s=30)
