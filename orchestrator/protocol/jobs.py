@@ -11,7 +11,7 @@ from orchestrator.protocol.base import JobId, Label, Name, Request, Sha256, Text
 from orchestrator.protocol.company import Unique
 from orchestrator.protocol.requirements import Requirements
 from orchestrator.protocol.waiting import ConcurrencyKeys, QueueName, RateLimits
-from orchestrator.protocol.words import Execution, OnFailure, Reason, WaitsFor
+from orchestrator.protocol.words import Execution, IfTaken, OnConflict, OnFailure, Reason, WaitsFor
 
 Kind = Annotated[
     str, Field(min_length=1, max_length=limits.NAME_CHARS), AfterValidator(without_nul)
@@ -288,6 +288,12 @@ class JobFields(Request):
         if self.execution is Execution.AT_MOST_ONCE:
             return 0
         return limits.LOST_DEFAULT if self.max_lost is None else self.max_lost
+
+    @property
+    def ends_others(self) -> bool:
+        """Tell whether other jobs may have to end so that this one is taken in."""
+        replaces = self.unique is not None and self.unique.on_conflict is OnConflict.REPLACE
+        return replaces or any(one.strategy is IfTaken.CANCEL_RUNNING for one in self.concurrency)
 
     _short = field_validator("labels")(short)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from orchestrator.kernel.errors import Forbidden
 from orchestrator.protocol.jobs import JobFields
-from orchestrator.protocol.words import IfTaken, OnConflict, Scope
+from orchestrator.protocol.words import OnConflict, Scope
 from orchestrator.server.access.table import allows
 from orchestrator.server.operations.keys import Principal
 
@@ -28,8 +28,6 @@ def asked_by(job: JobFields) -> set[Scope]:
     scopes = set()
     if job.unique is not None and job.unique.on_conflict is OnConflict.RETURN:
         scopes.add(Scope.JOBS_READ)
-    if job.unique is not None and job.unique.on_conflict is OnConflict.REPLACE:
-        scopes.add(Scope.JOBS_CANCEL)
-    if any(one.strategy is IfTaken.CANCEL_RUNNING for one in job.concurrency):
+    if job.ends_others:
         scopes.add(Scope.JOBS_CANCEL)
     return scopes

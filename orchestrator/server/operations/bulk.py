@@ -6,11 +6,12 @@ goes on behind the last job that it was given to, and no job is given it twice.
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.bulk import APPLICABLE, Preview
 from orchestrator.core.job_filter import JobFilter, parse
-from orchestrator.kernel.errors import Mistaken, NotFound, Refused
+from orchestrator.kernel.errors import Forbidden, Mistaken, NotFound, Refused
 from orchestrator.protocol.base import moment, moment_or_none
 from orchestrator.protocol.bulk import BulkOrder, BulkView
 from orchestrator.protocol.jobs import AmendRequest
@@ -22,7 +23,7 @@ from orchestrator.server.operations.delete import delete
 from orchestrator.server.operations.hold import hold, release
 from orchestrator.server.operations.job_lists import Cursor, Found, find_jobs
 from orchestrator.server.operations.queues import require_queue
-from orchestrator.server.operations.repeat import repeat
+from orchestrator.server.operations.repeat import asked_of, repeat
 from orchestrator.server.store.interface import Reader, Row, Transaction
 from orchestrator.server.store.savepoint import savepoint
 
@@ -32,8 +33,10 @@ COUNTED: Final = 1000
 _SELECT: Final = "SELECT * FROM bulk WHERE id = :id"
 _SELECT_OPEN: Final = "SELECT id FROM bulk WHERE finished_us IS NULL ORDER BY id LIMIT 1"
 _INSERT: Final = """
-    INSERT INTO bulk (id, token, owner, q, action, at_us, upto, expected, created_us, finished_us)
-    VALUES (:id, :token, :owner, :q, :action, :at_us, :upto, :expected, :now, :finished_us)
+    INSERT INTO bulk (id, token, owner, may_cancel, q, action, at_us, upto, expected, created_us,
+        finished_us)
+    VALUES (:id, :token, :owner, :may_cancel, :q, :action, :at_us, :upto, :expected, :now,
+        :finished_us)
     ON CONFLICT (token) DO NOTHING
 """
 _ADVANCE: Final = """
@@ -44,6 +47,15 @@ _ADVANCE: Final = """
 _END_ALL: Final = "UPDATE bulk SET finished_us = :now WHERE finished_us IS NULL"
 _FORGET: Final = "DELETE FROM bulk WHERE finished_us < :before"
 _KEPT_US: Final = 30 * 24 * 3600 * 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class NewBulk:
+    """Who gives a new order, and whether they may end jobs: repeating one may end others."""
+
+    id: str
+    owner: str
+    may_cancel: bool = False
 
 
 def newest_job(reader: Reader) -> str | None:
@@ -76,9 +88,7 @@ def require_understood(reader: Reader, order: BulkOrder, *, now_us: int) -> None
         require_queue(reader, order.queue)
 
 
-def begin_bulk(
-    tx: Transaction, order: BulkOrder, preview: Preview, *, new_id: str, owner: str
-) -> BulkView:
+def begin_bulk(tx: Transaction, order: BulkOrder, preview: Preview, new: NewBulk) -> BulkView:
     """Write an order down, and return it; the same preview gives the same order again.
 
     What nobody could do is refused, whoever has made the preview.
@@ -87,9 +97,10 @@ def begin_bulk(
     token = preview.token(order.canonical())
     tx.execute(
         _INSERT,
-        id=new_id,
+        id=new.id,
         token=token,
-        owner=owner,
+        owner=new.owner,
+        may_cancel=int(new.may_cancel),
         q=order.q,
         action=order.canonical(),
         at_us=preview.at_us,
@@ -140,7 +151,7 @@ def advance(
     if row is None or row["position"] != was or row["finished_us"] is not None:
         return row is not None and row["finished_us"] is None
     order, _ = _order(row)
-    deed = _deed(tx, order, row["owner"], iter(new_ids))
+    deed = _deed(tx, order, row, iter(new_ids))
     done = 0
     for job_id in found.ids:
         with contextlib.suppress(Refused, Mistaken), savepoint(tx):
@@ -160,8 +171,9 @@ def advance(
 
 
 def _deed(
-    tx: Transaction, order: BulkOrder, owner: str, new_ids: Iterator[str]
+    tx: Transaction, order: BulkOrder, row: Row, new_ids: Iterator[str]
 ) -> Callable[[str], object]:
+    owner = row["owner"]
     match order.action:
         case BulkAction.CANCEL:
             return lambda job_id: cancel(
@@ -172,7 +184,7 @@ def _deed(
         case BulkAction.RELEASE:
             return lambda job_id: _one(release(tx, [job_id], by=owner, comment=order.comment))
         case BulkAction.RETRY:
-            return lambda job_id: repeat(tx, job_id, new_id=next(new_ids), owner=owner, spec=None)
+            return lambda job_id: _repeat(tx, job_id, row, next(new_ids))
         case BulkAction.PRIORITY:
             asked = AmendRequest(priority=order.priority, comment=order.comment)
             return lambda job_id: amend(tx, job_id, asked, by=owner)
@@ -181,6 +193,12 @@ def _deed(
             return lambda job_id: amend(tx, job_id, asked, by=owner)
         case BulkAction.DELETE:
             return lambda job_id: delete(tx, job_id)
+
+
+def _repeat(tx: Transaction, job_id: str, row: Row, new_id: str) -> None:
+    if not row["may_cancel"] and asked_of(tx, job_id).ends_others:
+        raise Forbidden(f"to repeat {job_id} may end other jobs, which {row['owner']} may not")
+    repeat(tx, job_id, new_id=new_id, owner=row["owner"], spec=None)
 
 
 def _one(reply: HoldReply) -> None:

@@ -13,7 +13,7 @@ from orchestrator.protocol.words import JobState
 from orchestrator.server.operations.cancel import not_found
 from orchestrator.server.operations.dependencies import Parents, parents_of
 from orchestrator.server.operations.submit import submit
-from orchestrator.server.store.interface import Transaction
+from orchestrator.server.store.interface import Reader, Transaction
 
 _SELECT: Final = """
     SELECT job.state, job_spec.spec FROM job JOIN job_spec ON job_spec.job_id = job.id
@@ -43,6 +43,14 @@ def repeat(
         old = JobSpec.model_validate_json(asked)
         wanted = renewed(old, parents_of(tx, old.depends_on), now_us=tx.now_us)
     return submit(tx, job_id=new_id, owner=owner, spec=wanted, retry_of=job_id)
+
+
+def asked_of(reader: Reader, job_id: str) -> JobSpec:
+    """Return what a job asked for when it was submitted."""
+    found = reader.tuples(_SELECT, job_id=job_id)
+    if not found:
+        raise not_found(job_id)
+    return JobSpec.model_validate_json(found[0][1])
 
 
 def renewed(

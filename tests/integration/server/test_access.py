@@ -18,6 +18,7 @@ from orchestrator.server.store.interface import Transaction
 from tests.integration.server.site import Site, bearer, problem
 from tests.integration.server.worker import at_work, enrolled
 from tests.support.builders import command, delay
+from tests.support.waiting import until
 
 MATRIX = Path(__file__).with_name("access_matrix.txt")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -251,6 +252,45 @@ async def test_a_submit_is_no_way_around_the_table(
     assert (await site.job(other))["state"] == "queued"
     assert (await site.get("/api/v1/schedules")).json()["items"] == []
     assert (await site.post("/api/v1/jobs", job, **looker)).status_code in {200, 201}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"unique": {"key": "k", "on_conflict": "replace"}},
+        {"concurrency": [{"key": "k", "strategy": "cancel_running"}]},
+    ],
+)
+async def test_a_repeat_is_no_way_around_the_table(site: Site, more: dict[str, Any]) -> None:
+    """What a job asked for is asked again of who repeats it: one by one, or by a filter."""
+    over = await site.submit(delay(**more, labels={"old": "1"}))
+    await site.post(f"/api/v1/jobs/{over}/cancel", {})
+    other = await site.submit(delay(**more))
+    writer = bearer(await site.new_key(Scope.JOBS_WRITE, Scope.JOBS_READ))
+    canceller = bearer(await site.new_key(Scope.JOBS_WRITE, Scope.JOBS_READ, Scope.JOBS_CANCEL))
+    order = {"q": "label:old=1", "action": "retry"}
+
+    async def by_filter(key: dict[str, str]) -> tuple[int, int]:
+        counted = (await site.post("/api/v1/bulk", {**order, "dry_run": True}, **key)).json()
+        given = {**order, "token": counted["token"]}
+        bulk = (await site.post("/api/v1/bulk", given, **key)).json()["id"]
+
+        async def done() -> dict[str, Any] | None:
+            told: dict[str, Any] = (await site.get(f"/api/v1/bulk/{bulk}")).json()
+            return told if told["finished_at"] else None
+
+        found = await until(done)
+        assert found is not None
+        return found["done"], found["refused"]
+
+    answer = await site.post(f"/api/v1/jobs/{over}/retry", {}, **writer)
+    assert "lacks the scope jobs:cancel" in problem(answer, 403, "forbidden")["detail"]
+    assert await by_filter(writer) == (0, 1)
+    assert (await site.job(other))["state"] == "queued"
+
+    assert (await site.post(f"/api/v1/jobs/{over}/retry", {}, **canceller)).status_code == 201
+    assert (await site.job(other))["state"] == "cancelled"
+    assert await by_filter(canceller) == (1, 0)
 
 
 async def _call(site: Site, method: str, path: str, headers: dict[str, str]) -> httpx.Response:

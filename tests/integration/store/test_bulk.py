@@ -11,6 +11,7 @@ from orchestrator.protocol.bulk import BulkOrder, BulkView
 from orchestrator.protocol.words import JobState
 from orchestrator.server.operations import bulk
 from orchestrator.server.operations.bulk import (
+    NewBulk,
     advance,
     begin_bulk,
     get_bulk,
@@ -49,7 +50,7 @@ async def _begun(world: World, **fields: Any) -> BulkView:
     preview = await _preview(world, order)
     new = world.id("bulk")
     return await world.write(
-        partial(begin_bulk, order=order, preview=preview, new_id=new, owner="ada")
+        partial(begin_bulk, order=order, preview=preview, new=NewBulk(new, "ada", may_cancel=True))
     )
 
 
@@ -101,11 +102,11 @@ async def test_one_preview_is_one_order(world: World) -> None:
     await world.cancel(job.id)
     order = BulkOrder.model_validate({"q": "kind:command", "action": "retry"})
     preview = await _preview(world, order)
-    begin = partial(begin_bulk, order=order, preview=preview, owner="ada")
+    begin = partial(begin_bulk, order=order, preview=preview)
 
-    first = await world.write(partial(begin, new_id=world.id("bulk")))
+    first = await world.write(partial(begin, new=NewBulk(world.id("bulk"), "ada")))
     await _done(world, first)
-    again = await world.write(partial(begin, new_id=world.id("bulk")))
+    again = await world.write(partial(begin, new=NewBulk(world.id("bulk"), "ada")))
 
     assert again.id == first.id
     assert not await _step(world)

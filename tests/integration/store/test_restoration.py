@@ -17,7 +17,7 @@ from orchestrator.protocol.views import JobView
 from orchestrator.protocol.wire import Ended, Grant, HeldAttempt, Started
 from orchestrator.protocol.words import Directive, JobState, Outcome, PendingReason, Reason, Verdict
 from orchestrator.server.backup.restoring import hold_all, settle
-from orchestrator.server.operations.bulk import begin_bulk, open_bulk
+from orchestrator.server.operations.bulk import NewBulk, begin_bulk, open_bulk
 from orchestrator.server.operations.hold import hold, release
 from orchestrator.server.operations.restoration import BATCH
 from orchestrator.server.operations.submit import submit
@@ -104,7 +104,7 @@ async def test_an_order_for_many_jobs_does_not_go_on(world: World) -> None:
     order = BulkOrder.model_validate({"q": "kind:command", "action": "release"})
     preview = Preview((await world.submit()).id, world.now_us, 1)
     view = await world.write(
-        partial(begin_bulk, order=order, preview=preview, new_id=world.id("bulk"), owner="ada")
+        partial(begin_bulk, order=order, preview=preview, new=NewBulk(world.id("bulk"), "ada"))
     )
     assert view.finished_at is None
 

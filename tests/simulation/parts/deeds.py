@@ -15,7 +15,7 @@ from orchestrator.server.operations.batches import (
     create,
     retry_failed,
 )
-from orchestrator.server.operations.bulk import begin_bulk
+from orchestrator.server.operations.bulk import NewBulk, begin_bulk
 from orchestrator.server.operations.idempotency import Answer, IdempotencyKey, once
 from orchestrator.server.operations.queues import pause_queue, resume_queue, set_queue
 from orchestrator.server.store.interface import Transaction
@@ -61,8 +61,9 @@ class Deeds:
     async def _bulk(self, verb: str, order: Any, preview: Any, who: str) -> Any:
         if verb == "count":
             return await count_meant(self._services, order)
-        deed = partial(begin_bulk, order=order, preview=preview, owner=who)
-        view = await self._store.write(partial(deed, new_id=self._new_id("bulk")))
+        new = NewBulk(self._new_id("bulk"), who, may_cancel=True)
+        deed = partial(begin_bulk, order=order, preview=preview, new=new)
+        view = await self._store.write(deed)
         self._services.bulk_bell.ring()
         return view
 

@@ -13,10 +13,11 @@ from orchestrator.protocol.bulk import BulkPreview, BulkRequest, BulkView
 from orchestrator.protocol.words import BulkAction, Scope
 from orchestrator.server.access.doorkeeper import principal_of
 from orchestrator.server.access.rights import require
+from orchestrator.server.access.table import allows
 from orchestrator.server.api.answers import json_answer
 from orchestrator.server.api.openapi import takes
 from orchestrator.server.api.parsing import json_body, no_query
-from orchestrator.server.operations.bulk import begin_bulk, get_bulk
+from orchestrator.server.operations.bulk import NewBulk, begin_bulk, get_bulk
 from orchestrator.server.services import Services
 from orchestrator.server.upkeep.bulks import count_meant
 
@@ -51,13 +52,12 @@ def routes(services: Services) -> APIRouter:
                 hint="ask with dry_run again, and send its token with the same order",
                 fields=(("token", "does not fit q, action and what else was said"),),
             )
-        deed = partial(
-            begin_bulk,
-            order=asked,
-            preview=known,
-            new_id=services.new_id("bulk"),
+        new = NewBulk(
+            id=services.new_id("bulk"),
             owner=principal.name,
+            may_cancel=allows(principal.scopes, Scope.JOBS_CANCEL),
         )
+        deed = partial(begin_bulk, order=asked, preview=known, new=new)
         view = await services.store.write(deed)
         services.bulk_bell.ring()
         return json_answer(view, 202)

@@ -22,8 +22,9 @@ from orchestrator.server.api.parsing import json_body, no_query
 from orchestrator.server.api.routes.jobs import JobId, check_kind, made
 from orchestrator.server.operations.dead_letters import list_dead
 from orchestrator.server.operations.hold import hold, release
-from orchestrator.server.operations.repeat import repeat
+from orchestrator.server.operations.repeat import asked_of, repeat
 from orchestrator.server.services import Services
+from orchestrator.server.store.interface import Transaction
 
 Given = Annotated[tuple[HoldRequest, bytes], Depends(json_body(HoldRequest))]
 Repeated = Annotated[tuple[RetryRequest, bytes], Depends(json_body(RetryRequest, optional=True))]
@@ -90,7 +91,12 @@ def routes(services: Services) -> APIRouter:
         if asked.spec is not None:
             check_kind(asked.spec, size=len(body))
             require(principal, asked_by(asked.spec))
-        deed = partial(repeat, job_id=job_id, new_id=new_id, owner=principal.name, spec=asked.spec)
+
+        def deed(tx: Transaction) -> JobView:
+            if asked.spec is None:
+                require(principal, asked_by(asked_of(tx, job_id)))
+            return repeat(tx, job_id, new_id=new_id, owner=principal.name, spec=asked.spec)
+
         done = await done_once(store, request.scope, body, deed)
         return json_answer(done.reply, made(from_json(done.reply)), done.headers)
 
