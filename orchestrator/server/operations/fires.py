@@ -152,10 +152,11 @@ def pass_over(tx: Transaction, schedule_id: str, entry: Entry) -> None:
 
 def run_now(tx: Transaction, schedule: Schedule, *, job_id: str, by: str) -> JobView:
     """Submit the job of a schedule because a person asks for it, beside its own moments."""
-    still = _open_jobs(tx, schedule.id)
     overlap = schedule.spec.overlap
-    if still and overlap in {Overlap.SKIP, Overlap.QUEUE_ONE}:
-        other, state = still[-1]
+    still = [] if overlap is Overlap.ALLOW else _open_jobs(tx, schedule.id)
+    blocking = in_the_way(overlap, still)
+    if blocking is not None:
+        other, state = blocking
         raise IllegalTransition(
             f"{other} of this schedule is {state}, and its overlap is {overlap}",
             hint=f"wait for its end, or cancel it: orchestrator jobs cancel {other}",
@@ -165,7 +166,8 @@ def run_now(tx: Transaction, schedule: Schedule, *, job_id: str, by: str) -> Job
     words = f"{by} asked for it"
     row = _Row(at_us, FireOutcome.FIRED, None, words, origin=FireOrigin.PERSON, job_id=job_id)
     _record(tx, schedule.id, row)
-    return _submitted(tx, schedule, row, job_id)
+    behind = _make_way(tx, schedule, still, by=by)
+    return _submitted(tx, schedule, row, job_id, behind=behind)
 
 
 def _fire(tx: Transaction, schedule: Schedule, at_us: int, new_id: NewId) -> bool:
@@ -184,12 +186,20 @@ def _fire(tx: Transaction, schedule: Schedule, at_us: int, new_id: NewId) -> boo
     row = _Row(at_us, FireOutcome.FIRED, job_id=job_id)
     if not _record(tx, schedule.id, row):
         return False
-    if overlap is Overlap.CANCEL_RUNNING:
-        for other, _ in still:
-            words = f"schedule {schedule.spec.name} fires again"
-            cancel(tx, other, by=schedule.owner, comment=words)
-    job = _submitted(tx, schedule, row, job_id, behind=[other for other, _ in still])
+    behind = _make_way(tx, schedule, still, by=schedule.owner)
+    job = _submitted(tx, schedule, row, job_id, behind=behind)
     return job.id == job_id
+
+
+def _make_way(
+    tx: Transaction, schedule: Schedule, still: Sequence[tuple[str, JobState]], *, by: str
+) -> list[str]:
+    """End the jobs that are not over, if the schedule says so; return those to wait for."""
+    if schedule.spec.overlap is Overlap.CANCEL_RUNNING:
+        words = f"schedule {schedule.spec.name} fires again"
+        for other, _ in still:
+            cancel(tx, other, by=by, comment=words)
+    return [other for other, _ in still]
 
 
 def _submitted(

@@ -132,6 +132,32 @@ async def test_overlap(
             await bench.run()
 
 
+@pytest.mark.parametrize(
+    ("overlap", "states"),
+    [
+        ("allow", [JobState.RUNNING, JobState.QUEUED]),
+        ("queue_one", [JobState.RUNNING, JobState.BLOCKED]),
+        ("cancel_running", [JobState.CANCELLING, JobState.BLOCKED]),
+    ],
+)
+async def test_who_runs_it_now_meets_the_same_overlap(
+    world: World, bench: Bench, overlap: str, states: list[JobState]
+) -> None:
+    """Beside, behind or in place of the job that runs, as at a moment of its own."""
+    worker = await world.worker()
+    await bench.add(overlap=overlap)
+    await bench.at(HOUR_S)
+    grant = await worker.claim_one()
+    await worker.tell(started(grant))
+
+    asked = await bench.run()
+
+    assert [(await world.job(job)).state for job in (grant.job_id, asked)] == states
+    if overlap == "queue_one":
+        with pytest.raises(IllegalTransition, match=f"{asked} of this schedule is blocked"):
+            await bench.run()
+
+
 async def test_a_job_says_which_schedule_submitted_it(world: World, bench: Bench) -> None:
     """By itself or because a person asked; a job that stands for itself says nothing."""
     schedule = await bench.add(overlap="allow")
