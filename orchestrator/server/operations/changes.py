@@ -27,9 +27,12 @@ from orchestrator.server.operations.lines import call_out, note_waiting
 from orchestrator.server.operations.records import AttemptRecord, Held, JobRecord
 from orchestrator.server.store.interface import Transaction, Value
 
-_UPDATE_JOB: Final = """
+# Why a job is being ended is said before its attempt is over, which may have no words of its own.
+_UPDATE_JOB: Final = f"""
     UPDATE job SET state = :state, reason = :reason, pending_reason = :pending_reason,
-        message = :message, rank = :rank, due_us = :due_us, failures = :failures, lost = :lost,
+        message = CASE WHEN state = '{JobState.CANCELLING}'
+            THEN coalesce(:message, message) ELSE :message END,
+        rank = :rank, due_us = :due_us, failures = :failures, lost = :lost,
         session_id = :session_id, worker_id = :worker_id, event_seq = :event_seq,
         expires_us = :expires_us, deadline_us = :deadline_us, exit_code = :exit_code,
         signal = :signal, result = :result, started_us = :started_us, finished_us = :finished_us

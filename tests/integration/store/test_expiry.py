@@ -106,6 +106,7 @@ async def test_a_running_job_that_is_not_over_in_time_is_ended_and_failed(
     await worker.tell(ended(grant))
     shown = await world.job(job.id)
     assert (shown.state, shown.reason) == (S.FAILED, Reason.TIMEOUT_TOTAL)
+    assert shown.message == "it was not over within its deadline_s"
 
 
 @pytest.mark.parametrize("how", ["backoff", "queued", "lost"])
