@@ -16,6 +16,8 @@ _SOON_S: Final = 0.05
 _LATE_S: Final = 1.0
 _FASTEST: Final = 2 * 2**30
 """Bytes that a program can come to fill in a second: so long what is left may last."""
+_LOOKS: Final = 3
+"""How often shares are added up before it is too much: while some end, those of others grow."""
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _KIB: Final = 1024
 
@@ -46,10 +48,12 @@ class Gauge:
     @staticmethod
     def _used(most: int) -> int:
         """Return what all have together; what is shared counts once, if it matters."""
-        pids = linux.descendants()
-        resident = {pid: _resident(pid) for pid in pids}
-        used = sum(resident.values())
-        return used if used <= most else sum(_own(pid, resident[pid]) for pid in pids)
+        used = sum(map(_resident, linux.descendants()))
+        for _ in range(_LOOKS):
+            if used <= most:
+                break
+            used = sum(map(_own, linux.descendants()))
+        return used
 
 
 def _resident(pid: int) -> int:
@@ -57,8 +61,9 @@ def _resident(pid: int) -> int:
     return int(text[1]) * _PAGE if len(text) > 1 else 0
 
 
-def _own(pid: int, resident: int) -> int:
+def _own(pid: int) -> int:
     """Return a process's share of its memory and of its swap space, or else all that it has."""
     parts = [line.split() for line in linux.read_small(f"/proc/{pid}/smaps_rollup").splitlines()]
     shares = [int(words[1]) * _KIB for words in parts if words[:1] in ([b"Pss:"], [b"SwapPss:"])]
-    return sum(shares) if shares else resident
+    # One of another user keeps its shares to itself; one that has ended has nothing any more.
+    return sum(shares) if shares else _resident(pid)

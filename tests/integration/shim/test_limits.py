@@ -22,6 +22,22 @@ for _ in range(4):
         os._exit(0)
 time.sleep(1.5)
 """
+CHURN = """
+import os, time
+held = bytearray(b"x") * (60 << 20)
+end = time.monotonic() + 2
+children = set()
+while time.monotonic() < end:
+    while len(children) < 6:
+        child = os.fork()
+        if child == 0:
+            time.sleep(0.004)
+            os._exit(0)
+        children.add(child)
+    children.discard(os.wait()[0])
+while children:
+    children.discard(os.wait()[0])
+"""
 SPREAD = """
 import os, subprocess, sys
 eat = "import signal; held = bytearray(b'x') * (40 << 20); signal.pause()"
@@ -73,6 +89,15 @@ async def test_shared_memory_counts_once(tmp_path: Path) -> None:
     """A program that forks is no larger for it."""
     async with workshop(tmp_path) as shop:
         command = python("-S", "-c", FORK)
+        said = await shop.run(*command, limits=_limits(memory_bytes=120 * MIB))
+
+        assert (said.end.cause, said.end.code, said.end.message) == (Cause.EXITED, 0, None)
+
+
+async def test_memory_of_who_ends_meanwhile_is_not_counted(tmp_path: Path) -> None:
+    """Children that come and go while they are added up make their parent no larger."""
+    async with workshop(tmp_path) as shop:
+        command = python("-S", "-c", CHURN)
         said = await shop.run(*command, limits=_limits(memory_bytes=120 * MIB))
 
         assert (said.end.cause, said.end.code, said.end.message) == (Cause.EXITED, 0, None)
