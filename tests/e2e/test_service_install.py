@@ -31,7 +31,7 @@ def test_a_server_is_installed_watched_and_removed(machine: Booted) -> None:
     install = ("install", *which, f"--run-as={ACCOUNT}", f"--listen=127.0.0.1:{port}")
 
     made = machine.run(*words, *install)
-    assert made.returncode == 0, made.stderr
+    assert made.returncode == 0, f"{made.stderr}{machine.said()}"
     with urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
         health = answer.status
     shown = json.loads(machine.must(*words, "status", *which, "--json"))
