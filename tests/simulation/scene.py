@@ -121,7 +121,7 @@ class Scene:
     def plan_of_job(self, job_id: str) -> Plan | None:
         """Return what that job is to do."""
         for order in self.people.orders:
-            if order.acked == job_id:
+            if order.acked == job_id and not order.is_guest:
                 return order.plan
         return None
 

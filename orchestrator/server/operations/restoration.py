@@ -2,7 +2,8 @@
 
 A backup does not know what happened after it was made. Whatever was not over then may have run
 since, so it is held; its next try gets a number that no worker can have seen; and a worker that
-comes with a try from that time, which no row here knows, is heard of as with any late result.
+comes with a try from that time, which no row here knows, is heard of as with any late result. So is
+one with a try that was given after another restore, of which this one has taken back everything.
 """
 
 from collections.abc import Sequence
@@ -42,7 +43,7 @@ _KEEP: Final = """
 """
 _SELECT_UNKNOWN: Final = """
     SELECT job.id, wanted.column2
-    FROM {pairs} JOIN job ON job.id = column1 AND job.attempt_floor >= column2
+    FROM {pairs} JOIN job ON job.id = column1 AND job.attempt_floor IS NOT NULL
     LEFT JOIN attempt ON attempt.job_id = column1 AND attempt.number = column2
     WHERE attempt.job_id IS NULL
 """
@@ -51,6 +52,10 @@ _INSERT_UNKNOWN: Final = f"""
         claimed_lease_us, finished_us, outcome, reason, message)
     VALUES (:job_id, :number, :session_id, :worker_id, 0, :now, :lease_now, :now,
         '{Outcome.INDETERMINATE}', '{Reason.RESTORED}', :message)
+"""
+
+_NUMBER_ON: Final = """
+    UPDATE job SET attempt_floor = :number WHERE id = :job_id AND attempt_floor < :number
 """
 
 
@@ -112,7 +117,9 @@ def note_unknown(
 ) -> bool:
     """Give tries of the time that a restore took back a row, so that their ends can be kept.
 
-    Tell whether there are any.
+    Tell whether there are any. Of a job that was brought back, whatever this database gave out has
+    a row. What has none was given out by one that is no more, maybe with a number that is not
+    reached here yet: the next one is behind it.
     """
     unknown = list(tuples_of_pairs(tx, _SELECT_UNKNOWN, pairs))
     if not unknown:
@@ -124,8 +131,7 @@ def note_unknown(
         "lease_now": read_lease_clock(tx).now,
         "message": "it was granted after the backup was made that was brought back since",
     }
-    tx.many(
-        _INSERT_UNKNOWN,
-        [{**common, "job_id": job_id, "number": number} for job_id, number in unknown],
-    )
+    tries: list[dict[str, Value]] = [{"job_id": job, "number": number} for job, number in unknown]
+    tx.many(_INSERT_UNKNOWN, [common | one for one in tries])
+    tx.many(_NUMBER_ON, tries)
     return True

@@ -253,6 +253,39 @@ async def test_no_number_comes_twice_although_the_clock_was_set_back(
     assert second - first == 70_000 - 3
 
 
+async def test_a_try_that_another_restore_gave_out_is_heard_of_as_well(
+    world: World, worker: Worker
+) -> None:
+    """Its number may be one that this database has not come to: the next one is behind it."""
+    job = await world.submit()
+    await restore(world, 70_000)
+    await let_go(world, job.id)
+    await worker.connect()
+    elsewhere = await worker.claim_one()
+    await world.write(partial(_forget_numbers, job_id=job.id))
+    await restore(world, 3)
+
+    reply = await worker.connect(
+        HeldAttempt(job_id=job.id, attempt=elsewhere.attempt, phase="ended")
+    )
+    await worker.report(
+        Ended(
+            job_id=job.id,
+            attempt=elsewhere.attempt,
+            at_us=2**60,
+            outcome=Outcome.SUCCEEDED,
+            exit_code=0,
+        )
+    )
+
+    assert [verdict.verdict for verdict in reply.verdicts] == [Verdict.REPORT]
+    [attempt] = (await world.job(job.id)).attempts
+    assert (attempt.number, attempt.reason) == (elsewhere.attempt, Reason.RESTORED)
+    assert attempt.late_result is not None
+    await let_go(world, job.id)
+    assert (await worker.claim_one()).attempt == elsewhere.attempt + 1
+
+
 def _forget_numbers(tx: Transaction, *, job_id: str) -> None:
     """Make of a job what it was when its backup was made: no try of it was given to anybody."""
     tx.execute(

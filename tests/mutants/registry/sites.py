@@ -89,6 +89,28 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
+        name="try-of-another-restore-not-heard",
+        breaks=("G20.3",),
+        file=f"{_OPERATIONS}/restoration.py",
+        old="job.attempt_floor IS NOT NULL\n",
+        new="job.attempt_floor >= column2\n",
+        tests=tests_in(
+            "integration/store/test_restoration.py",
+            "test_a_try_that_another_restore_gave_out_is_heard_of_as_well",
+        ),
+    ),
+    Mutant(
+        name="try-of-another-restore-given-out-again",
+        breaks=("G20.3",),
+        file=f"{_OPERATIONS}/restoration.py",
+        old="    tx.many(_NUMBER_ON, tries)\n",
+        new="",
+        tests=tests_in(
+            "integration/store/test_restoration.py",
+            "test_a_try_that_another_restore_gave_out_is_heard_of_as_well",
+        ),
+    ),
+    Mutant(
         name="unknown-try-not-heard",
         breaks=("G20.3",),
         file=f"{_OPERATIONS}/sessions.py",

@@ -40,6 +40,8 @@ class Order:
     key: str
     acked: str | None = None
     """The id that an answer gave."""
+    is_guest: bool = False
+    """Whether that is a job that was there already, for which somebody else had asked."""
     asked: bool = False
     forgotten: bool = False
     """Whether nothing need come of it: it was refused, or a restore took back what came of it."""
@@ -192,6 +194,7 @@ class People:
         job_id = from_json(reply)["id"]
         if from_json(reply)["existing"]:
             self._scene.world.sometimes("a unique job is there already")
+            order.is_guest = True
             order.again = None
         order.ids.add(job_id)
         if len(order.ids) > 1:
@@ -249,10 +252,10 @@ class People:
         self.busy -= 1
 
     async def _retry(self, order: Order) -> None:
-        """Ask for a new job like one that is over; while it is not over, that is refused."""
+        """Ask for a new job like one's own that is over; while it is not over, that is refused."""
         scene = self._scene
         asked = order.acked
-        if asked is not None:
+        if asked is not None and not order.is_guest:
             again = Order(order.plan, key=f"{order.key} again {len(self.orders)}", again=order)
             again.asked = True
             self.orders.append(again)
