@@ -72,7 +72,8 @@ class BulkView(Reply):
     """An order and how far it came.
 
     `refused` could not be done. `changed` is known at the end: how many jobs of the preview were
-    not meant any more when it was their turn; below zero, how many more were.
+    not meant any more when it was their turn; below zero, how many more were. `failure` says why
+    an order ended before that.
     """
 
     id: str
@@ -83,5 +84,6 @@ class BulkView(Reply):
     done: int
     refused: int
     changed: int | None = None
+    failure: str | None = None
     created_at: datetime
     finished_at: datetime | None = None

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -12,6 +12,9 @@ from orchestrator.commands import output
 from orchestrator.commands.checked import checked
 from orchestrator.commands.surroundings import Surroundings
 from orchestrator.protocol.words import BulkAction
+
+if TYPE_CHECKING:
+    from orchestrator.protocol.bulk import BulkView
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,7 +78,7 @@ def give(
     as_json: bool = False,
     **said: Any,  # noqa: ANN401  # what belongs to the action
 ) -> int:
-    """Count, ask, give the order, and return when it is done: 1 if anything was refused."""
+    """Count, ask, give the order, and return when it is done: 1 if anything failed."""
     from orchestrator.protocol.bulk import BulkPreview, BulkRequest, BulkView
 
     told = {name: value for name, value in said.items() if value is not None}
@@ -107,13 +110,20 @@ def give(
             view = answer.read(BulkView)
     if as_json:
         output.document(answer.body)
-    output.say(f"{_jobs(view.done)} {'is' if view.done == 1 else 'are'} {_DONE[action]}")
+    _tell(view)
+    return 1 if view.refused or view.failure is not None else 0
+
+
+def _tell(view: "BulkView") -> None:
+    """Say what came of an order."""
+    output.say(f"{_jobs(view.done)} {'is' if view.done == 1 else 'are'} {_DONE[view.action]}")
+    if view.failure is not None:
+        output.say(f"the order could not go on: {view.failure}")
     if view.refused:
         output.say(f"{_jobs(view.refused)} refused it")
     if view.changed:
         more = "were no longer meant" if view.changed > 0 else "more had come to be meant"
         output.say(f"{abs(view.changed)} {more} when it was their turn")
-    return 1 if view.refused else 0
 
 
 def _option_of(field: str) -> str:

@@ -44,6 +44,9 @@ _ADVANCE: Final = """
         finished_us = :finished_us
     WHERE id = :id AND position = :was AND finished_us IS NULL
 """
+_FAIL: Final = """
+    UPDATE bulk SET finished_us = :now, failure = :why WHERE id = :id AND finished_us IS NULL
+"""
 _END_ALL: Final = "UPDATE bulk SET finished_us = :now WHERE finished_us IS NULL"
 _FORGET: Final = "DELETE FROM bulk WHERE finished_us < :before"
 _KEPT_US: Final = 30 * 24 * 3600 * 1_000_000
@@ -124,6 +127,11 @@ def end_bulks(tx: Transaction) -> None:
     tx.execute(_END_ALL, now=tx.now_us)
 
 
+def fail_bulk(tx: Transaction, bulk_id: str, *, why: str) -> None:
+    """End an order that cannot go on; what it has done stays done, and is told."""
+    tx.execute(_FAIL, id=bulk_id, why=why, now=tx.now_us)
+
+
 def open_bulk(reader: Reader) -> str | None:
     """Return an order that is not done, or `None`."""
     found = reader.tuples(_SELECT_OPEN)
@@ -131,7 +139,10 @@ def open_bulk(reader: Reader) -> str | None:
 
 
 def next_of(reader: Reader, bulk_id: str) -> tuple[BulkAction, str, Found]:
-    """Return what is done next: to which jobs, and behind which one."""
+    """Return what is done next: to which jobs, and behind which one.
+
+    An order that another version wrote down may say what this one does not understand: `Mistaken`.
+    """
     row = reader.row(_SELECT, id=bulk_id)
     if row is None:
         raise NotFound("there is no such order")
@@ -213,7 +224,7 @@ def _order(row: Row) -> tuple[BulkOrder, Preview]:
 
 def _view(row: Row) -> BulkView:
     order, _ = _order(row)
-    finished = row["finished_us"] is not None
+    is_done = row["finished_us"] is not None and row["failure"] is None
     return BulkView(
         id=row["id"],
         action=order.action,
@@ -222,7 +233,8 @@ def _view(row: Row) -> BulkView:
         count=row["expected"],
         done=row["done"],
         refused=row["refused"],
-        changed=row["expected"] - row["done"] - row["refused"] if finished else None,
+        changed=row["expected"] - row["done"] - row["refused"] if is_done else None,
+        failure=row["failure"],
         created_at=moment(row["created_us"]),
         finished_at=moment_or_none(row["finished_us"]),
     )

@@ -11,13 +11,14 @@ from anyio import to_thread
 from orchestrator.core.bulk import Preview
 from orchestrator.kernel import logs
 from orchestrator.kernel.bell import Bell
-from orchestrator.kernel.errors import AlreadyRunning, Unavailable
+from orchestrator.kernel.errors import AlreadyRunning, Mistaken, Unavailable
 from orchestrator.kernel.files import Lock
 from orchestrator.protocol.bulk import BulkOrder
 from orchestrator.protocol.words import BulkAction
 from orchestrator.server.operations.bulk import (
     COUNTED,
     advance,
+    fail_bulk,
     meant,
     newest_job,
     next_of,
@@ -82,7 +83,13 @@ class Bulks:
         bulk_id = await store.read(open_bulk)
         if bulk_id is None:
             return False
-        action, was, found = await store.read(partial(next_of, bulk_id=bulk_id))
+        try:
+            action, was, found = await store.read(partial(next_of, bulk_id=bulk_id))
+        except Mistaken as error:
+            # Its filter was understood when it was given, by another version; all others go on.
+            await store.write(partial(fail_bulk, bulk_id=bulk_id, why=error.message))
+            logs.event(_LOGGER, logging.ERROR, "bulk.failed", bulk=bulk_id, reason=error.message)
+            return True
         ids = (
             [self._services.new_id("job") for _ in found.ids] if action is BulkAction.RETRY else []
         )

@@ -69,6 +69,17 @@ def test_nobody_is_asked_twice_for_what_was_only_counted(cli: CommandLine, fake:
     assert all(asked.json()["dry_run"] for asked in fake.asked)
 
 
+def test_an_order_that_could_not_go_on_says_why(cli: CommandLine, fake: FakeApi) -> None:
+    """What was done is told, then the reason; it is no success."""
+    _bulk(fake, action="hold", done=1, changed=None, failure="colour is no key")
+
+    done = cli("jobs", "hold", "--where", "state:queued", "--yes")
+
+    assert done.returncode == 1
+    assert b"1 job is held\n" in done.stderr
+    assert b"the order could not go on: colour is no key" in done.stderr
+
+
 def test_a_program_is_told_that_no_job_is_meant(cli: CommandLine, fake: FakeApi) -> None:
     """With --json there is always a document to read."""
     _bulk(fake, count=0)

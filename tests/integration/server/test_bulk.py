@@ -136,3 +136,31 @@ async def test_a_token_that_somebody_made_up_orders_nothing_that_nobody_understa
 
     problem(given, 422, "filter_invalid")
     assert (await site.get("/health")).status_code == 200
+
+
+async def test_an_order_that_is_not_understood_any_more_fails_and_the_next_goes_on(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another version wrote it down: it ends with the reason, once, and holds up nobody."""
+    job_id = await site.submit(delay(labels={"n": "1"}))
+    old = "0" * 26
+    await site.services.store.write(
+        lambda tx: tx.execute(
+            "INSERT INTO bulk (id, token, owner, q, action, at_us, upto, expected, created_us) "
+            "VALUES (:id, :id, 'ada', :q, :action, 0, :upto, 1, 0)",
+            id=f"bulk_{old}",
+            q="colour:red",
+            action=BulkOrder(q="colour:red", action=BulkAction.HOLD).canonical(),
+            upto=job_id,
+        )
+    )
+
+    done = await _done(site, await _ordered(site, q="label:n=1", action="hold"))
+
+    assert (done["done"], done["failure"]) == (1, None)
+    failed = (await site.get(f"/api/v1/bulk/bulk_{old}")).json()
+    assert (failed["done"], failed["changed"]) == (0, None)
+    assert "colour is no key" in failed["failure"]
+    assert failed["finished_at"] is not None
+    assert caplog.text.count("bulk.failed") == 1
+    assert (await site.get("/health")).status_code == 200
