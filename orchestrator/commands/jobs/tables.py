@@ -3,13 +3,11 @@
 Pure: it is given views and the time, and prints nothing.
 """
 
-import json
-import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from orchestrator.commands.jobs import ending, far
+from orchestrator.commands.jobs import asked, ending, far
 from orchestrator.commands.moments import ago, duration, moment
 from orchestrator.core.line import DEFAULT_QUEUE
 from orchestrator.protocol.views import AttemptView, DeadLetters, JobDetail, JobView
@@ -101,11 +99,14 @@ def job_facts(job: JobDetail) -> list[tuple[str, str]]:
         ("progress", "" if job.progress is None else far.words(job.progress)),
         ("message", job.message or ""),
         ("kind", job.kind),
-        *((f"  {name}", _value(value)) for name, value in job.spec.get("params", {}).items()),
+        *(
+            (f"  {name}", asked.in_words(value))
+            for name, value in job.spec.get("params", {}).items()
+        ),
         ("labels", ", ".join(f"{name}={text}" for name, text in job.labels.items())),
-        ("tags", ", ".join(job.spec.get("requires", {}).get("tags", []))),
         ("queue", "" if job.queue == DEFAULT_QUEUE else job.queue),
         ("priority", str(job.priority) if job.priority else ""),
+        *asked.facts(job.spec),
         ("owner", job.owner),
         ("worker", f"{job.worker} (offline)" if job.worker_offline else job.worker or ""),
         ("repeats", job.retry_of or ""),
@@ -113,14 +114,21 @@ def job_facts(job: JobDetail) -> list[tuple[str, str]]:
         ("schedule", job.schedule_id or ""),
         ("exit code", "" if job.exit_code is None else str(job.exit_code)),
         ("signal", "" if job.signal is None else str(job.signal)),
-        ("result", "" if job.result is None else _value(job.result)),
+        ("result", "" if job.result is None else asked.in_words(job.result)),
         ("created", moment(job.created_at)),
         ("due", moment(job.run_at)),
-        ("expires", moment(job.expires_at)),
+        ("expires", moment(job.expires_at) or _moment_of(job, "expires_at")),
+        ("too late at", moment(job.deadline_at)),
         ("started", moment(job.started_at)),
         ("finished", moment(job.finished_at)),
         ("took", duration(job.started_at, job.finished_at)),
     ]
+
+
+def _moment_of(job: JobDetail, name: str) -> str:
+    """Return a moment that was asked for, also when it does not matter any more."""
+    said = job.spec.get(name)
+    return "" if said is None else moment(datetime.fromisoformat(said))
 
 
 def _outcome(attempt: AttemptView, *, offline: bool) -> str:
@@ -140,7 +148,7 @@ def _note(attempt: AttemptView) -> str:
     if attempt.late_result is not None:
         notes.append(f"late result: {_late(attempt.late_result)}")
     if attempt.raw_result is not None:
-        notes.append(f"its result was {_value(attempt.raw_result)}")
+        notes.append(f"its result was {asked.in_words(attempt.raw_result)}")
     if attempt.output_dropped_bytes:
         notes.append(f"{attempt.output_dropped_bytes} bytes of output over the limit")
     if attempt.output_missing_bytes:
@@ -155,11 +163,3 @@ def _late(told: Mapping[str, object]) -> str:
     elif told.get("exit_code"):
         why = f"exit {told['exit_code']}"
     return f"{told.get('outcome')} ({why})" if why else str(told.get("outcome"))
-
-
-def _value(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return shlex.join(value)
-    return json.dumps(value, ensure_ascii=False)

@@ -74,6 +74,17 @@ def test_the_facts_of_a_job_hold_where_it_comes_from() -> None:
     assert facts["due"] == ""
 
 
+def test_a_moment_that_was_asked_for_is_told_also_when_it_is_over() -> None:
+    """A job that has begun cannot expire; that it could have is still what was asked for."""
+    spec = {"expires_at": "2026-08-21T10:14:03Z"}
+    late = (CREATED + timedelta(hours=2)).isoformat()
+
+    facts = dict(tables.job_facts(JobDetail.model_validate(_job(spec=spec, deadline_at=late))))
+
+    assert facts["expires"] == "2026-08-21 10:14:03Z"
+    assert facts["too late at"] == "2026-08-21 11:14:03Z"
+
+
 def test_how_far_a_job_is_stands_in_its_line() -> None:
     """Its percentage beside its state; all that it says where one job is shown."""
     told = {"percent": 41.6, "message": "linking", "counters": {"files": 7}, "at": CREATED}
