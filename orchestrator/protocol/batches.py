@@ -91,7 +91,8 @@ class BatchView(Reply):
 
     It is `done` when it takes no more jobs and all of them are over, and has `succeeded` when all
     of them did, or those that they were tried again as. `failed` counts those that failed of
-    themselves and were not tried again: what `max_fails` is compared with.
+    themselves and were not tried again: what `max_fails` is compared with. `repeatable` counts what
+    `retry-failed` would submit anew: they as well, and those that only failed with another one.
     """
 
     id: str
@@ -106,6 +107,7 @@ class BatchView(Reply):
     jobs: int = 0
     counts: dict[JobState, int] = {}
     failed: int = 0
+    repeatable: int = 0
     done: bool = False
     succeeded: bool = False
 

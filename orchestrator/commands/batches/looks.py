@@ -108,6 +108,7 @@ def show(surroundings: Surroundings, batch_id: str, *, as_json: bool) -> int:
         output.table(
             tables.JOB_HEADERS, tables.job_rows(jobs, now=SystemClock().now()), stretch=True
         )
+    if batch.repeatable:
         output.advise(f"try them again: orchestrator batches retry-failed {batch_id}")
     return 0
 

@@ -130,6 +130,7 @@ def _fields(reader: Reader, row: Row) -> dict[str, Any]:
         "jobs": sum(counts.values()),
         "counts": dict(sorted(counts.items())),
         "failed": row["failed"],
+        "repeatable": row["unmended"],
         "done": done,
         "succeeded": done and is_well,
     }

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from orchestrator.protocol import limits
 from tests.integration.cli.commands import CommandLine
 from tests.support.fake_api import CREATED, Asked, FakeApi, Reply, answer, problem
@@ -41,6 +43,23 @@ def test_whoever_mends_a_line_goes_on_where_the_file_was_refused(
     assert f"line {limits.BATCH_ITEMS + 1}: kind" in told
     assert f"1000 jobs were accepted into {BATCH}, which is open" in told
     assert "mend these lines, then run the same again with --idempotency-key mine" in told
+
+
+@pytest.mark.parametrize(("state", "repeatable"), [("failed", 1), ("failed", 0), ("expired", 0)])
+def test_only_what_would_be_repeated_is_advised_to_be(
+    cli: CommandLine, fake: FakeApi, state: str, repeatable: int
+) -> None:
+    """Jobs that expired, or were tried again already, are shown, and nothing is said of them."""
+    batch = {"id": BATCH, "state": "closed", "created_at": CREATED, "jobs": 1}
+    job = {"id": "job_" + "0" * 26, "kind": "delay", "state": state, "created_at": CREATED}
+    fake.on("GET", f"{BATCHES}/{BATCH}", answer({**batch, "repeatable": repeatable}))
+    fake.on("GET", f"{BATCHES}/{BATCH}/jobs", answer({"items": [job], "next_cursor": None}))
+
+    done = cli("batches", "show", BATCH)
+
+    assert done.returncode == 0, done.stderr
+    assert job["id"].encode() in done.stdout
+    assert (b"batches retry-failed" in done.stderr) is bool(repeatable)
 
 
 def test_who_waits_for_a_batch_looks_for_a_server_that_is_gone(

@@ -216,7 +216,7 @@ async def test_a_failure_that_only_follows_from_another_is_not_counted(
     await quiet(world)
 
     now = await seen(world, batch.id)
-    assert (now.failed, now.state) == (1, BatchState.CLOSED)
+    assert (now.failed, now.repeatable, now.state) == (1, 3, BatchState.CLOSED)
     assert now.counts == {S.FAILED: 3, S.QUEUED: 1}
 
 
@@ -252,7 +252,7 @@ async def test_only_what_failed_is_tried_again_and_each_once(world: World, worke
     olds = [(await world.job(job_id)).retry_of for job_id in new.job_ids]
     assert olds == batch.job_ids[1:]
     assert await states(world, new.job_ids) == [S.QUEUED, S.BLOCKED, S.BLOCKED]
-    assert (new.more, new.failed) == (False, 0)
+    assert (new.more, new.failed, new.repeatable) == (False, 0, 0)
     assert (await again(world, batch.id)).job_ids == []
     await run_all(worker, 0, 0, 0)
     now = await seen(world, batch.id)
