@@ -59,7 +59,7 @@ class Defaults:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._known: dict[str, QueueDefaults | None] = {}
+        self._known: dict[str, QueueDefaults | RequestInvalid | None] = {}
 
     def applied(self, spec: JobSpec) -> JobSpec:
         """Return a job with what its queue gives; refuse one of a queue that is not there.
@@ -69,6 +69,8 @@ class Defaults:
         if spec.queue not in self._known:
             self._known[spec.queue] = self._of(spec.queue)
         defaults = self._known[spec.queue]
+        if isinstance(defaults, RequestInvalid):
+            raise defaults
         if defaults is None:
             return spec
         fields = {
@@ -80,10 +82,10 @@ class Defaults:
             fields.pop("retry", None)
         return spec.model_copy(update=fields)
 
-    def _of(self, queue: str) -> QueueDefaults | None:
+    def _of(self, queue: str) -> QueueDefaults | RequestInvalid | None:
         found = self._reader.tuples(_DEFAULTS, name=queue)
         if not found:
-            raise _unknown(self._reader, queue)
+            return _unknown(self._reader, queue)
         stored = found[0][0]
         return None if stored == "{}" else QueueDefaults.model_validate_json(stored)
 

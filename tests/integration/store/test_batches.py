@@ -1,5 +1,6 @@
 """Batches: all or nothing, items that wait for each other, an end to failing, a second try."""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from functools import partial
@@ -24,7 +25,8 @@ from orchestrator.server.operations.batches import (
 from orchestrator.server.operations.queues import delete_queue, set_queue
 from orchestrator.server.operations.retention import forget_batches, forget_jobs
 from orchestrator.server.operations.ring import next_ring, ring
-from orchestrator.server.store.interface import Reader
+from orchestrator.server.store.interface import Reader, Transaction
+from orchestrator.server.store.savepoint import savepoint
 from tests.integration.store.world import Worker, World, ended, failed, live, started
 from tests.support.builders import command
 
@@ -157,6 +159,46 @@ async def test_what_is_wrong_in_any_item_refuses_all_of_them(
     assert refusal.value.fields == tuple(faults)
     for table in ("job", "batch", "job_spec", "job_event", "job_dependency"):
         assert await world.read(partial(rows_of, table)) == []
+
+
+class Watched:
+    """A transaction that remembers what it was asked."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self.asked: list[str] = []
+        self._tx = tx
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tx, name)
+
+    def tuples(self, sql: str, **params: Any) -> list[Any]:
+        """Ask, and remember it."""
+        self.asked.append(sql)
+        return self._tx.tuples(sql, **params)
+
+    def looks_at_queues(self) -> int:
+        """Return how often it was asked for queues."""
+        return sum("FROM queue" in sql for sql in self.asked)
+
+
+async def test_a_queue_is_looked_at_once_however_many_items_are_for_it(world: World) -> None:
+    """One look for each queue that is there; another at the names for each that is not."""
+    given = {"timeout_s": 60}
+    night = QueueSettings.model_validate({"defaults": given})
+    await world.write(partial(set_queue, name="night", asked=night))
+
+    def looks(tx: Transaction, *queues: str) -> int:
+        watched: Any = Watched(tx)
+        jobs = items([item(queue=queue) for queue in queues])
+        ids = [world.id("job") for _ in jobs]
+        with contextlib.suppress(RequestInvalid), savepoint(tx):
+            create(watched, NewBatch(world.id("batch"), "ada"), jobs, job_ids=ids)
+        return int(watched.looks_at_queues())
+
+    there = ("night", "default", "night", "default", "night")
+    gone = ("nihgt", "night", "nihgt", "nihgt", "nihgt")
+    assert await world.write(lambda tx: looks(tx, *there)) == 2
+    assert await world.write(lambda tx: looks(tx, *gone)) == 3
 
 
 async def test_an_open_batch_takes_more_until_it_is_closed(world: World, worker: Worker) -> None:
