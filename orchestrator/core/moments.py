@@ -6,7 +6,8 @@ are changed, is told as a moment that does not count, so that nothing of it is s
 
 A zone is walked piece by piece: between two changes its offset stands still, and there wall time is
 plain counting. Each piece is exact by itself, so no rule about half an hour, or about a whole day
-that a country left out, has to be known here.
+that a country left out, has to be known here. Where an expression names nothing for years, no clock
+is looked at in between: whatever was changed there, neither left a moment out nor said one twice.
 """
 
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ SECOND_US: Final = 1_000_000
 _DAY_S: Final = 86_400
 _LONGEST_GAP_S: Final = _DAY_S
 """Samoa left out a day; nobody has changed a clock by more."""
+_APART_S: Final = 2 * _DAY_S
+"""Two offsets differ by less: each is less than a day, as `datetime` demands of every zone."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -119,14 +122,23 @@ def _of_cron(cron: Cron, after_s: int) -> Iterator[Moment]:
 
 
 def _piece(cron: Cron, wall: "_Wall", begin_s: int) -> Iterator[tuple[int, int | None]]:
-    """Yield the instants from one on while the offset stays; at last, when it does not."""
+    """Yield the instants from one on while the offset stays; at last, when it does not.
+
+    Before a moment that is far away it ends as well, near enough to that one to be sure of what
+    came between: there no offset makes a clock show what was named last, or is named next.
+    """
     offset_s = wall.offset_s(begin_s)
     known_s, change_s = begin_s, None
     for local_s in _matches(cron.expression, begin_s + offset_s - 1):
         at_s = local_s - offset_s
-        while change_s is None and known_s < at_s:
+        near_s = at_s - _APART_S
+        is_far = near_s > known_s + _APART_S
+        until_s = known_s + _APART_S if is_far else at_s
+        while change_s is None and known_s < until_s:
             change_s = wall.first_change(known_s, known_s + _DAY_S)
             known_s += _DAY_S
+        if change_s is None and is_far:
+            change_s = near_s
         if change_s is not None and change_s <= at_s:
             yield at_s, change_s
             return

@@ -1,7 +1,7 @@
 """The moments of schedules, above all where clocks are changed."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
 
@@ -10,6 +10,7 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.core import moments as subject
 from orchestrator.core.moments import (
     Cron,
     Interval,
@@ -195,6 +196,82 @@ def _minute_by_minute(cron: Cron, begin_us: int, end_us: int) -> Iterator[int]:
         is_time = local.minute in parsed.minutes and local.hour in parsed.hours
         if is_time and parsed.match_day(local.date()):
             yield at_us
+
+
+FAR_ZONES = (*ZONES, "Pacific/Apia", "Africa/El_Aaiun", "Antarctica/Troll", "Pacific/Kwajalein")
+RARE = st.sampled_from(
+    (
+        "29 2 *",
+        "31 10 *",
+        "30 12 *",
+        "21 8 *",
+        "L 3 *",
+        "* 3 SUN#5",
+        "1 1 *",
+        "* 10 SUN#5",
+        "29 2 MON",
+    )
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    expression=st.tuples(MINUTES, st.sampled_from(("0", "2", "2,3", "10", "23", "*")), RARE),
+    zone=st.sampled_from(FAR_ZONES).map(ZoneInfo),
+    dst=st.sampled_from((ONCE, STRICT)),
+    after_s=st.integers(315_532_800, 2_840_140_800),  # 1980 to 2060
+)
+def test_looking_at_every_day_between_would_find_the_same(
+    expression: tuple[str, str, str], zone: ZoneInfo, dst: DstPolicy, after_s: int
+) -> None:
+    """No clock is looked at for years, and nothing of what it showed is missed."""
+    timing = Timing(Cron(" ".join(expression), zone, dst))
+
+    def first() -> list[Moment]:
+        return list(islice(moments(timing, after_us=after_s * 1_000_000), 8))
+
+    quick = first()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subject, "_APART_S", 10**12)  # nothing is as far away as that
+        slow = first()
+
+    assert quick == slow
+
+
+class Looked(tzinfo):
+    """A zone that counts how often somebody looks at its clocks."""
+
+    def __init__(self, key: str) -> None:
+        self.looks = 0
+        self._zone = ZoneInfo(key)
+
+    def fromutc(self, dt: datetime) -> datetime:
+        """Return what the clocks show."""
+        self.looks += 1
+        return self._zone.fromutc(dt.replace(tzinfo=self._zone)).replace(tzinfo=self)
+
+    def utcoffset(self, dt: datetime | None) -> timedelta | None:
+        """Return how far they are ahead of UTC."""
+        return None if dt is None else dt.replace(tzinfo=self._zone).utcoffset()
+
+    def dst(self, dt: datetime | None) -> timedelta | None:
+        """Return how much of that is for the summer."""
+        return None if dt is None else dt.replace(tzinfo=self._zone).dst()
+
+    def tzname(self, dt: datetime | None) -> str | None:
+        """Return what the time is called."""
+        return None if dt is None else dt.replace(tzinfo=self._zone).tzname()
+
+
+@pytest.mark.parametrize("expression", ["0 0 1 1 *", "0 0 29 2 *"])
+def test_no_clock_is_looked_at_in_years_without_a_moment(expression: str) -> None:
+    """The next moment costs the same, be it a year away or four."""
+    zone = Looked("Europe/Berlin")
+
+    found = list(islice(moments(Timing(Cron(expression, zone)), after_us=0), 4))
+
+    assert len(found) == 4
+    assert zone.looks < 200
 
 
 @given(
