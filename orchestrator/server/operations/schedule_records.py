@@ -7,6 +7,7 @@ from orchestrator.core.moments import Cron, Interval, Once, Timing
 from orchestrator.core.schedule import Rule
 from orchestrator.kernel.errors import NotFound
 from orchestrator.protocol.base import microseconds
+from orchestrator.protocol.ids import is_id
 from orchestrator.protocol.schedules import ScheduleSpec, zone_of
 from orchestrator.server.store.interface import Reader, Row
 
@@ -85,8 +86,12 @@ def load_schedule(reader: Reader, schedule_id: str) -> Schedule | None:
 
 
 def find_schedule(reader: Reader, name: str) -> Schedule:
-    """Return the schedule with that name or id, or say that there is none."""
-    row = reader.row(f"{_SELECT} WHERE name = :name OR id = :name", name=name)
+    """Return the schedule with that name or id, or say that there is none.
+
+    What has the form of an id is one: no schedule is given such a name.
+    """
+    place = "id" if is_id("schedule", name) else "name"
+    row = reader.row(f"{_SELECT} WHERE {place} = :name", name=name)
     if row is None:
         raise NotFound(
             f"there is no schedule {name}", hint="`orchestrator schedules list` shows them"

@@ -13,6 +13,7 @@ from orchestrator.core.schedule_words import coming, in_words
 from orchestrator.kernel.errors import AlreadyExists, RequestInvalid
 from orchestrator.protocol import limits
 from orchestrator.protocol.base import moment, moment_or_none
+from orchestrator.protocol.ids import is_id
 from orchestrator.protocol.schedules import (
     FireView,
     SchedulePatch,
@@ -112,7 +113,16 @@ def _stored(spec: ScheduleSpec) -> str:
 
 
 def check_spec(spec: ScheduleSpec, *, now_us: int) -> None:
-    """Refuse a schedule that never fires, fires too often, or whose job cannot be filled in."""
+    """Refuse a schedule that never fires, fires too often, or whose job cannot be filled in.
+
+    Its name is no id: one of the two would be found where the other one is meant.
+    """
+    if is_id("schedule", spec.name):
+        raise RequestInvalid(
+            "the request is not valid: name",
+            hint="take another name, for example nightly",
+            fields=(("name", "has the form of an id, by which schedules are found as well"),),
+        )
     fault = fault_of(rule_of(spec, key="", anchor_us=now_us), now_us=now_us)
     if fault is not None:
         field, words = fault

@@ -10,6 +10,7 @@ from orchestrator.kernel.errors import AlreadyExists, NotFound, RequestInvalid
 from orchestrator.protocol.jobs import JobSpec
 from orchestrator.protocol.words import FireReason, JobState, ScheduleState
 from orchestrator.server.operations import schedules
+from orchestrator.server.operations.schedule_records import find_schedule
 from orchestrator.server.operations.upkeep import next_due
 from tests.integration.store.scheduling import FIRED, HOUR_S, MISSED, SKIPPED, Bench
 from tests.integration.store.world import World
@@ -100,6 +101,22 @@ async def test_a_name_is_taken_once(bench: Bench) -> None:
     assert await bench.add(at="2027-01-15T09:00:00Z") == first
     with pytest.raises(AlreadyExists):
         await bench.add(cron="0 0 * * *")
+
+
+async def test_no_schedule_is_named_like_the_id_of_one(bench: Bench) -> None:
+    """Each is found by its name and by its id, so nobody may take another one's id for a name."""
+    first = await bench.add()
+
+    with pytest.raises(RequestInvalid) as refused:
+        await bench.add(name=first.id, cron="0 0 * * *")
+    assert refused.value.fields[0][0] == "name"
+    with pytest.raises(RequestInvalid):
+        await bench.edit(name=first.id)
+
+    by_id = await bench.world.read(partial(find_schedule, name=first.id))
+    assert (by_id.id, by_id.spec.name) == (first.id, "nightly")
+    short = await bench.add(name="schedule_1", cron="0 0 * * *")
+    assert (await bench.world.read(partial(find_schedule, name="schedule_1"))).id == short.id
 
 
 async def test_one_moment_and_no_more(bench: Bench) -> None:
