@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from orchestrator.protocol.batches import AppendRequest, BatchOrder, BatchRequest
+from orchestrator.protocol.batches import AppendRequest, BatchItem, BatchOrder, BatchRequest
 from orchestrator.protocol.bulk import BulkRequest
 from orchestrator.protocol.jobs import (
     PARAMS,
@@ -83,7 +83,7 @@ def _schemas() -> dict[str, Any]:
     models: list[type[BaseModel]] = [JobSpec, AmendRequest, CancelRequest, HoldRequest]
     models += [RetryRequest, TrustRequest, BulkRequest, Problem]
     models += [ScheduleSpec, SchedulePatch, QueueSettings, PauseRequest, *PARAMS.values()]
-    models += [BatchRequest, AppendRequest, BatchOrder]
+    models += [BatchRequest, AppendRequest, BatchItem, BatchOrder]
     for call in CALLS:
         models += [model for model in (call.takes, call.gives) if model is not None]
     unique = list(dict.fromkeys(models))
@@ -91,7 +91,20 @@ def _schemas() -> dict[str, Any]:
     found: dict[str, Any] = schema["$defs"]
     known = [_reference(model) for model in PARAMS.values()]
     found["JobSpec"]["properties"]["params"] = {"anyOf": known, "title": "Params"}
+    _describe_items(found)
     return found
+
+
+def _describe_items(schemas: dict[str, Any]) -> None:
+    """Say what the items of a batch are; they are read only with what they take of its defaults.
+
+    So none of their fields is required where they stand, and `defaults` may have the same ones.
+    """
+    item = _reference(BatchItem)
+    schemas["BatchItem"].pop("required")
+    schemas["BatchRequest"]["properties"]["defaults"] = {**item, "default": {}}
+    for model in (BatchRequest, AppendRequest):
+        schemas[model.__name__]["properties"]["items"]["items"] = item
 
 
 def _operation(call: Call) -> dict[str, Any]:
