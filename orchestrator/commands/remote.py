@@ -19,7 +19,7 @@ from orchestrator.protocol.bulk import BulkRequest
 from orchestrator.protocol.jobs import (
     AmendRequest,
     CancelRequest,
-    HoldRequest,
+    HoldJobsRequest,
     JobSpec,
     RetryRequest,
     TrustRequest,
@@ -100,12 +100,12 @@ class Remote:
 
     def hold(self, job_ids: Sequence[str], comment: str | None) -> Answer:
         """Keep jobs back; twice is once, so it is asked again when needed."""
-        request = HoldRequest(ids=list(job_ids), comment=comment)
+        request = HoldJobsRequest(ids=list(job_ids), comment=comment)
         return again(lambda: self.api.post(f"{JOBS}/hold", request))
 
     def release(self, job_ids: Sequence[str], comment: str | None) -> Answer:
         """Let held jobs go on."""
-        request = HoldRequest(ids=list(job_ids), comment=comment)
+        request = HoldJobsRequest(ids=list(job_ids), comment=comment)
         return again(lambda: self.api.post(f"{JOBS}/release", request))
 
     def retry(self, job_id: str, spec: JobSpec | None, *, key: str) -> Answer:

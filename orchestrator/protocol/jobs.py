@@ -304,7 +304,7 @@ class JobSpec(JobFields):
     depends_on: Dependencies = Field(default=[])
 
 
-class HoldRequest(Request):
+class HoldJobsRequest(Request):
     """Which jobs are kept back, or let go, and why."""
 
     ids: list[JobId] = Field(min_length=1, max_length=limits.IDS)

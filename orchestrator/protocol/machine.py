@@ -163,14 +163,14 @@ class Health(Reply):
     reasons: list[str] = []
 
 
-class HoldRequest(Request):
+class HoldWorkerRequest(Request):
     """Why a worker is to take nothing, and for how long; `None`: until it is resumed."""
 
     reason: Why | None = None
     for_s: float | None = Field(default=None, gt=0, le=limits.HOLD_MAX_S)
 
 
-class StopRequest(HoldRequest):
+class StopRequest(HoldWorkerRequest):
     """Why a worker is to have no process, how long, and what becomes of the jobs that run there.
 
     *refuse*: nothing is done while any runs. *finish*: they do, within its `drain_timeout`.

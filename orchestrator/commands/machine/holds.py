@@ -16,7 +16,7 @@ from orchestrator.protocol.standing import HELD
 if TYPE_CHECKING:
     from orchestrator.client.answers import Answer
     from orchestrator.client.control import Control
-    from orchestrator.protocol.machine import HoldRequest, WorkerStatus
+    from orchestrator.protocol.machine import HoldWorkerRequest, WorkerStatus
 
 LOOK_S: Final = 0.2
 LEAVING: Final = frozenset({"stopping"})
@@ -97,13 +97,13 @@ def stop(**options: Unpack[Options]) -> int:
     return _hold(options, "stop", "stopped", asked)
 
 
-def _asked(options: Options) -> "HoldRequest":
-    from orchestrator.protocol.machine import HoldRequest
+def _asked(options: Options) -> "HoldWorkerRequest":
+    from orchestrator.protocol.machine import HoldWorkerRequest
 
-    return HoldRequest(reason=options.get("reason"), for_s=options.get("for_s"))
+    return HoldWorkerRequest(reason=options.get("reason"), for_s=options.get("for_s"))
 
 
-def _hold(options: Options, verb: str, state: str, asked: "HoldRequest") -> int:
+def _hold(options: Options, verb: str, state: str, asked: "HoldWorkerRequest") -> int:
     control, worker = find(options["state_dir"]), options["worker"]
     answer = control.post(f"/v1/workers/{worker}:{verb}", asked)
     if not options["no_wait"]:

@@ -16,7 +16,7 @@ from orchestrator.protocol.jobs import (
     PARAMS,
     AmendRequest,
     CancelRequest,
-    HoldRequest,
+    HoldJobsRequest,
     JobSpec,
     RetryRequest,
     TrustRequest,
@@ -80,7 +80,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    models: list[type[BaseModel]] = [JobSpec, AmendRequest, CancelRequest, HoldRequest]
+    models: list[type[BaseModel]] = [JobSpec, AmendRequest, CancelRequest, HoldJobsRequest]
     models += [RetryRequest, TrustRequest, BulkRequest, Problem]
     models += [ScheduleSpec, SchedulePatch, QueueSettings, PauseRequest, *PARAMS.values()]
     models += [BatchRequest, AppendRequest, BatchItem, BatchOrder]

@@ -32,7 +32,7 @@ from orchestrator.kernel.stacks import stacks
 from orchestrator.protocol.machine import (
     Done,
     Health,
-    HoldRequest,
+    HoldWorkerRequest,
     MachineStatus,
     Reloaded,
     RestartRequest,
@@ -172,11 +172,11 @@ class Routes:
 
     def pause(self, request: Request, name: str) -> Response:
         """Let a worker take nothing new."""
-        return self._hold(request, name, HoldKind.PAUSE, _read(HoldRequest, request))
+        return self._hold(request, name, HoldKind.PAUSE, _read(HoldWorkerRequest, request))
 
     def drain(self, request: Request, name: str) -> Response:
         """Let a worker take nothing new, and show when what runs is done."""
-        return self._hold(request, name, HoldKind.DRAIN, _read(HoldRequest, request))
+        return self._hold(request, name, HoldKind.DRAIN, _read(HoldWorkerRequest, request))
 
     def stop(self, request: Request, name: str) -> Response:
         """Let a worker have no process, unless jobs run there and nobody said what of them."""
@@ -204,7 +204,7 @@ class Routes:
         request: Request,
         name: str,
         kind: HoldKind,
-        asked: HoldRequest,
+        asked: HoldWorkerRequest,
         *,
         interrupts: bool = False,
     ) -> Response:
@@ -330,8 +330,8 @@ ROUTES: Final = (
     Route("GET", "/v1/health/ready", Routes.ready, told=Health, unready=True),
     Route("GET", "/v1/status", Routes.status, told=MachineStatus),
     Route("GET", "/v1/workers/{name}", Routes.worker, told=WorkerStatus),
-    Route("POST", "/v1/workers/{name}:pause", Routes.pause, WorkerStatus, HoldRequest),
-    Route("POST", "/v1/workers/{name}:drain", Routes.drain, WorkerStatus, HoldRequest),
+    Route("POST", "/v1/workers/{name}:pause", Routes.pause, WorkerStatus, HoldWorkerRequest),
+    Route("POST", "/v1/workers/{name}:drain", Routes.drain, WorkerStatus, HoldWorkerRequest),
     Route("POST", "/v1/workers/{name}:stop", Routes.stop, WorkerStatus, StopRequest),
     Route("POST", "/v1/workers/{name}:resume", Routes.resume, told=WorkerStatus),
     Route("POST", "/v1/workers/{name}:restart", Routes.restart, WorkerStatus, RestartRequest),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.client.control import Control
-from orchestrator.protocol.machine import HoldRequest, WorkerStatus
+from orchestrator.protocol.machine import HoldWorkerRequest, WorkerStatus
 from tests.integration.supervisor.fleets import Machine, token, worker
 from tests.support.waiting import wait_until
 
@@ -278,7 +278,7 @@ def test_a_pause_ends_although_that_cannot_be_written_down(tmp_path: Path) -> No
     with machine.run() as daemon:
         daemon.wait_for("Running 1 worker ")
         control = Control(machine.state / "control.sock")
-        control.post("/v1/workers/a:pause", HoldRequest(for_s=1.5))
+        control.post("/v1/workers/a:pause", HoldWorkerRequest(for_s=1.5))
         in_the_way = machine.state / f".new-holds.json.{daemon.pid}"
         in_the_way.mkdir()
 

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,13 @@ def _below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
         if subclass.__module__.startswith(protocol.__name__):
             yield subclass
         yield from _below(subclass)
+
+
+def test_each_model_has_a_name_of_its_own() -> None:
+    """Who reads a name, also in the description of the API, knows which of them is meant."""
+    names = Counter(model.__name__ for model in {*_below(Request), *_below(Reply)})
+
+    assert [name for name, count in names.items() if count > 1 and "[" not in name] == []
 
 
 @pytest.mark.parametrize("model", sorted({*_below(Request), *_below(Reply)}, key=str))

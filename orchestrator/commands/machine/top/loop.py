@@ -23,7 +23,7 @@ from orchestrator.commands.machine.top.usage import Sampler, Usage
 from orchestrator.commands.surroundings import Surroundings
 from orchestrator.kernel.clock import SystemClock
 from orchestrator.kernel.errors import OrchestratorError
-from orchestrator.protocol.machine import HoldRequest, MachineStatus, RestartRequest
+from orchestrator.protocol.machine import HoldWorkerRequest, MachineStatus, RestartRequest
 from orchestrator.protocol.standing import HELD
 
 LOOK_S: Final = 1.0
@@ -230,8 +230,8 @@ class _Seen:
 
     def _order(self, name: str, verb: str) -> None:
         asked = {
-            "pause": HoldRequest(reason=REASON),
-            "drain": HoldRequest(reason=REASON),
+            "pause": HoldWorkerRequest(reason=REASON),
+            "drain": HoldWorkerRequest(reason=REASON),
             "restart": RestartRequest(reason=REASON),
         }
         try:

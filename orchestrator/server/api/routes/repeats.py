@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from starlette.responses import Response
 
 from orchestrator.protocol import limits
-from orchestrator.protocol.jobs import HoldRequest, RetryRequest
+from orchestrator.protocol.jobs import HoldJobsRequest, RetryRequest
 from orchestrator.protocol.views import DeadLetters, HoldReply, JobView, Page
 from orchestrator.server.access.doorkeeper import principal_of
 from orchestrator.server.access.rights import asked_by, require
@@ -26,7 +26,7 @@ from orchestrator.server.operations.repeat import asked_of, repeat
 from orchestrator.server.services import Services
 from orchestrator.server.store.interface import Transaction
 
-Given = Annotated[tuple[HoldRequest, bytes], Depends(json_body(HoldRequest))]
+Given = Annotated[tuple[HoldJobsRequest, bytes], Depends(json_body(HoldJobsRequest))]
 Repeated = Annotated[tuple[RetryRequest, bytes], Depends(json_body(RetryRequest, optional=True))]
 
 
@@ -54,7 +54,7 @@ def routes(services: Services) -> APIRouter:
     @router.post(
         f"{below}/hold",
         response_model=HoldReply,
-        openapi_extra=takes(HoldRequest),
+        openapi_extra=takes(HoldJobsRequest),
         dependencies=[Depends(no_query)],
     )
     async def hold_jobs(request: HttpRequest, given: Given) -> Response:
@@ -67,7 +67,7 @@ def routes(services: Services) -> APIRouter:
     @router.post(
         f"{below}/release",
         response_model=HoldReply,
-        openapi_extra=takes(HoldRequest),
+        openapi_extra=takes(HoldJobsRequest),
         dependencies=[Depends(no_query)],
     )
     async def release_jobs(request: HttpRequest, given: Given) -> Response:
