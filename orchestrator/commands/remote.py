@@ -1,4 +1,7 @@
-"""The server as commands see it: one method per thing that can be asked.
+"""The server as commands see it: one method per thing that can be asked of jobs and workers.
+
+Whatever else it keeps has a `desk.py` beside its commands, which uses the same connection; nobody
+else calls the server.
 
 It prints nothing. What may be sent twice is sent again after a short wait: a submit, because it
 carries an idempotency key, and an upload, because a file's content is its name.
@@ -6,7 +9,8 @@ carries an idempotency key, and an upload, because a file's content is its name.
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -153,6 +157,13 @@ class Remote:
         """Return one page of output."""
         params = {"attempt": attempt, "after": after, "limit": limits.PAGE_MAX}
         return self.api.get(f"{JOBS}/{job_id}/output", params)
+
+    def output_stream(
+        self, job_id: str, *, attempt: int | None, headers: Mapping[str, str], idle_s: float
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """Give output as it is written; `headers` say behind which piece."""
+        path = f"{JOBS}/{job_id}/output/stream"
+        return self.api.stream(path, {"attempt": attempt}, headers=headers, idle_s=idle_s)
 
     def workers(self, cursor: str | None) -> Answer:
         """Return one page of the list of workers."""

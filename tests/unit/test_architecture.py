@@ -193,6 +193,18 @@ def _catches_all(handler: ast.ExceptHandler) -> bool:
     return handler.type is None or bool(names & {"Exception", "BaseException"})
 
 
+def test_commands_call_the_server_at_a_desk() -> None:
+    """Which paths a command asks for stands in one place for each noun, and not in the command."""
+    _complain(
+        f"{source.path}:{node.lineno}: .api: ask a method of Remote, or the desk.py of this noun"
+        for source in product()
+        if source.matches("orchestrator/commands/*")
+        and not source.matches("orchestrator/commands/remote.py", "*/desk.py")
+        for node in source.nodes
+        if isinstance(node, ast.Attribute) and node.attr == "api"
+    )
+
+
 def test_no_asserts_in_the_programs() -> None:
     """A condition that must hold is checked in production, too: `invariant(…)`."""
     _complain(

@@ -2,12 +2,12 @@
 
 import math
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from orchestrator.commands import output
-from orchestrator.commands.batches.pieces import BATCHES, batch_argument, counted, short
+from orchestrator.commands.batches.pieces import batch_argument, counted, short
 from orchestrator.commands.options import Duration, json_option, patience_option
 from orchestrator.commands.surroundings import Surroundings
 from orchestrator.protocol import limits
@@ -37,13 +37,14 @@ def list_all(surroundings: Surroundings, *, limit: int, cursor: str | None, as_j
     """List batches, the newest first."""
     from datetime import UTC, datetime
 
+    from orchestrator.commands.batches import desk
     from orchestrator.commands.moments import ago
     from orchestrator.kernel.clock import SystemClock
     from orchestrator.protocol.batches import BatchView
     from orchestrator.protocol.views import Page
 
     with surroundings.connect() as remote:
-        answer = remote.api.get(BATCHES, {"limit": limit, "cursor": cursor})
+        answer = desk.page(remote, cursor, limit)
     if as_json:
         output.document(answer.body)
         return 0
@@ -76,6 +77,7 @@ def list_all(surroundings: Surroundings, *, limit: int, cursor: str | None, as_j
 @click.pass_obj
 def show(surroundings: Surroundings, batch_id: str, *, as_json: bool) -> int:
     """Show a batch, and those of its jobs that did not succeed."""
+    from orchestrator.commands.batches import desk
     from orchestrator.commands.jobs import tables
     from orchestrator.commands.moments import moment
     from orchestrator.kernel.clock import SystemClock
@@ -87,8 +89,7 @@ def show(surroundings: Surroundings, batch_id: str, *, as_json: bool) -> int:
         if as_json:
             output.document(answer.body)
             return 0
-        states: Any = ["failed", "expired"]
-        failed = remote.api.get(f"{BATCHES}/{batch_id}/jobs", {"state": states})
+        unsuccessful = desk.unsuccessful(remote, batch_id)
     batch = answer.read(BatchView)
     output.facts(
         [
@@ -103,7 +104,7 @@ def show(surroundings: Surroundings, batch_id: str, *, as_json: bool) -> int:
             ("cancelled", moment(batch.stopped_at)),
         ]
     )
-    jobs = failed.read(Page[JobView]).items
+    jobs = unsuccessful.read(Page[JobView]).items
     if jobs:
         output.table(
             tables.JOB_HEADERS, tables.job_rows(jobs, now=SystemClock().now()), stretch=True
@@ -158,18 +159,20 @@ def wait(
 
 
 def _batch(remote: "Remote", batch_id: str) -> "Answer":
+    from orchestrator.commands.batches import desk
     from orchestrator.commands.remote import again
 
-    return again(lambda: remote.api.get(f"{BATCHES}/{batch_id}"))
+    return again(lambda: desk.one(remote, batch_id))
 
 
 def _next_look(remote: "Remote", batch_id: str, patience: "Patience") -> "Answer":
     """Look again, over a restart of the server if need be."""
+    from orchestrator.commands.batches import desk
     from orchestrator.kernel.errors import Unavailable
 
     while True:
         try:
-            answer = remote.api.get(f"{BATCHES}/{batch_id}")
+            answer = desk.one(remote, batch_id)
         except Unavailable as error:
             patience.lost(error)
         else:

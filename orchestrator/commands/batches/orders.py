@@ -1,19 +1,17 @@
 """`orchestrator batches close`, `cancel` and `retry-failed`: what is done to a batch as a whole."""
 
-import secrets
 from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.commands import output
-from orchestrator.commands.batches.pieces import BATCHES, batch_argument, counted, short
+from orchestrator.commands.batches.pieces import batch_argument, counted, short
 from orchestrator.commands.options import Comment, json_option
 from orchestrator.commands.ordering import ordered
 from orchestrator.commands.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from orchestrator.client.answers import Answer
-    from orchestrator.commands.remote import Remote
 
 
 @click.command()
@@ -22,8 +20,10 @@ if TYPE_CHECKING:
 @click.pass_obj
 def close(surroundings: Surroundings, batch_id: str, *, as_json: bool) -> int:
     """Let a batch take no more jobs, so that it can be done."""
+    from orchestrator.commands.batches import desk
+
     return ordered(
-        surroundings, lambda remote: _order(remote, batch_id, "close"), _words, as_json=as_json
+        surroundings, lambda remote: desk.close(remote, batch_id), _words, as_json=as_json
     )
 
 
@@ -34,9 +34,11 @@ def close(surroundings: Surroundings, batch_id: str, *, as_json: bool) -> int:
 @click.pass_obj
 def cancel(surroundings: Surroundings, batch_id: str, comment: str | None, *, as_json: bool) -> int:
     """End every job of a batch that is not over, and let it take no more."""
+    from orchestrator.commands.batches import desk
+
     return ordered(
         surroundings,
-        lambda remote: _order(remote, batch_id, "cancel", comment=comment),
+        lambda remote: desk.cancel(remote, batch_id, comment),
         _words,
         as_json=as_json,
     )
@@ -48,12 +50,13 @@ def cancel(surroundings: Surroundings, batch_id: str, comment: str | None, *, as
 @click.pass_obj
 def retry_failed(surroundings: Surroundings, batch_id: str, *, as_json: bool) -> int:
     """Submit what failed, and was not tried again, as new jobs of the batch; print their ids."""
+    from orchestrator.commands.batches import desk
     from orchestrator.protocol.batches import BatchReply
 
     job_ids: list[str] = []
     with surroundings.connect() as remote:
         while True:
-            answer = _order(remote, batch_id, "retry-failed")
+            answer = desk.retry_failed(remote, batch_id)
             reply = answer.read(BatchReply)
             job_ids += reply.job_ids
             for job_id in () if as_json else reply.job_ids:  # at once: the next call may fail
@@ -65,16 +68,6 @@ def retry_failed(surroundings: Surroundings, batch_id: str, *, as_json: bool) ->
     else:
         output.say(f"{len(job_ids)} jobs of {batch_id} are tried again: {counted(reply)}")
     return 0
-
-
-def _order(remote: "Remote", batch_id: str, verb: str, *, comment: str | None = None) -> "Answer":
-    """Give an order once, however often the request is sent."""
-    from orchestrator.commands.remote import again
-    from orchestrator.protocol.batches import BatchOrder
-
-    headers = {"Idempotency-Key": secrets.token_urlsafe(24)}
-    order = BatchOrder(comment=comment)
-    return again(lambda: remote.api.post(f"{BATCHES}/{batch_id}/{verb}", order, headers=headers))
 
 
 def _words(answer: "Answer") -> str:

@@ -1,6 +1,6 @@
 """What the verbs of batches share: the id that people type, and a batch in words."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,8 +8,6 @@ from orchestrator.protocol.ids import is_id
 
 if TYPE_CHECKING:
     from orchestrator.protocol.batches import BatchView
-
-BATCHES: Final = "/api/v1/batches"
 
 
 class BatchId(click.ParamType[str]):

@@ -1,14 +1,15 @@
 """`orchestrator batches submit` and `append`: a file of jobs, in one call or many."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 import click
 
 from orchestrator.commands import output
-from orchestrator.commands.batches.pieces import BATCHES, batch_argument, counted, short
+from orchestrator.commands.batches.pieces import batch_argument, counted, short
 from orchestrator.commands.options import IdempotencyKey, json_option
 from orchestrator.commands.surroundings import Surroundings
 from orchestrator.protocol import limits
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.client.answers import Answer
     from orchestrator.commands.batches.lines import Line
     from orchestrator.commands.remote import Remote
-    from orchestrator.protocol.batches import AppendRequest, BatchRequest
+    from orchestrator.protocol.batches import BatchRequest
 
 _STDIN_BYTES: Final = 256 * 1024 * 1024
 """Held in memory: more jobs than that are several batches."""
@@ -76,7 +77,7 @@ def submit(surroundings: Surroundings, **options: Unpack[Options]) -> int:
     )
     with surroundings.connect() as remote:
         sending = _Sending(remote, key)
-        answer = sending.send(BATCHES, request, calls[0])
+        answer = sending.begin(request, calls[0])
         for some in calls[1:]:
             answer = sending.append(some)
         if len(calls) > 1 and not options["stays_open"]:
@@ -116,19 +117,15 @@ class _Sending:
         self._batch_id = batch_id
         self._calls = 0
 
-    def send(
-        self, path: str, request: "BatchRequest | AppendRequest", some: "Sequence[Line]"
-    ) -> "Answer":
+    def _send(self, give: "Callable[..., Answer]", some: "Sequence[Line]") -> "Answer":
         """Send some jobs, once, however often the request is repeated."""
         from orchestrator.commands.batches import lines
-        from orchestrator.commands.remote import again
         from orchestrator.kernel.errors import RequestInvalid, Unavailable
         from orchestrator.protocol.batches import BatchReply
 
         self._calls += 1
-        headers = {"Idempotency-Key": f"{self._key}-{self._calls}"}
         try:
-            answer = again(lambda: self._remote.api.post(path, request, headers=headers))
+            answer = give(key=f"{self._key}-{self._calls}")
         except RequestInvalid as error:
             error.fields = lines.faults(some, error.fields)
             if self.done:
@@ -150,21 +147,25 @@ class _Sending:
             f"--idempotency-key {self._key}, and none is there twice"
         )
 
+    def begin(self, request: "BatchRequest", some: "Sequence[Line]") -> "Answer":
+        """Send the first ones, which make the batch."""
+        from orchestrator.commands.batches import desk
+
+        return self._send(partial(desk.submit, self._remote, request), some)
+
     def append(self, some: "Sequence[Line]") -> "Answer":
         """Send some more."""
-        from orchestrator.commands.batches import lines
+        from orchestrator.commands.batches import desk, lines
         from orchestrator.protocol.batches import AppendRequest
 
         request = AppendRequest(items=lines.items(some, self.done))
-        return self.send(f"{BATCHES}/{self._batch_id}/jobs", request, some)
+        return self._send(partial(desk.append, self._remote, self._batch_id, request), some)
 
     def close(self) -> "Answer":
         """Send no more."""
-        from orchestrator.commands.remote import again
-        from orchestrator.protocol.batches import BatchOrder
+        from orchestrator.commands.batches import desk
 
-        path = f"{BATCHES}/{self._batch_id}/close"
-        return again(lambda: self._remote.api.post(path, BatchOrder()))
+        return desk.close(self._remote, self._batch_id)
 
 
 def _read(source: str) -> "list[Line]":

@@ -18,7 +18,7 @@ from orchestrator.commands import output
 from orchestrator.commands.jobs.ending import incomplete
 from orchestrator.commands.jobs.far import words
 from orchestrator.commands.jobs.patience import Patience
-from orchestrator.commands.remote import JOBS, Remote
+from orchestrator.commands.remote import Remote
 from orchestrator.kernel.errors import PeerBroken, Refused, ServerUnreachable, Unavailable
 from orchestrator.protocol.views import JobView, OutputFrame, Problem, ProgressView
 from orchestrator.protocol.words import PendingReason
@@ -121,9 +121,9 @@ class Follower:
     def __init__(
         self, remote: Remote, job_id: str, show: Show, *, attempt: int | None = None
     ) -> None:
-        self._api = remote.api
-        self._path = f"{JOBS}/{job_id}/output/stream"
-        self._params = {"attempt": attempt}
+        self._remote = remote
+        self._job_id = job_id
+        self._attempt = attempt
         self._show = show
         self._reader = EventReader()
         self._connected = False
@@ -146,7 +146,10 @@ class Follower:
 
     def _one_connection(self, patience: Patience) -> Ended:
         headers = self._reader.headers()
-        with self._api.stream(self._path, self._params, headers=headers, idle_s=IDLE_S) as pieces:
+        stream = self._remote.output_stream(
+            self._job_id, attempt=self._attempt, headers=headers, idle_s=IDLE_S
+        )
+        with stream as pieces:
             self._connected = True
             for event in self._reader.events(pieces):
                 patience.answered()
