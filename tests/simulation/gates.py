@@ -58,6 +58,8 @@ class Gates:
         """Since when somebody may have something, and nobody is given anything."""
         self._came: dict[tuple[str, str], int] = {}
         """How far one queue came before another one since both have had jobs all the time."""
+        self._known: set[str] = set()
+        """The queues that waited at the last look."""
         self._weights: dict[str, int] = {}
         self._served: dict[Turn, tuple[int, int]] = {}
         """When somebody was served last: the how manieth that was, and the moment."""
@@ -203,14 +205,19 @@ class Gates:
                 self._world.violated("Q6", f"{turn} is served twice, and {other} waits")
 
     def _check_weights(self, given: list[str], waiting: set[str], standing: Standing) -> None:
-        """What one queue came further than another is never more than a turn of each."""
+        """What one queue came further than another is never more than a turn of each.
+
+        That begins anew when another queue comes: who is far behind it is brought up to it, and
+        what was between those is forgotten.
+        """
         weights = {name: weight for name, (weight, _, _) in standing.queues.items()}
         if weights != self._weights:
             self._weights = weights
             self._came.clear()
         came = Counter(self._asks(job_id).queue for job_id in given)
         pairs = {(one, other) for one in waiting for other in waiting if one < other}
-        before, self._came = self._came, {}
+        before = self._came if waiting <= self._known else {}
+        self._came, self._known = {}, waiting
         for one, other in pairs:
             mine, its = STRIDE // weights[one], STRIDE // weights[other]
             ahead = before.get((one, other), 0) + came[one] * mine - came[other] * its
