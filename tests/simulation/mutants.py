@@ -129,7 +129,9 @@ MUTANTS: Final = {
         counted_by_what_is_there,
         315,
     ),
-    "digest of the rest": Mutant("what is left of a log is taken for all of it", known_digest, 2799),
+    "digest of the rest": Mutant(
+        "what is left of a log is taken for all of it", known_digest, 2799
+    ),
     "silent in drain": Mutant("heartbeats stop in a drain", silent, 1711),
     "output misplaced": Mutant("output is appended wherever its place is", misplaced, 159),
     "hole closed": Mutant("a log goes on behind a hole as if there were none", closed_up, 243),
