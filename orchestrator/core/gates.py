@@ -62,12 +62,23 @@ def closed_gate(
     line: Line, queues: Mapping[str, QueueRules], usage: Usage, *, now_us: int
 ) -> Gate | None:
     """Return the first gate that keeps a line's jobs back, in the order in which people ask."""
-    queue = queues[line.queue]
+    return queue_gate(line.queue, queues[line.queue], usage) or line_gate(
+        line, usage, now_us=now_us
+    )
+
+
+def queue_gate(name: str, queue: QueueRules, usage: Usage) -> Gate | None:
+    """Return the gate that keeps back whatever waits in a queue."""
     if queue.paused:
-        return Gate(PendingReason.QUEUE_PAUSED, line.queue)
-    running = usage.running[line.queue]
+        return Gate(PendingReason.QUEUE_PAUSED, name)
+    running = usage.running[name]
     if queue.max_running is not None and running >= queue.max_running:
-        return Gate(PendingReason.QUEUE_LIMIT, line.queue, queue.max_running, running)
+        return Gate(PendingReason.QUEUE_LIMIT, name, queue.max_running, running)
+    return None
+
+
+def line_gate(line: Line, usage: Usage, *, now_us: int) -> Gate | None:
+    """Return the first gate of its own that keeps a line's jobs back."""
     for key, limit in line.limits:
         if usage.holding[key] >= limit:
             return Gate(PendingReason.CONCURRENCY_KEY, key, limit, usage.holding[key])

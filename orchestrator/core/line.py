@@ -36,3 +36,8 @@ class Line:
     fairness_key: str = ""
     limits: tuple[Limit, ...] = ()
     rates: tuple[Rate, ...] = ()
+
+    @property
+    def is_limited(self) -> bool:
+        """Tell whether there are gates of its own."""
+        return bool(self.limits or self.rates)

@@ -27,6 +27,7 @@ from orchestrator.server.operations.jobs import get_job
 from orchestrator.server.operations.lines import enter_queue
 from orchestrator.server.operations.queues import require_queue
 from orchestrator.server.operations.records import JOB_COLUMNS, JOB_WIDTH, JobRecord
+from orchestrator.server.operations.standing import Standing, settle
 from orchestrator.server.store.interface import Transaction
 
 _SELECT: Final = f"""
@@ -77,18 +78,7 @@ def amend(
         if moves:
             _move(tx, changes, job, asked.run_at)
         changes.save()
-        tx.execute(
-            _AMEND,
-            id=job_id,
-            event_seq=job.event_seq,
-            priority=job.priority,
-            rank=job.rank,
-            labels=labels,
-            run_at_us=run_at_us,
-            held_due_us=held_due_us,
-            queue=job.queue,
-            line_id=job.line_id,
-        )
+        _save(tx, job, labels=labels, run_at_us=run_at_us, held_due_us=held_due_us)
     view = get_job(tx, job_id)
     if view is None:
         raise not_found(job_id)
@@ -110,12 +100,33 @@ def _check(job: JobRecord, version: int | None) -> None:
         )
 
 
+def _save(
+    tx: Transaction, job: JobRecord, *, labels: str, run_at_us: int | None, held_due_us: int | None
+) -> None:
+    """Write what was changed; a job that is queued may have its turn sooner by that."""
+    tx.execute(
+        _AMEND,
+        id=job.id,
+        event_seq=job.event_seq,
+        priority=job.priority,
+        rank=job.rank,
+        labels=labels,
+        run_at_us=run_at_us,
+        held_due_us=held_due_us,
+        queue=job.queue,
+        line_id=job.line_id,
+    )
+    if job.state is JobState.QUEUED:
+        settle(tx, [job.line_id])
+
+
 def _enter(tx: Transaction, changes: Changes, job: JobRecord, queue: str) -> None:
     """Let the job wait in another queue, in the place that its waiting has earned it.
 
     What it asks for stays: the defaults of the queue are for those that are submitted to it.
     """
-    job.line_id, job.queue = enter_queue(tx, job.line_id, queue), queue
+    standing = Standing(job.rank, job.id, job.priority)
+    job.line_id, job.queue = enter_queue(tx, job.line_id, queue, standing), queue
     if job.state is JobState.QUEUED:
         changes.announce(Claimable(job.requirement_id, 1))
 

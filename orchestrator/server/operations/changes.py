@@ -23,8 +23,9 @@ from orchestrator.server.operations.batch_rows import stop_failing
 from orchestrator.server.operations.breakers import Over, note_ends
 from orchestrator.server.operations.dead_letters import mark_dead
 from orchestrator.server.operations.dependents import FAN_OUT, Following, following, forget
-from orchestrator.server.operations.lines import call_out, note_waiting
+from orchestrator.server.operations.lines import call_out
 from orchestrator.server.operations.records import AttemptRecord, Held, JobRecord
+from orchestrator.server.operations.standing import settle
 from orchestrator.server.store.interface import Transaction, Value
 
 # Why a job is being ended is said before its attempt is over, which may have no words of its own.
@@ -251,7 +252,7 @@ class Changes:
             self._tx.many(INSERT_EVENT, self._events)
         for job in self._touched.values():
             self._tx.announce(JobChanged(job.id))
-        note_waiting(self._tx, sorted(self._lines))
+        settle(self._tx, sorted(self._lines))
         for requirement_id, count in self._claimable.items():
             self._tx.announce(Claimable(requirement_id, count))
         call_out(self._tx, self._freed())

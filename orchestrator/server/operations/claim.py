@@ -6,7 +6,7 @@ session named as the one that is entitled. A model test holds the two against ea
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from pydantic_core import from_json
 
 from orchestrator.core.gates import Gate
 from orchestrator.core.matching import lacks
-from orchestrator.core.order import Choice, Head, Pick, Waiting, choose
+from orchestrator.core.order import Choice, Head, Pick, Waiting, choose, gathered
 from orchestrator.core.wish import Wished, objection
 from orchestrator.kernel.errors import NotClaimable, invariant
 from orchestrator.kernel.failpoints import reached
@@ -31,6 +31,8 @@ from orchestrator.server.operations.lease_clock import read_lease_clock
 from orchestrator.server.operations.lines import has_limits, line_of_row
 from orchestrator.server.operations.ownership import open_session_of
 from orchestrator.server.operations.requirements import offer_of, requirement_of_row
+from orchestrator.server.operations.standing import note_served, settle
+from orchestrator.server.operations.walk import Walk, heads_from
 from orchestrator.server.store.interface import Row, Transaction, Value
 from orchestrator.server.store.statement import Statement
 
@@ -59,7 +61,7 @@ _WAITING: Final = Statement(
         WHERE queued.state = 'queued' AND queued.line_id = line.id
         ORDER BY queued.rank, queued.id LIMIT 1
     )
-    WHERE fits.session_id = :session_id AND fits.barred = 0
+    WHERE fits.session_id = :session_id AND fits.barred = 0 LIMIT :most
     """,
     postgres="""
     SELECT line.id, line.queue, line.fairness_key, line.limits, turn.served_us,
@@ -74,19 +76,9 @@ _WAITING: Final = Statement(
         WHERE queued.state = 'queued' AND queued.line_id = line.id
         ORDER BY queued.rank, queued.id LIMIT 1
     ) AS head ON TRUE
-    WHERE fits.session_id = :session_id AND fits.barred = 0
+    WHERE fits.session_id = :session_id AND fits.barred = 0 LIMIT :most
     """,
 )
-_BEHIND: Final = """
-    SELECT rank, id, priority FROM job
-    WHERE state = 'queued' AND line_id = :line_id AND (rank, id) > (:rank, :id)
-    ORDER BY rank, id LIMIT :most
-"""
-_SET_EMPTY: Final = "UPDATE line SET waiting = 0 WHERE id = :id"
-_SET_SERVED: Final = """
-    INSERT INTO turn (queue, fairness_key, served_us) VALUES (:queue, :fairness_key, :served_us)
-    ON CONFLICT (queue, fairness_key) DO UPDATE SET served_us = excluded.served_us
-"""
 _SET_PASSED: Final = "UPDATE queue SET passed = :passed WHERE name = :name"
 _INSERT_START: Final = """
     INSERT INTO rate_start (name, started_us, job_id, attempt)
@@ -95,6 +87,8 @@ _INSERT_START: Final = """
 EMPTY_KEPT: Final = 8
 """Lines that were found empty and may stay as they are: a look costs less than a write does, and
 most lines are soon used again."""
+AT_ONCE: Final = 12
+"""Lines that are all looked at, in one statement; of more than that no more than it takes."""
 _WISHED: Final = """
     SELECT job.state, job.rank, job.priority, job.line_id, holder.name AS holder, line.queue,
         line.fairness_key, line.limits, requirement.kind, requirement.tags, requirement.platform,
@@ -167,52 +161,50 @@ def claim(tx: Transaction, request: ClaimRequest, *, worker_id: str) -> Given:
         return Given([], fresh=True, restricted=True)
     if request.job_id is not None:
         distrust = read_breaker(tx, worker_id).why or "" if restricted else None
-        chosen = _wished(tx, request, request.job_id, slots=slots, distrust=distrust)
+        chosen, walk = _wished(tx, request, request.job_id, slots=slots, distrust=distrust), None
     else:
-        chosen = _chosen(tx, request.session_id, slots=slots)
+        chosen, walk = _chosen(tx, request.session_id, slots=slots)
     rows = _take(tx, chosen.picks, request, worker_id=worker_id)
     if rows:
         _record(tx, request, rows, worker_id=worker_id)
         _remember(tx, chosen, rows)
+    if walk is None:
+        note_served(tx, chosen.served)
+    else:
+        walk.remember(chosen)
     _wake_later(tx, chosen.gates)
     reached("claim.before_commit")
     taken = Counter(row["requirement_id"] for row in rows)
     return Given([_grant(row) for row in rows], fresh=True, taken=taken, restricted=restricted)
 
 
-def _chosen(tx: Transaction, session_id: str, *, slots: int) -> Choice:
-    """Return whose turn it is among all that fit the session."""
-    found = tx.tuples(_WAITING, session_id=session_id)
+def _chosen(tx: Transaction, session_id: str, *, slots: int) -> tuple[Choice, Walk | None]:
+    """Return whose turn it is among all that fit the session, and how they were gone through.
+
+    A few lines are all looked at in one statement.
+    """
+    found = tx.tuples(_WAITING, session_id=session_id, most=AT_ONCE)
+    if len(found) == AT_ONCE:
+        walk = Walk(tx, session_id, slots=slots)
+        return walk.choose(), walk
     empty = [number for number, *_, head_id, _ in found if head_id is None]
     if len(empty) > EMPTY_KEPT:
-        tx.many(_SET_EMPTY, [{"id": number} for number in empty])
+        settle(tx, empty)
     rows = [row for row in found if row[7] is not None]
     if not rows:
-        return Choice()
+        return Choice(), None
     depth = -(-slots // len(rows))
     waiting = [
-        Waiting(line_of_row(*row[:4]), _heads(tx, row[0], Head(*row[6:]), depth), row[4] or 0)
+        Waiting(line_of_row(*row[:4]), heads_from(tx, row[0], Head(*row[6:]), depth), row[4] or 0)
         for row in rows
     ]
     if len(rows) == 1 and rows[0][5] and not has_limits(rows[0][0]):
         # Nobody to take turns with, and no gate: what most servers see most of the time.
         (one,) = waiting
-        return Choice([Pick(head, one.line) for head in islice(one.heads, slots)])
+        return Choice([Pick(head, one.line) for head in islice(one.heads, slots)]), None
     queues = read_queues(tx)
     usage = read_usage(tx, [one.line for one in waiting], queues)
-    return choose(waiting, queues, usage, slots=slots, now_us=tx.now_us)
-
-
-def _heads(tx: Transaction, line_id: int, head: Head, depth: int) -> Iterator[Head]:
-    """Yield the jobs of a line; those behind its head are looked for when they are wanted."""
-    yield head
-    while True:
-        found = tx.tuples(_BEHIND, line_id=line_id, rank=head.rank, id=head.job_id, most=depth)
-        for row in found:
-            head = Head(*row)
-            yield head
-        if len(found) < depth:
-            return
+    return choose(gathered(waiting), queues, usage, slots=slots, now_us=tx.now_us), None
 
 
 def _wished(
@@ -269,12 +261,6 @@ def _take_text(sql: str, room: int) -> str:
 
 def _remember(tx: Transaction, chosen: Choice, rows: list[Row]) -> None:
     """Keep what fairness needs to know next time, and the starts that a rate limit counts."""
-    served: list[dict[str, Value]] = [
-        {"queue": queue, "fairness_key": key, "served_us": at}
-        for (queue, key), at in chosen.served.items()
-    ]
-    if served:
-        tx.many(_SET_SERVED, served)
     if chosen.passed:
         tx.many(_SET_PASSED, [{"name": name, "passed": at} for name, at in chosen.passed.items()])
     starts: list[dict[str, Value]] = [

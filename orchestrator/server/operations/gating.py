@@ -48,14 +48,54 @@ def closed_gates(reader: Reader, lines: Sequence[Line]) -> dict[int, Gate]:
 
 def read_usage(reader: Reader, lines: Sequence[Line], queues: Mapping[str, QueueRules]) -> Usage:
     """Return what is taken of everything that could keep one of these lines back."""
-    usage = Usage()
-    limited = [line for line in lines if has_limits(line.id)]
-    capped = any(queues[line.queue].max_running is not None for line in lines)
-    if capped or any(line.limits for line in limited):
-        for *row, attempts in reader.tuples(_LIVE):
-            usage.count(line_of_row(*row), attempts)
-    usage.starts.update(read_starts(reader, limited))
-    return usage
+    counted = Counted(reader)
+    if any(queues[line.queue].max_running is not None for line in lines):
+        counted.count_live()
+    for line in lines:
+        if has_limits(line.id):
+            counted.prepare(line)
+    return counted.usage
+
+
+class Counted:
+    """What is taken, counted as far as the lines need it that somebody looks at.
+
+    What is given out meanwhile is counted in `usage` as well, and stays in it.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self.usage = Usage()
+        self._reader = reader
+        self._has_live = False
+        self._rates: dict[str, Rate] = {}
+        self._found: dict[str, int] = {}
+
+    def count_live(self) -> None:
+        """Count the attempts that live, once."""
+        if self._has_live:
+            return
+        self._has_live = True
+        for *row, attempts in self._reader.tuples(_LIVE):
+            self.usage.count(line_of_row(*row), attempts)
+
+    def prepare(self, line: Line) -> None:
+        """Count whatever could keep a line back, if that was not done for another one."""
+        if line.limits:
+            self.count_live()
+        for rate in line.rates:
+            known = self._rates.get(rate.key)
+            wide = rate if known is None else _wider(rate, known)
+            if wide != known:
+                self._rates[rate.key] = wide
+                self._read_starts(wide)
+
+    def _read_starts(self, rate: Rate) -> None:
+        """Read the last starts, and leave in front of them what was given out meanwhile."""
+        so_far = self.usage.starts.get(rate.key, [])
+        given = so_far[: len(so_far) - self._found.get(rate.key, 0)]
+        found = _starts(self._reader, rate)
+        self._found[rate.key] = len(found)
+        self.usage.starts[rate.key] = given + found
 
 
 def read_starts(reader: Reader, lines: Iterable[Line]) -> dict[str, list[int]]:
@@ -67,11 +107,12 @@ def _rates(lines: Iterable[Line]) -> dict[str, Rate]:
     """Return the widest look at each rate key: the most starts and the longest window."""
     found: dict[str, Rate] = {}
     for rate in (rate for line in lines for rate in line.rates):
-        wide = found.get(rate.key, rate)
-        found[rate.key] = Rate(
-            rate.key, max(wide.most, rate.most), max(wide.window_us, rate.window_us)
-        )
+        found[rate.key] = _wider(rate, found.get(rate.key, rate))
     return found
+
+
+def _wider(rate: Rate, other: Rate) -> Rate:
+    return Rate(rate.key, max(other.most, rate.most), max(other.window_us, rate.window_us))
 
 
 def _starts(reader: Reader, rate: Rate) -> list[int]:

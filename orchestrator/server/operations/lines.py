@@ -7,7 +7,7 @@ away only where a claim found nothing in the line.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final
@@ -26,6 +26,14 @@ from orchestrator.server.operations.requirements import (
     requirement_of,
     requirement_of_row,
 )
+from orchestrator.server.operations.standing import (
+    Standing,
+    TurnKept,
+    note_entry,
+    note_turn,
+    open_sharing,
+    turn_of,
+)
 from orchestrator.server.store.interface import Reader, Transaction
 
 _SELECT: Final = """
@@ -33,14 +41,21 @@ _SELECT: Final = """
         requirement.platform, requirement.worker
     FROM line JOIN requirement ON requirement.id = line.requirement_id WHERE line.id = :id
 """
-_KNOWN: Final = "SELECT used_us, waiting FROM line WHERE id = :id"
+_KNOWN: Final = """
+    SELECT line.used_us, line.waiting, line.least_rank, line.least_id, line.top_priority,
+        turn.served_us, turn.turn_us, turn.least_rank
+    FROM line LEFT JOIN turn
+        ON turn.queue = line.queue AND turn.fairness_key = line.fairness_key
+    WHERE line.id = :id
+"""
 _NOTE_USE: Final = "UPDATE line SET used_us = :now WHERE id = :id"
 _INSERT: Final = """
-    INSERT INTO line (id, requirement_id, queue, fairness_key, limits, waiting, used_us)
-    VALUES (:id, :requirement_id, :queue, :fairness_key, :limits, 1, :now)
+    INSERT INTO line (id, requirement_id, queue, fairness_key, limits, waiting, used_us,
+        least_rank, least_id, top_priority)
+    VALUES (:id, :requirement_id, :queue, :fairness_key, :limits, 1, :now,
+        :least_rank, :least_id, :top_priority)
 """
 _INSERT_KEY: Final = "INSERT INTO line_key (kind, name, line_id) VALUES (:kind, :name, :id)"
-_SET_WAITING: Final = "UPDATE line SET waiting = 1 WHERE id = :id AND waiting = 0"
 _SHARING: Final = """
     SELECT DISTINCT line.requirement_id FROM line_key AS mine
     JOIN line_key AS other ON other.kind = mine.kind AND other.name = mine.name
@@ -105,21 +120,26 @@ def line_of(spec: JobSpec, requirement: Requirement, *, owner: str) -> Line:
     return Line(number, spec.queue, key, limits, rates)
 
 
-def enter_line(tx: Transaction, spec: JobSpec, *, owner: str, kept: set[int]) -> tuple[Line, int]:
+def enter_line(
+    tx: Transaction, spec: JobSpec, place: tuple[int, str], *, owner: str, kept: dict[int, Standing]
+) -> tuple[Line, int]:
     """Return in which line a job waits, and the number of what it requires; keep both.
 
-    What is in `kept` was kept in this transaction already.
+    Its place is its rank and its id. What is in `kept` was kept in this transaction already, for
+    jobs of such places and priorities.
     """
     requirement = requirement_of(spec)
     line = line_of(spec, requirement, owner=owner)
-    if line.id not in kept:
-        intern_line(tx, line, requirement)
-        kept.add(line.id)
+    job, known = Standing(*place, spec.priority), kept.get(line.id)
+    now = job if known is None else known.with_job(job)
+    if now != known:
+        intern_line(tx, line, requirement, now)
+        kept[line.id] = now
     return line, requirement_id(requirement)
 
 
-def enter_queue(tx: Transaction, number: int, queue: str) -> int:
-    """Return the line of another queue in which all else is as in this one; keep it.
+def enter_queue(tx: Transaction, number: int, queue: str, job: Standing) -> int:
+    """Return the line of another queue in which all else is as in this one; keep it for a job.
 
     Whoever waits in it waits for the same workers, shares with the same jobs, has the same limits.
     """
@@ -129,14 +149,15 @@ def enter_queue(tx: Transaction, number: int, queue: str) -> int:
     here = line_of_row(number, row["queue"], row["fairness_key"], row["limits"])
     requirement = requirement_of_row(row)
     there = line_number(requirement, queue, here.fairness_key, here.limits, here.rates)
-    return intern_line(tx, replace(here, id=there, queue=queue), requirement)
+    return intern_line(tx, replace(here, id=there, queue=queue), requirement, job)
 
 
-def intern_line(tx: Transaction, line: Line, requirement: Requirement) -> int:
+def intern_line(tx: Transaction, line: Line, requirement: Requirement, job: Standing) -> int:
     """Keep a line if nobody was in it before, for a job that comes into it; return its number.
 
     It counts as one in which somebody waits: whoever looks and finds nothing knows better.
     """
+    key = (line.queue, line.fairness_key)
     known = tx.tuples(_KNOWN, id=line.id)
     if not known:
         tx.execute(
@@ -147,24 +168,23 @@ def intern_line(tx: Transaction, line: Line, requirement: Requirement) -> int:
             fairness_key=line.fairness_key,
             limits=limits_text(line),
             now=tx.now_us,
+            least_rank=job.least_rank,
+            least_id=job.least_id,
+            top_priority=job.top_priority,
         )
         kinds = (("limit", line.limits), ("rate", line.rates))
         keys = [(kind, one[0]) for kind, found in kinds for one in found]
         tx.many(_INSERT_KEY, [{"kind": kind, "name": name, "id": line.id} for kind, name in keys])
+        note_turn(tx, key, job, turn_of(tx, key))
         return line.id
-    used_us, waiting = known[0]
+    ((used_us, waiting, *both),) = known
+    was, turn = Standing(*both[:3]), TurnKept(*both[3:])
     if used_us < tx.now_us - USE_NOTED_US:
         intern(tx, requirement)
         tx.execute(_NOTE_USE, id=line.id, now=tx.now_us)
-    if not waiting:
-        note_waiting(tx, [line.id])
+    note_entry(tx, line.id, was if waiting else None, job)
+    note_turn(tx, key, job, turn)
     return line.id
-
-
-def note_waiting(tx: Transaction, lines: Iterable[int]) -> None:
-    """Note that jobs wait in these lines."""
-    for number in lines:
-        tx.execute(_SET_WAITING, id=number)
 
 
 def required_in(reader: Reader, queue: str) -> list[int]:
@@ -181,6 +201,7 @@ def call_out(tx: Transaction, freed: Collection[tuple[int, str]]) -> None:
     found: dict[int, int] = {}
     for number in {number for number, _ in freed if has_limits(number)}:
         count = sum(number == one for one, _ in freed)
+        open_sharing(tx, number)
         for (requirement,) in tx.tuples(_SHARING, id=number):
             found[requirement] = found.get(requirement, 0) + count
     for queue in {queue for _, queue in freed}:

@@ -85,7 +85,12 @@ _FORGET_REQUIREMENTS: Final = """
 """
 _FORGET_TURNS: Final = """
     DELETE FROM turn WHERE (queue, fairness_key) IN (
-        SELECT queue, fairness_key FROM turn WHERE served_us < :before LIMIT :limit
+        SELECT queue, fairness_key FROM turn WHERE served_us < :before
+            AND NOT EXISTS (
+                SELECT 1 FROM line
+                WHERE line.queue = turn.queue AND line.fairness_key = turn.fairness_key
+            )
+        LIMIT :limit
     )
 """
 _FORGET_STARTS: Final = """

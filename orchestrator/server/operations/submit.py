@@ -28,6 +28,7 @@ from orchestrator.server.operations.moments import moments_of
 from orchestrator.server.operations.pending import why_new
 from orchestrator.server.operations.queues import Defaults
 from orchestrator.server.operations.records import JOB_COLUMNS, JobRecord, stored_policy
+from orchestrator.server.operations.standing import Standing
 from orchestrator.server.operations.unique import find_room, keep_key
 from orchestrator.server.store.interface import Transaction, Value
 
@@ -60,11 +61,11 @@ class NewJob:
 class Rows:
     """Rows to be written in one go, each after those that it refers to.
 
-    `lines` are those in which jobs wait, each kept once for many jobs.
+    `lines` are those in which jobs wait, each kept once for many jobs that are alike.
     """
 
     def __init__(self) -> None:
-        self.lines: set[int] = set()
+        self.lines: dict[int, Standing] = {}
         self._rows: dict[str, list[dict[str, Value]]] = {}
 
     def add(self, sql: str, **params: Value) -> None:
@@ -128,7 +129,7 @@ def enter(tx: Transaction, rows: Rows, new: NewJob) -> tuple[JobView, Line, int]
     place = _place(tx.now_us, run_at_us, spec.priority, blocked=needs.blocks)
     moments = moments_of(spec, now_us=tx.now_us)
     said = summary(spec.params)
-    line, requirement = enter_line(tx, spec, owner=owner, kept=rows.lines)
+    line, requirement = enter_line(tx, spec, (place.rank, job_id), owner=owner, kept=rows.lines)
     rows.add(
         _INSERT_JOB,
         id=job_id,

@@ -107,6 +107,38 @@ MUTANTS: Final = (
         tests=tests_in("integration/store/test_claim.py", "test_order_holds_across_requirements"),
     ),
     Mutant(
+        name="nobody-behind-is-looked-at",
+        breaks=("G16.1",),
+        file="orchestrator/core/order.py",
+        old="self._next[:3] <= self._turns[0]\n",
+        new="self._next[:3] < ()\n",
+        tests=tests_in(
+            "unit/core/test_turns.py", "test_what_is_known_gives_the_same_as_looking_at_all"
+        ),
+    ),
+    Mutant(
+        name="entry-unknown-to-its-key",
+        breaks=("G16.1",),
+        file=f"{_OPERATIONS}/lines.py",
+        old="    note_turn(tx, key, job, turn)\n",
+        new="",
+        tests=tests_in(
+            "integration/store/test_turns.py",
+            "test_a_claim_gives_what_it_would_give_if_it_looked_at_all",
+        ),
+    ),
+    Mutant(
+        name="freed-key-stays-shut",
+        breaks=("G16.1",),
+        file=f"{_OPERATIONS}/lines.py",
+        old="        open_sharing(tx, number)\n",
+        new="",
+        tests=tests_in(
+            "integration/store/test_turns.py",
+            "test_what_is_behind_closed_gates_is_not_looked_at_again_and_again",
+        ),
+    ),
+    Mutant(
         name="heartbeat-renews-nothing",
         breaks=("G16.2", "G15.1"),
         file=f"{_OPERATIONS}/heartbeat.py",

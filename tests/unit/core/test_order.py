@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.core.gates import QueueRules, Usage
 from orchestrator.core.line import Limit, Line, Rate
-from orchestrator.core.order import STRIDE, Choice, Head, Waiting, choose, level
+from orchestrator.core.order import STRIDE, Choice, Head, Waiting, choose, gathered, level
 from orchestrator.core.rank import rank
 from orchestrator.protocol.words import PendingReason
 
@@ -49,7 +49,7 @@ def chosen(
     usage: Usage | None = None,
 ) -> Choice:
     """Return who is served now."""
-    return choose(lines, queues, usage or Usage(), slots=slots, now_us=NOW)
+    return choose(gathered(lines), queues, usage or Usage(), slots=slots, now_us=NOW)
 
 
 def test_within_a_key_the_least_rank_comes_first_across_its_lines() -> None:
@@ -87,7 +87,7 @@ def test_keys_take_turns_from_claim_to_claim() -> None:
             waiting(2 * i + 2, (turn, key, 0), key=key, served_us=served[key])
             for i, key in enumerate(served)
         ]
-        choice = choose(lines, PLAIN, Usage(), slots=1, now_us=NOW)  # all in one commit
+        choice = choose(gathered(lines), PLAIN, Usage(), slots=1, now_us=NOW)  # all in one commit
         names += given(choice)
         served |= {key: at for (_, key), at in choice.served.items()}
 
