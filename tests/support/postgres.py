@@ -201,7 +201,8 @@ BEGIN
     LOOP EXECUTE format('DELETE FROM %I', it); END LOOP;
     UPDATE lease_clock SET now_lease_us = 0, floor_lease_us = 0;
     DELETE FROM queue WHERE name <> 'default';
-    UPDATE queue SET weight = 1, max_running = NULL, paused_us = NULL, defaults = '{}', passed = 0;
+    UPDATE queue SET weight = 1, max_running = NULL, paused_us = NULL, paused_by = NULL,
+        paused_why = NULL, defaults = '{}', passed = 0;
 END $$
 """
 """Deleting is ten times as fast as TRUNCATE where there is next to nothing to delete."""
