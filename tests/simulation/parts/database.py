@@ -141,7 +141,8 @@ HEARD: Final = (
     BEGIN SELECT told('a breaker is ' || NEW.state); END""",
     """CREATE TEMP TRIGGER heard_breaker_state AFTER UPDATE OF state ON breaker
     WHEN NEW.state <> OLD.state BEGIN SELECT told('a breaker is ' || NEW.state); END""",
-    """CREATE TEMP TRIGGER heard_claim AFTER INSERT ON attempt
+    # What a restore took back has its row once it is heard of, and is over.
+    """CREATE TEMP TRIGGER heard_claim AFTER INSERT ON attempt WHEN NEW.outcome IS NULL
     BEGIN SELECT claimed(NEW.job_id, NEW.number); END""",
     """CREATE TEMP TRIGGER heard_end AFTER UPDATE OF outcome ON attempt
     WHEN OLD.outcome IS NULL AND NEW.outcome IS NOT NULL
