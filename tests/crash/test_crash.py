@@ -13,7 +13,7 @@ from tests.support.turns import turn
 STATES = 10_000
 """Of each story; `make crash` looks at more."""
 MUTANT_STATES = 3_000
-TURNS = 2
+TURNS = 4
 """Commits until every state was looked at, and every mistake was looked for.
 
 `make crash` looks at all states at once, and with `ARGS="--mutant …"` for one mistake.

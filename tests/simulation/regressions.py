@@ -24,7 +24,8 @@ STORIES: Final = {
     "nothing else would: the job stayed running for ever",
     9014: "a job that said nothing was ended by force. Its worker's heartbeat waited since before "
     "it was given the job, so there was nothing to abandon: the command ran on until the next",
-    60062: "one backup was brought back twice within seconds. What was granted in between had a number "
-    "that the second restore had not come to: its worker told how it ended, and nobody kept it",
+    60062: "one backup was brought back twice within seconds. What was granted in between had a "
+    "number that the second restore had not come to: its worker told how it ended, and nobody "
+    "kept it",
     18: "a spool without room for its ledger ended its worker with a traceback",
 }

@@ -22,7 +22,7 @@ FRESH_S = 15.0
 TRACES = 8
 """Stories that are compared word for word: what depends on the process shows in most of them."""
 PROCESSES = 2
-TURNS = 3
+TURNS = 6
 """Commits until every planted bug was looked for; `make sim-mutants` looks for all of them."""
 PATIENCE_S = 1800
 """What has no such end takes a quarter of a minute, and many times that on a busy machine."""
