@@ -147,7 +147,7 @@ MUTANTS: Final = {
     "numbers again": Mutant(
         "a restore gives the numbers of attempts once more",
         replaced(operations.restoration, "_KEEP", "attempt_floor = :floor", "attempt_floor = 0"),
-        813,
+        52,
     ),
     "old session unheard": Mutant(
         "what a restore took back is heard of in new sessions alone",
@@ -242,13 +242,13 @@ MUTANTS: Final = {
         "a rate counts what still runs", shared_plants.ended_starts_uncounted, 4
     ),
     "freed in silence": Mutant(
-        "a key or a place that is free again wakes nobody", shared_plants.freed_in_silence, 100
+        "a key or a place that is free again wakes nobody", shared_plants.freed_in_silence, 36
     ),
     "resumed in silence": Mutant(
         "a queue that goes on wakes nobody", shared_plants.resumed_in_silence, 132
     ),
     "window in silence": Mutant(
-        "a rate that lets somebody through wakes nobody", shared_plants.window_in_silence, 36
+        "a rate that lets somebody through wakes nobody", shared_plants.window_in_silence, 452
     ),
     "weightless": Mutant("queues take turns, whatever they weigh", shared_plants.weightless, 4),
     "savings kept": Mutant("an idle queue saves up turns", shared_plants.savings_kept, 36),
@@ -262,7 +262,7 @@ MUTANTS: Final = {
     "orders given up": Mutant(
         "a server that starts gives up what was ordered of many jobs",
         shared_plants.orders_given_up,
-        200,
+        340,
     ),
     "older progress": Mutant(
         "a word of progress that comes late is believed", shared_plants.older_progress, 108

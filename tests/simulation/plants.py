@@ -25,6 +25,7 @@ import orchestrator.server.operations.restoration
 import orchestrator.server.operations.sessions
 import orchestrator.server.operations.unique
 import orchestrator.server.operations.upkeep
+import orchestrator.server.operations.walk
 import orchestrator.server.output_intake
 import orchestrator.server.output_log
 import tests.simulation.parts.server
@@ -353,11 +354,12 @@ async def only_sessions(store: Any, _manifest: Any, *, leap: int) -> int:
 
 def held_as_any(patches: Patches) -> None:
     """Give away what is kept back."""
-    for name in ("_WAITING", "_BEHIND", "_TAKE"):
-        text: str = getattr(operations.claim, name)
+    claim, walk = operations.claim, operations.walk
+    for module, name in ((claim, "_WAITING"), (walk, "_JOBS"), (claim, "_TAKE")):
+        text: str = getattr(module, name)
         assert "state = 'queued'" in text
         held = text.replace("state = 'queued'", "state IN ('queued', 'held')")
-        patches.set(operations.claim, name, held)
+        patches.set(module, name, held)
 
 
 def not_awaited(patches: Patches) -> None:
