@@ -30,11 +30,14 @@ def main() -> int:
 
 async def _serve(url: str, listening: socket.socket, line: socket.socket) -> None:
     there = urlsplit(url)
+    visits: set[asyncio.Task[None]] = set()
 
-    async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # Cancelled at the end of everything, which asyncio would print as a fault of ours.
-        with contextlib.suppress(asyncio.CancelledError):
-            await _lead(reader, writer, there.hostname or "", there.port or 0)
+    def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task of ours: one of asyncio's own that is cancelled at the end of everything, maybe
+        # before it began, is printed as a fault.
+        visit = asyncio.ensure_future(_lead(reader, writer, there.hostname or "", there.port or 0))
+        visits.add(visit)
+        visit.add_done_callback(visits.discard)
 
     host, port = listening.getsockname()
     async with await asyncio.start_server(lead, sock=listening):
