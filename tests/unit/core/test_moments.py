@@ -214,7 +214,8 @@ RARE = st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.timeout(120)  # the slow way is slow
+@settings(max_examples=15, deadline=None)
 @given(
     expression=st.tuples(MINUTES, st.sampled_from(("0", "2", "2,3", "10", "23", "*")), RARE),
     zone=st.sampled_from(FAR_ZONES).map(ZoneInfo),
@@ -228,7 +229,7 @@ def test_looking_at_every_day_between_would_find_the_same(
     timing = Timing(Cron(" ".join(expression), zone, dst))
 
     def first() -> list[Moment]:
-        return list(islice(moments(timing, after_us=after_s * 1_000_000), 8))
+        return list(islice(moments(timing, after_us=after_s * 1_000_000), 4))
 
     quick = first()
     with pytest.MonkeyPatch.context() as patch:
