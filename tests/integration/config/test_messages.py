@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.protocol.limits import SLOTS_MAX
 from tests.support.configs import ConfigFolder, token, words
-from tests.support.needs import needs_plain_user
+from tests.support.needs import as_anybody
 
 FILE = [
     ("version: 2", "1:10: this must be 1"),
@@ -180,15 +180,18 @@ def test_what_keeps_one_worker_from_being_started(
     assert str(parked.place) == f"{config.path}:3:5"
 
 
-@needs_plain_user("may enter every directory")
 def test_a_directory_of_somebody_else_keeps_its_worker_out(config: ConfigFolder) -> None:
     """What may not be looked at is told like everything else."""
     (config.home / "web").chmod(0)
-    closed = config.workers(config.worker(1), config.worker(2, working_directory="web/inner"))
-    (config.home / "web").chmod(0o700)
 
-    assert "may not be entered" in words(closed)
-    assert "cannot be looked at: permission denied" in words(closed)
+    def look() -> None:
+        closed = config.workers(config.worker(1), config.worker(2, working_directory="web/inner"))
+
+        assert "may not be entered" in words(closed)
+        assert "cannot be looked at: permission denied" in words(closed)
+
+    as_anybody(look)
+    (config.home / "web").chmod(0o700)
 
 
 def test_a_worker_that_is_not_started_may_wait_for_its_directory(config: ConfigFolder) -> None:

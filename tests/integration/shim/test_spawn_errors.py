@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import anyio
+
 from tests.integration.shim.workshop import workshop
-from tests.support.needs import needs_plain_user
+from tests.support.needs import as_anybody
 
 
 def _file(path: Path, text: str, mode: int) -> str:
@@ -85,14 +87,15 @@ async def test_each_reason_is_told_in_a_sentence(tmp_path: Path) -> None:
         assert len(shop.shims) == 1
 
 
-@needs_plain_user("may enter every folder")
-async def test_a_closed_folder_is_told(tmp_path: Path) -> None:
+def test_a_closed_folder_is_told(tmp_path: Path) -> None:
     """A folder that may not be entered is named, with what to do about it."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o000)
 
-    async with workshop(tmp_path) as shop:
-        said = await shop.run("true", cwd=str(closed))
+    async def run() -> None:
+        async with workshop(tmp_path) as shop:
+            said = await shop.run("true", cwd=str(closed))
+        assert f"{str(closed)!r} may not be entered" in (said.end.message or "")
 
+    as_anybody(lambda: anyio.run(run))
     closed.chmod(0o700)
-    assert f"{str(closed)!r} may not be entered" in (said.end.message or "")
